@@ -1,0 +1,129 @@
+"""Connections to PostgreSQL, one pool for each controller, the controller fixed when a connection is made.
+
+Row-level security reads `riserbo.controller`, a start-up option: it survives `DISCARD ALL`, so no statement and no pool reset can
+leave a connection with a neighbour's rows. Driver errors leave here as ours, with the SQLSTATE and the constraint's name and
+nothing else: the driver's text can hold the row.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import psycopg
+import sqlalchemy
+import structlog
+from psycopg import errors as pg
+from sqlalchemy import Connection, Engine, Executable, Row
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from vault import tables
+from vault.errors import Conflict, DatabaseUnavailable, VaultError
+
+EVERY_CONTROLLER = "*"  # reads the register of controllers, and nothing else
+CONTROLLER_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_OPTIONS = (
+    "-c riserbo.controller={controller} -c statement_timeout=30s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s"
+    " -c timezone=UTC"
+)
+_IDS = sqlalchemy.select(tables.controller.c.controller_id).order_by(tables.controller.c.controller_id)
+
+log = structlog.get_logger()
+
+
+class Database:
+    """Pools of one role (`riserbo_app`, `riserbo_sequencer`, `riserbo_signer`, `riserbo_owner`)."""
+
+    def __init__(self, url: str, role: str, *, pool_size: int = 8) -> None:
+        self._url = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg", username=role)
+        self._pool_size = pool_size
+        self._engines: dict[str, Engine] = {}
+        self._making = Lock()
+
+    @contextmanager
+    def snapshot(self, controller_id: str) -> Iterator[Connection]:
+        """Yield a read-only connection in autocommit: each statement is its own snapshot, no BEGIN is sent."""
+        with _ours(), self._engine(controller_id).connect() as connection:
+            yield connection
+
+    def read(self, controller_id: str, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """Return the rows of one reading statement; retried once when the connection turned out dead."""
+        try:
+            with self.snapshot(controller_id) as rows:
+                return rows.execute(statement, parameters).all()
+        except DatabaseUnavailable:
+            with self.snapshot(controller_id) as rows:
+                return rows.execute(statement, parameters).all()
+
+    @contextmanager
+    def transaction(self, controller_id: str) -> Iterator[Connection]:
+        """Yield a connection in a transaction that commits at the end of the block, or rolls back."""
+        with _ours():
+            engine = self._engine(controller_id).execution_options(isolation_level="READ COMMITTED")
+            with engine.begin() as connection:
+                yield connection
+
+    def dedicated(self, controller_id: str) -> "psycopg.Connection[Any]":
+        """Return an autocommit connection of the driver, owned and closed by the caller (lanes)."""
+        with _ours():
+            return psycopg.connect(autocommit=True, prepare_threshold=0, **self._arguments(controller_id))
+
+    def controllers(self) -> list[str]:
+        """Return the ids in the register of controllers."""
+        return [row.controller_id for row in self.read(EVERY_CONTROLLER, _IDS, {})]
+
+    def close(self) -> None:
+        """Close every pool."""
+        with self._making:
+            engines, self._engines = list(self._engines.values()), {}
+        for engine in engines:
+            engine.dispose()
+
+    def _arguments(self, controller_id: str) -> dict[str, Any]:
+        if controller_id != EVERY_CONTROLLER and not CONTROLLER_ID.fullmatch(controller_id):
+            raise DatabaseUnavailable
+        options = _OPTIONS.format(controller=controller_id)
+        return {**self._url.translate_connect_args(username="user", database="dbname"), **self._url.query, "options": options}
+
+    def _engine(self, controller_id: str) -> Engine:
+        engine = self._engines.get(controller_id)
+        if engine is not None:
+            return engine
+        with self._making:
+            if controller_id not in self._engines:
+                self._engines[controller_id] = self._make(self._arguments(controller_id))
+            return self._engines[controller_id]
+
+    def _make(self, arguments: dict[str, Any]) -> Engine:
+        return sqlalchemy.create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(prepare_threshold=0, connect_timeout=3, **arguments),
+            poolclass=QueuePool,
+            pool_size=self._pool_size,
+            max_overflow=0,
+            pool_timeout=1,
+            pool_reset_on_return=None,  # every block ends what it began; a reset would be a round trip
+            isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
+            echo=False,
+        )
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """Turn what the driver raises into ours, without its text."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translated(error.orig) from None
+    except (psycopg.Error, SQLAlchemyError) as error:
+        raise _translated(error) from None
+
+
+def _translated(error: BaseException | None) -> VaultError:
+    state = getattr(error, "sqlstate", None)
+    constraint = getattr(getattr(error, "diag", None), "constraint_name", None)
+    log.error("database_error", sqlstate=state, constraint=constraint, kind=type(error).__name__)
+    return Conflict() if isinstance(error, pg.UniqueViolation) else DatabaseUnavailable(retry_after_s=5)

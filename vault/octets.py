@@ -1,0 +1,67 @@
+"""The few ways bytes are joined and derived here, so that every format says the same thing the same way. Pure.
+
+Parts are length-prefixed, never separated: with a separator `a|b` + `c` would equal `a` + `b|c`. Integers are big-endian.
+"""
+
+import base64
+import binascii
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+
+def lp(part: bytes | str) -> bytes:
+    """Return u16 length ‖ bytes; text enters as UTF-8. Raises ValueError above 65,535 bytes."""
+    octets = part.encode() if isinstance(part, str) else part
+    if len(octets) > 0xFFFF:
+        raise ValueError("part too long")
+    return len(octets).to_bytes(2, "big") + octets
+
+
+def lp8(part: bytes | str) -> bytes:
+    """Return u8 length ‖ bytes. Raises ValueError above 255 bytes."""
+    octets = part.encode() if isinstance(part, str) else part
+    if len(octets) > 0xFF:
+        raise ValueError("part too long")
+    return len(octets).to_bytes(1, "big") + octets
+
+
+def u16(number: int) -> bytes:
+    """Return two bytes."""
+    return number.to_bytes(2, "big")
+
+
+def u32(number: int) -> bytes:
+    """Return four bytes."""
+    return number.to_bytes(4, "big")
+
+
+def u64(number: int) -> bytes:
+    """Return eight bytes."""
+    return number.to_bytes(8, "big")
+
+
+def expand(key: bytes, info: bytes, length: int = 32) -> bytes:
+    """Return HKDF-Expand with SHA-256 (RFC 5869, section 2.3): separates uses of one key that live and die together."""
+    return HKDFExpand(algorithm=SHA256(), length=length, info=info).derive(key)
+
+
+def b64u(octets: bytes) -> str:
+    """Return base64url without padding (RFC 4648, section 5)."""
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+
+
+def b64u_decode(text: str) -> bytes:
+    """Return the bytes of canonical base64url without padding. Raises ValueError for anything else, stray bits included."""
+    try:
+        octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise ValueError("not base64url") from error
+    if b64u(octets) != text:
+        raise ValueError("not canonical base64url")
+    return octets
+
+
+def base32_id(octets: bytes) -> str:
+    """Return lower-case RFC 4648 base32 without padding: 16 bytes become 26 characters."""
+    return base64.b32encode(octets).rstrip(b"=").decode("ascii").lower()

@@ -1,0 +1,96 @@
+"""What an operator sets: environment variables with the prefix RISERBO_, read once, by whoever opens the vault.
+
+This is the only module that reads the environment. A wrong setting is named, its value never is.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from vault.errors import Fault, InvalidValue
+
+ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"})
+
+
+def _default_home() -> Path:
+    """Return where an embedded vault lives: the user's data directory, or /var/lib/riserbo for root.
+
+    PostgreSQL refuses to run as root and needs a path its own user can walk; a home directory should not be opened for that.
+    """
+    return Path("/var/lib/riserbo") if os.geteuid() == 0 else platformdirs.user_data_path("riserbo")
+
+
+class Settings(BaseSettings):
+    """The settings in force. Paths derive from `home` unless set; secrets are files, never values."""
+
+    model_config = SettingsConfigDict(env_prefix="RISERBO_", frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    home: Path = Field(default_factory=_default_home, description="parent of data, state and keyring")
+    database_url: str | None = Field(default=None, description="PostgreSQL 15 or newer; unset: the embedded server", repr=False)
+    database_admin_url: str | None = Field(default=None, description="a superuser, for the first `migrate` only", repr=False)
+    keyring_credential: Path | None = Field(default=None, description="file of 32 bytes that unseals the keyring")
+    credentials_directory: Path | None = Field(default=None, validation_alias="CREDENTIALS_DIRECTORY")
+    audit_state: Path | None = Field(default=None, description="the signer's notes: another volume than the database's")
+    installation: str = Field(default="riserbo", pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$", description="name bound into every key")
+    host: str = Field(default="localhost", pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$", description="public name, in audit origins")
+    token_issuer: str | None = Field(default=None, description="`iss` of access tokens (RFC 9068)")
+    token_audience: str = Field(default="riserbo", description="`aud` of access tokens")
+    token_algorithms: tuple[str, ...] = Field(default=("ES256", "RS256"), description="allowed `alg`")
+    jwks_url: str | None = Field(default=None, description="the issuer's key set; https, or http on loopback")
+    lanes: int = Field(default=2, ge=1, le=16, description="disclosure lanes in each process")
+    key_lifetime_s: float = Field(default=300.0, gt=0, le=300, description="how long a controller key may stay in memory")
+    policies: Path | None = Field(default=None, description="directory of the policy bundle; unset: the one shipped")
+    allow_unsafe_database: bool = Field(default=False, description="tests only: serve with fsync off")
+
+    @field_validator("token_algorithms")
+    @classmethod
+    def _asymmetric(cls, algorithms: tuple[str, ...]) -> tuple[str, ...]:
+        if not algorithms or not set(algorithms) <= ASYMMETRIC:
+            raise ValueError("only RS* and ES* algorithms")
+        return algorithms
+
+    @property
+    def data(self) -> Path:
+        """The embedded server's data directory."""
+        return self.home / "data"
+
+    @property
+    def keyring(self) -> Path:
+        """The directory of the file keyring."""
+        return self.home / "keyring"
+
+    @property
+    def state(self) -> Path:
+        """Signer's notes, checkpoints.log and reports: never on the database's volume in production."""
+        return self.audit_state or self.home / "state"
+
+    @property
+    def credential(self) -> Path:
+        """The file that unseals the keyring: systemd's credential when there is one (first)."""
+        if self.credentials_directory is not None:
+            return self.credentials_directory / "riserbo-keyring"
+        return self.keyring_credential or self.home / "keyring.credential"
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Return the settings of this process. Raises InvalidValue naming each wrong variable, never its value."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        faults = [Fault("RISERBO_" + "_".join(str(part) for part in one["loc"]).upper(), one["type"]) for one in error.errors()]
+        raise InvalidValue("invalid-setting", faults=faults) from None
+
+
+def environment_with(settings: Settings) -> dict[str, str]:
+    """Return this process's environment with these settings in it, for a child process that serves the same vault."""
+    stated = settings.model_dump(exclude_none=True, exclude={"credentials_directory"})
+    ours = {f"RISERBO_{name.upper()}": _spelt(value) for name, value in stated.items()}
+    return {**os.environ, **ours}
+
+
+def _spelt(value: object) -> str:
+    return json.dumps(value) if isinstance(value, list | tuple | bool) else str(value)

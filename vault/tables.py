@@ -1,0 +1,467 @@
+"""Every table, in schemas `vault` and `keys`. Each primary key begins with `controller_id`; row-level security is forced on all.
+
+No foreign keys, sequences or unique constraints without the distribution key stand in the way of sharding by `subject_id`
+(performance chapter 10). Rights and row security are in `migrations/`; what is sealed is `bytea`, never text.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+
+def _instant(name: str, *, nullable: bool = False) -> "Column[Any]":
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _text(name: str, *, nullable: bool = False) -> "Column[Any]":
+    return Column(name, Text, nullable=nullable)
+
+
+def _bytes(name: str, *, nullable: bool = False) -> "Column[Any]":
+    return Column(name, LargeBinary, nullable=nullable)
+
+
+def _table(name: str, *columns: "Column[Any]", key: tuple[str, ...], schema: str = "vault") -> Table:
+    return Table(
+        name,
+        metadata,
+        _text("controller_id"),
+        *columns,
+        PrimaryKeyConstraint("controller_id", *key, name=f"{name}_pkey"),
+        schema=schema,
+    )
+
+
+# --- whose data, and who may ask -------------------------------------------------------------------------------------------
+
+controller = _table(
+    "controller", _text("zone"), Column("languages", ARRAY(Text), nullable=False), _instant("created_at"), key=()
+)
+
+subject = _table(
+    "subject",
+    _text("subject_id"),
+    Column("version", BigInteger, nullable=False),  # the ETag: every change of person, agreement or values raises it
+    _text("state"),  # active restricted archived erased
+    Column("restricted", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # fields under restriction
+    _instant("restricted_at", nullable=True),
+    Column("objected", Boolean, nullable=False, server_default=text("false")),
+    Column("objected_marketing", Boolean, nullable=False, server_default=text("false")),
+    _instant("objected_at", nullable=True),
+    _text("minor"),  # under-14 14-17 adult unknown
+    Column("time_barred", Boolean, nullable=False, server_default=text("false")),
+    _instant("created_at"),
+    _text("entry_id"),
+    key=("subject_id",),
+)
+
+caller = _table(  # the register of callers: agents, systems, officers, operators
+    "caller",
+    _text("caller_id"),
+    Column("roles", ARRAY(Text), nullable=False),
+    _text("team", nullable=True),
+    Column("training", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    _text("recipient"),  # the party of the recipient register the caller works for
+    _text("region"),  # ISO 3166-1 alpha-2, site of the desk
+    _instant("valid_from"),
+    _instant("valid_until", nullable=True),
+    _text("entry_id"),
+    key=("caller_id",),
+)
+
+ticket = _table(  # pushed by the helpdesk: references, never text
+    "ticket",
+    _text("ticket_id"),
+    _text("system"),
+    _text("subject_id"),
+    _text("state"),  # open pending closed
+    _text("assignee", nullable=True),
+    _text("team", nullable=True),
+    _text("topic", nullable=True),
+    _instant("updated_at"),
+    _text("entry_id"),
+    key=("ticket_id",),
+)
+Index("ticket_by_subject", ticket.c.controller_id, ticket.c.subject_id, ticket.c.assignee, ticket.c.topic)
+
+budget = _table(  # counters that survive a refusal: look-ups, misses
+    "budget",
+    _text("caller_id"),
+    _text("kind"),
+    _instant("window_at"),
+    Column("spent", Integer, nullable=False),
+    key=("caller_id", "kind"),
+)
+
+# --- what was agreed -------------------------------------------------------------------------------------------------------
+
+agreement = _table(
+    "agreement",
+    _text("subject_id"),
+    _text("agreement_id"),
+    _text("template_id"),
+    Column("template_version", Integer, nullable=False),
+    _bytes("template_digest"),
+    _text("text_language"),
+    _bytes("text_sha256"),
+    _instant("valid_from"),
+    _instant("valid_until", nullable=True),
+    _text("supersedes", nullable=True),
+    _text("entry_id"),
+    key=("subject_id", "agreement_id"),
+)
+Index("agreement_by_id", agreement.c.controller_id, agreement.c.agreement_id)
+
+agreement_event = _table(
+    "agreement_event",
+    _text("subject_id"),
+    _text("agreement_id"),
+    Column("number", Integer, nullable=False),
+    _text("kind"),  # requested refused given renewed narrowed withdrawn revoked invalidated ended superseded expired
+    _instant("recorded_at"),
+    _instant("effective_at"),
+    _text("channel"),
+    _text("role"),
+    _text("caller_id"),
+    _bytes("evidence"),  # field envelope under the subject's audit key
+    _text("entry_id"),
+    key=("subject_id", "agreement_id", "number"),
+)
+
+agreement_state = _table(  # derived from the events; what `disclose` reads
+    "agreement_state",
+    _text("subject_id"),
+    _text("agreement_id"),
+    _text("template"),  # id@version
+    _text("status"),  # in_force withdrawn superseded ended
+    _text("consent"),  # valid withdrawn expired none (the basis is not consent)
+    Column("excluded", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    _instant("valid_from"),
+    _instant("valid_until", nullable=True),
+    _text("entry_id"),
+    key=("subject_id", "agreement_id"),
+)
+
+# --- the values, sealed ----------------------------------------------------------------------------------------------------
+
+profile_frame = _table(
+    "profile_frame",
+    _text("subject_id"),
+    _text("class"),
+    Column("generation", BigInteger, nullable=False),
+    _bytes("frame"),
+    _text("entry_id"),
+    key=("subject_id", "class"),
+)
+
+field_history = _table(
+    "field_history",
+    _text("subject_id"),
+    _text("class"),
+    _text("field"),
+    Column("value_version", BigInteger, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    _text("agreement_id"),
+    _bytes("envelope"),
+    _instant("at"),
+    _text("entry_id"),
+    key=("subject_id", "class", "field", "value_version"),
+)
+
+stored_answer = _table(  # idempotency: answers hold ids only
+    "stored_answer",
+    _bytes("request_key"),  # HMAC of caller and Idempotency-Key
+    _bytes("request_digest"),  # HMAC of method, path and body
+    Column("status", SmallInteger, nullable=True),  # null while in flight
+    Column("answer", JSONB, nullable=True),
+    _text("subject_id", nullable=True),
+    _instant("expires_at"),
+    key=("request_key",),
+)
+
+import_line = _table(  # tells a line imported before from a changed one without opening anything; goes with the subject
+    "import_line",
+    _text("subject_id"),
+    Column("digest_version", Integer, nullable=False),  # of the index secret under which the digest was made
+    _bytes("digest"),  # HMAC of the normalised line
+    _bytes("file_sha256"),
+    Column("line", BigInteger, nullable=False),  # where the customer stood in the last file that named them
+    _text("entry_id"),
+    key=("subject_id",),
+)
+
+event = _table(  # the outbox: facts for the outside, ids only
+    "event",
+    _text("event_id"),
+    _text("name"),  # noun:fact
+    Column("data", JSONB, nullable=False),
+    _instant("at"),
+    _instant("sent_at", nullable=True),
+    _text("entry_id"),
+    key=("event_id",),
+)
+
+# --- keys ------------------------------------------------------------------------------------------------------------------
+
+controller_key = _table(
+    "controller_key",
+    Column("epoch", BigInteger, nullable=False),
+    _text("state"),  # open closing closed
+    _bytes("blob"),  # wrapped by the keyring's root of that epoch
+    _bytes("commit"),
+    Column("wraps_reserved", BigInteger, nullable=False),
+    _instant("created_at"),
+    key=("epoch",),
+    schema="keys",
+)
+
+controller_secret = _table(
+    "controller_secret",
+    _text("purpose"),  # index token settings web suppress tombstone audit
+    Column("version", Integer, nullable=False),
+    _bytes("wrap"),
+    _text("state"),  # current old
+    key=("purpose", "version"),
+    schema="keys",
+)
+
+data_key = _table(
+    "data_key",
+    _text("subject_id"),
+    _text("class"),
+    Column("generation", BigInteger, nullable=False),
+    _text("data_key_id"),
+    _bytes("commit"),
+    _bytes("manifest"),
+    Column("seals", BigInteger, nullable=False),
+    _text("state"),  # current draining retired
+    key=("subject_id", "class", "generation"),
+    schema="keys",
+)
+
+data_key_wrap = _table(
+    "data_key_wrap",
+    _text("subject_id"),
+    _text("class"),
+    Column("generation", BigInteger, nullable=False),
+    _text("holder_kind"),  # agreement hold
+    _text("holder_id"),
+    Column("epoch", BigInteger, nullable=False),
+    _bytes("wrap"),
+    key=("subject_id", "class", "generation", "holder_kind", "holder_id", "epoch"),
+    schema="keys",
+)
+
+subject_audit_key = _table(
+    "subject_audit_key",
+    _text("subject_id"),
+    Column("epoch", BigInteger, nullable=False),
+    _bytes("wrap"),
+    _instant("shred_after", nullable=True),
+    key=("subject_id", "epoch"),
+    schema="keys",
+)
+
+blind_index = _table(
+    "blind_index",
+    _text("index_name"),
+    Column("version", Integer, nullable=False),
+    _bytes("bidx"),
+    _text("subject_id"),
+    key=("index_name", "version", "bidx", "subject_id"),
+    schema="keys",
+)
+Index("blind_index_by_subject", blind_index.c.controller_id, blind_index.c.subject_id)
+
+token = _table(
+    "token",
+    _bytes("token_id"),
+    _text("subject_id"),
+    _text("field"),
+    _text("recipient"),
+    _text("agreement_id"),
+    Column("serial", BigInteger, nullable=False),
+    _instant("expires_at", nullable=True),
+    key=("token_id", "subject_id"),
+    schema="keys",
+)
+Index("token_by_subject", token.c.controller_id, token.c.subject_id, token.c.field, token.c.recipient)
+
+# --- the audit trail -------------------------------------------------------------------------------------------------------
+
+_LOOKUP = (  # a convenience that may be deleted or rebuilt, never evidence
+    ("entry_id", Text),
+    ("stream", Text),
+    ("operation", Text),
+    ("outcome", Text),
+    ("kind", Text),
+    ("caller_id", Text),
+    ("roles", ARRAY(Text)),
+    ("team", Text),
+    ("recipient", Text),
+    ("purpose", Text),
+    ("channel", Text),
+    ("ticket", LargeBinary),  # 8-byte keyed hash
+    ("station", LargeBinary),  # the same
+    ("ticket_state", Text),
+    ("classes", ARRAY(Text)),
+    ("clear_classes", ARRAY(Text)),
+    ("clear_count", Integer),
+    ("flags", Integer),
+)
+
+
+def _lookup() -> list["Column[Any]"]:
+    return [Column(name, kind, nullable=True) for name, kind in _LOOKUP]
+
+
+audit_pending = _table(
+    "audit_pending",
+    _text("writer_id"),
+    Column("number", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),  # ms since 1970
+    _bytes("leaf"),
+    _bytes("mac"),
+    _bytes("sealed", nullable=True),
+    _text("subject_id"),  # `-` for none
+    Column("chain_number", BigInteger, nullable=False),
+    _bytes("chain_previous"),
+    *_lookup(),
+    key=("writer_id", "number"),
+)
+
+audit_entry = _table(
+    "audit_entry",
+    Column("era", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    _bytes("leaf"),
+    _bytes("leaf_hash"),
+    _bytes("mac"),
+    key=("era", "position"),
+)
+
+audit_detail = _table(
+    "audit_detail",
+    Column("at", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    _text("subject_id"),
+    Column("era", Integer, nullable=False),
+    _text("entry_id"),
+    _bytes("sealed", nullable=True),
+    _text("stream"),
+    Column("chain_number", BigInteger, nullable=False),
+    _bytes("chain_previous"),
+    key=("at", "position", "subject_id"),
+)
+
+audit_lookup = _table(
+    "audit_lookup",
+    Column("at", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    _text("subject_id"),
+    Column("era", Integer, nullable=False),
+    *_lookup(),
+    key=("at", "position", "subject_id"),
+)
+Index(
+    "audit_lookup_by_subject",
+    audit_lookup.c.controller_id,
+    audit_lookup.c.subject_id,
+    audit_lookup.c.at.desc(),
+    audit_lookup.c.position.desc(),
+)
+Index(
+    "audit_lookup_by_caller",
+    audit_lookup.c.controller_id,
+    audit_lookup.c.caller_id,
+    audit_lookup.c.at.desc(),
+    audit_lookup.c.position.desc(),
+)
+Index("audit_lookup_by_entry", audit_lookup.c.controller_id, audit_lookup.c.entry_id)
+
+audit_subject_head = _table(
+    "audit_subject_head",
+    _text("subject_id"),
+    _text("stream"),  # open held; decoy: subject_id is a writer's id
+    Column("era", Integer, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    _bytes("tag"),
+    key=("subject_id", "stream"),
+)
+
+audit_writer = _table(
+    "audit_writer",
+    _text("writer_id"),
+    Column("number", BigInteger, nullable=False),  # sequenced
+    _bytes("leaf_hash"),
+    Column("mac_key", Integer, nullable=False),  # audit-mac/<n>, as its first entry says
+    _instant("seen_at"),
+    Column("closed", Boolean, nullable=False),
+    key=("writer_id",),
+)
+
+audit_head = _table(
+    "audit_head",
+    Column("era", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    key=(),
+)
+
+audit_tile = _table(
+    "audit_tile",
+    Column("era", Integer, nullable=False),
+    Column("level", SmallInteger, nullable=False),
+    Column("idx", BigInteger, nullable=False),
+    _bytes("hashes"),
+    key=("era", "level", "idx"),
+)
+
+audit_checkpoint = _table(  # a copy only; the signer's state is outside the database
+    "audit_checkpoint",
+    Column("era", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    _text("note"),
+    _instant("signed_at"),
+    key=("era", "size"),
+)
+
+audit_daily = _table(
+    "audit_daily",
+    Column("day", Integer, nullable=False),  # days since 1970
+    _text("operation"),
+    _text("outcome"),
+    _text("purpose"),
+    _text("recipient"),
+    _text("caller_id"),
+    Column("entries", BigInteger, nullable=False),
+    Column("clear_values", BigInteger, nullable=False),
+    key=("day", "operation", "outcome", "purpose", "recipient", "caller_id"),
+)
+
+audit_rejected = _table(
+    "audit_rejected",
+    _text("writer_id"),
+    Column("number", BigInteger, nullable=False),
+    _bytes("leaf"),
+    _bytes("mac"),
+    _bytes("sealed", nullable=True),
+    key=("writer_id", "number"),
+)
