@@ -1,0 +1,290 @@
+"""The one statement a disclosure reads: subjects, agreements, wraps, frames, audit key and chain head, caller, tickets.
+
+One statement is one snapshot, so an old right never meets new data. Its parts are a UNION ALL with `= ANY(…)` repeated in each: no
+correlated sub-select and no outer join, which a sharded database would run on every node (performance chapter, section 10).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Row, Select, Text, bindparam, literal, null
+from sqlalchemy import and_ as both
+
+from vault import tables
+from vault.database import Database
+
+_COLUMNS: Mapping[str, Any] = {
+    "a": Text(), "b": Text(), "c": Text(), "d": Text(), "n": BigInteger(), "m": BigInteger(),
+    "since": DateTime(timezone=True), "until": DateTime(timezone=True), "p": ARRAY(Text), "q": ARRAY(Text),
+    "u": LargeBinary(), "v": LargeBinary(), "w": LargeBinary(),
+}  # fmt: skip
+_CONTROLLER = bindparam("controller_id", type_=Text())
+_SUBJECTS = bindparam("subjects", type_=ARRAY(Text))
+_CALLERS = bindparam("callers", type_=ARRAY(Text))
+_TICKETS = bindparam("tickets", type_=ARRAY(Text))
+_CLASSES = bindparam("classes", type_=ARRAY(Text))
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRow:
+    """A person's states. `restricted` are field names; `minor` is a band."""
+
+    state: str
+    version: int
+    restricted: frozenset[str]
+    restricted_at: datetime | None
+    objected: bool
+    objected_marketing: bool
+    objected_at: datetime | None
+    minor: str
+    time_barred: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementRow:
+    """The derived state of one agreement; `template` is id@version. Validity is half-open."""
+
+    agreement_id: str
+    template: str
+    status: str
+    consent: str
+    excluded: frozenset[str]
+    valid_from: datetime
+    valid_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRow:
+    """One class of one person: its sealed frame, and what its data key must answer to."""
+
+    class_name: str
+    generation: int
+    commit: bytes
+    manifest: bytes
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallerRow:
+    """One line of the register of callers."""
+
+    roles: frozenset[str]
+    training: frozenset[str]
+    team: str | None
+    recipient: str
+    region: str
+    valid_from: datetime
+    valid_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRow:
+    """A ticket as the helpdesk pushed it: references, never text."""
+
+    ticket_id: str
+    subject_id: str
+    state: str
+    assignee: str | None
+    team: str | None
+
+
+@dataclass(slots=True)
+class Person:
+    """All that was read of one subject. `subject` is None when there is nobody of that id."""
+
+    subject: SubjectRow | None = None
+    agreements: list[AgreementRow] = field(default_factory=list)
+    frames: dict[str, FrameRow] = field(default_factory=dict)
+    wraps: dict[str, dict[str, tuple[int, bytes]]] = field(default_factory=dict)  # class -> agreement -> (highest epoch, wrap)
+    audit_key: tuple[int, bytes] | None = None  # (epoch, wrap)
+    head: tuple[int, int, bytes] = (0, 0, b"")  # era, number, tag of the open stream
+    # by (field, recipient): the last serial shown, and when it ended
+    tokens: dict[tuple[str, str], tuple[int, datetime | None]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What one statement read, by id."""
+
+    people: dict[str, Person] = field(default_factory=dict)
+    callers: dict[str, CallerRow] = field(default_factory=dict)
+    tickets: dict[str, TicketRow] = field(default_factory=dict)
+    assigned: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (subject, assignee) -> topics of open tickets
+
+    def person(self, subject_id: str) -> Person:
+        """Return what was read of this subject; an empty Person when nothing was."""
+        return self.people.get(subject_id) or Person()
+
+
+def snapshot_all(
+    database: Database,
+    controller_id: str,
+    subjects: Iterable[str],
+    callers: Iterable[str],
+    tickets: Iterable[str],
+    classes: Iterable[str],
+) -> Snapshot:
+    """Read everything decisions about these subjects need, in one statement of one controller."""
+    rows = database.read(
+        controller_id,
+        STATEMENT,
+        {
+            "controller_id": controller_id,
+            "subjects": sorted(set(subjects)),
+            "callers": sorted(set(callers)),
+            "tickets": sorted(set(tickets)),
+            "classes": sorted(set(classes)),
+        },
+    )
+    return _sorted_out(rows)
+
+
+def _sorted_out(rows: Sequence[Row[Any]]) -> Snapshot:
+    read = Snapshot()
+    for row in rows:
+        _PLACES[row.kind](read, row)
+    return read
+
+
+def _of(read: Snapshot, row: Row[Any]) -> Person:
+    person = read.people.get(row.id)
+    if person is None:
+        person = read.people[row.id] = Person()
+    return person
+
+
+def _subject(read: Snapshot, row: Row[Any]) -> None:
+    _of(read, row).subject = SubjectRow(
+        state=row.a,
+        version=row.n,
+        restricted=frozenset(row.p),
+        restricted_at=row.since,
+        objected=bool(row.m & 1),
+        objected_marketing=bool(row.m & 2),
+        objected_at=row.until,
+        minor=row.b,
+        time_barred=bool(row.m & 4),
+    )
+
+
+def _agreement(read: Snapshot, row: Row[Any]) -> None:
+    _of(read, row).agreements.append(AgreementRow(row.a, row.b, row.c, row.d, frozenset(row.p), row.since, row.until))
+
+
+def _frame(read: Snapshot, row: Row[Any]) -> None:
+    _of(read, row).frames[row.a] = FrameRow(row.a, row.n, row.u, row.v, row.w)
+
+
+def _wrap(read: Snapshot, row: Row[Any]) -> None:
+    held = _of(read, row).wraps.setdefault(row.a, {})
+    if row.b not in held or held[row.b][0] < row.m:
+        held[row.b] = (row.m, row.u)
+
+
+def _audit_key(read: Snapshot, row: Row[Any]) -> None:
+    person = _of(read, row)
+    if person.audit_key is None or person.audit_key[0] < row.n:
+        person.audit_key = (row.n, row.u)
+
+
+def _head(read: Snapshot, row: Row[Any]) -> None:
+    _of(read, row).head = (row.n, row.m, row.u)
+
+
+def _token(read: Snapshot, row: Row[Any]) -> None:
+    tokens = _of(read, row).tokens
+    if row.n > tokens.get((row.a, row.b), (0, None))[0]:
+        tokens[row.a, row.b] = (row.n, row.until)
+
+
+def _caller(read: Snapshot, row: Row[Any]) -> None:
+    read.callers[row.id] = CallerRow(frozenset(row.p), frozenset(row.q), row.a, row.b, row.c, row.since, row.until)
+
+
+def _ticket(read: Snapshot, row: Row[Any]) -> None:
+    read.tickets[row.id] = TicketRow(row.id, row.a, row.b, row.c, row.d)
+
+
+def _assignment(read: Snapshot, row: Row[Any]) -> None:
+    read.assigned.setdefault((row.id, row.a), set()).add(row.b)
+
+
+_PLACES = {
+    "subject": _subject, "agreement": _agreement, "frame": _frame, "wrap": _wrap, "audit_key": _audit_key, "head": _head,
+    "token": _token, "caller": _caller, "ticket": _ticket, "assignment": _assignment,
+}  # fmt: skip
+
+
+def _part(kind: str, id_column: "Column[Any]", where: Any, **columns: Any) -> Select[Any]:
+    """Return one part of the union: its own columns under the common names, nulls elsewhere."""
+    shown = [sa.cast(columns.get(name, null()), sort).label(name) for name, sort in _COLUMNS.items()]
+    return sa.select(literal(kind).label("kind"), id_column.label("id"), *shown).where(where)
+
+
+def _any(column: "Column[Any]", values: "sa.BindParameter[Any]") -> Any:
+    return column == sa.any_(values)
+
+
+def _about(table: sa.Table) -> Any:
+    """Return the condition every part about subjects repeats."""
+    return both(table.c.controller_id == _CONTROLLER, _any(table.c.subject_id, _SUBJECTS))
+
+
+def _keyed(table: sa.Table) -> Select[Any]:
+    """Return rows of a table keyed by class and generation, joined with the current data key of each."""
+    key = tables.data_key
+    same = both(*(table.c[name] == key.c[name] for name in ("controller_id", "subject_id", "class", "generation")))
+    current = both(_about(table), _about(key), _any(table.c["class"], _CLASSES), key.c.state == "current", same)
+    columns = (
+        {"u": key.c.commit, "v": key.c.manifest, "w": table.c.frame}
+        if table is tables.profile_frame
+        else {"b": table.c.holder_id, "m": table.c.epoch, "u": table.c.wrap}
+    )
+    kind = "frame" if table is tables.profile_frame else "wrap"
+    return _part(kind, table.c.subject_id, current, a=table.c["class"], n=table.c.generation, **columns)
+
+
+def _people() -> list[Select[Any]]:
+    s, a, h, k = tables.subject.c, tables.agreement_state.c, tables.audit_subject_head.c, tables.subject_audit_key.c
+    token = tables.token.c
+    flags = sum(sa.cast(flag, sa.Integer) * 2**bit for bit, flag in enumerate((s.objected, s.objected_marketing, s.time_barred)))
+    subject = {"a": s.state, "b": s.minor, "n": s.version, "m": flags, "since": s.restricted_at, "until": s.objected_at}
+    agreement = {"a": a.agreement_id, "b": a.template, "c": a.status, "d": a.consent, "since": a.valid_from, "until": a.valid_until}
+    return [
+        _part("subject", s.subject_id, _about(tables.subject), p=s.restricted, **subject),
+        _part("agreement", a.subject_id, _about(tables.agreement_state), p=a.excluded, **agreement),
+        _part("audit_key", k.subject_id, _about(tables.subject_audit_key), n=k.epoch, u=k.wrap),
+        _part("head", h.subject_id, both(_about(tables.audit_subject_head), h.stream == "open"), n=h.era, m=h.number, u=h.tag),
+        _part(
+            "token",
+            token.subject_id,
+            _about(tables.token),
+            a=token.field,
+            b=token.recipient,
+            n=token.serial,
+            until=token.expires_at,
+        ),
+        _keyed(tables.profile_frame),
+        _keyed(tables.data_key_wrap),
+    ]
+
+
+def _grounds() -> list[Select[Any]]:
+    c, t = tables.caller.c, tables.ticket.c
+    registered = both(c.controller_id == _CONTROLLER, _any(c.caller_id, _CALLERS))
+    stated = both(t.controller_id == _CONTROLLER, _any(t.ticket_id, _TICKETS))
+    cared = both(
+        _about(tables.ticket), _any(t.assignee, _CALLERS), t.state.in_(("open", "pending")), t.topic.in_(("care", "request"))
+    )
+    caller = {"a": c.team, "b": c.recipient, "c": c.region, "since": c.valid_from, "until": c.valid_until}
+    return [
+        _part("caller", c.caller_id, registered, p=c.roles, q=c.training, **caller),
+        _part("ticket", t.ticket_id, stated, a=t.subject_id, b=t.state, c=t.assignee, d=t.team),
+        _part("assignment", t.subject_id, cared, a=t.assignee, b=t.topic),
+    ]
+
+
+STATEMENT = sa.union_all(*_people(), *_grounds())
