@@ -1,4 +1,4 @@
-"""Tables of the job queue (procrastinate), in schema `jobs`. Arguments of jobs are ids only, so no row security. No rows exist yet."""
+"""Tables of the job queue (procrastinate), in schema `jobs`: arguments are ids only, so no row security. No rows exist yet."""
 
 from alembic import op
 from procrastinate.schema import SchemaManager

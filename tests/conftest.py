@@ -1,0 +1,151 @@
+"""One real PostgreSQL server for the whole run, migrated once; each test makes its own controller, or clones a whole database."""
+
+import itertools
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy
+from psycopg import sql
+from sqlalchemy.pool import QueuePool
+
+from vault.assembly import Vault
+from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database, start_embedded
+from vault.database import Database
+from vault.opening import Addresses, Opened, assembled, open_keyring
+from vault.operations.migrate import migrate
+from vault.settings import Settings
+
+Controllers = Callable[[], str]
+
+_names = (f"clone_{number}" for number in itertools.count())
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The server, in a directory of its own that goes with the run."""
+    root = Path(tempfile.mkdtemp(prefix="rsb"))
+    root.chmod(0o755)
+    server = start_embedded(root / "data")
+    ensure_database(server)
+    migrate(admin_url(server), admin_url(server))
+    yield server
+    server.cleanup()
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: PostgresServer) -> str:
+    """The shared, migrated database: isolation is by controller."""
+    return admin_url(postgres)
+
+
+@pytest.fixture
+def clone(postgres: PostgresServer) -> Iterator[Callable[[], str]]:
+    """Make an empty migrated database for tests that need a log of their own; returns its superuser's address."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = next(_names)
+        if not made and name == "clone_0":
+            ensure_database(postgres, "clone_source")
+            migrate(admin_url(postgres, "clone_source"), admin_url(postgres, "clone_source"))
+        ensure_database(postgres, name, template="clone_source")
+        made.append(name)
+        return admin_url(postgres, name)
+
+    yield make
+    with psycopg.connect(postgres.get_uri("postgres"), autocommit=True) as connection:
+        for name in made:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def app(database_url: str) -> Iterator[Database]:
+    """The application's pools on the shared database."""
+    database = Database(database_url, "riserbo_app")
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def keyring_home() -> Iterator[Path]:
+    """A home for the keyring and the signer's state, outside the data directory."""
+    home = Path(tempfile.mkdtemp(prefix="rsbk"))
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def opened(database_url: str, keyring_home: Path) -> Iterator[Opened]:
+    """A running vault with its trail, shared: every test brings its own controller."""
+    settings = Settings(home=keyring_home, token_issuer="https://issuer.example", jwks_url="http://127.0.0.1:1/jwks")
+    with assembled(settings, Addresses(database_url, None), open_keyring(settings)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def vault(opened: Opened) -> Vault:
+    """The shared vault."""
+    return opened.vault
+
+
+@contextmanager
+def making_controllers(opened: Opened) -> Iterator[Controllers]:
+    """Yield what makes a controller; those it made are let go of at the end."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(opened.vault.new_id("ctl"))
+        opened.add_controller(made[-1])
+        return made[-1]
+
+    yield make
+    for controller_id in made:
+        _let_go(opened, controller_id)
+
+
+@pytest.fixture
+def controllers(opened: Opened) -> Iterator[Controllers]:
+    """Make controllers of this test's own."""
+    with making_controllers(opened) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared_controllers(opened: Opened) -> Iterator[Controllers]:
+    """Make controllers that the tests of one file share."""
+    with making_controllers(opened) as make:
+        yield make
+
+
+@pytest.fixture
+def controller_id(controllers: Controllers) -> str:
+    """A controller of this test's own."""
+    return controllers()
+
+
+def _let_go(opened: Opened, controller_id: str) -> None:
+    """Take a controller out of the register and close its connections: a run makes more controllers than one server has slots."""
+    group = opened.vault.audit._groups.pop(controller_id, None)
+    if group is not None:
+        group.close()
+    with psycopg.connect(opened.addresses.url, autocommit=True) as connection:
+        connection.execute("DELETE FROM vault.controller WHERE controller_id = %s", (controller_id,))
+    opened.trail._known = [one for one in opened.trail._known if one != controller_id]
+    for database in (opened.vault.database, opened.sequencing, opened.signer._database):
+        _close_pool(database._engines.pop(controller_id, None))
+
+
+def _close_pool(engine: sqlalchemy.Engine | None) -> None:
+    """Close a pool once nobody holds a connection of it: the trail's threads may be looking at this log for the last time."""
+    ends_at = time.monotonic() + 5
+    while engine is not None and isinstance(engine.pool, QueuePool) and engine.pool.checkedout() and time.monotonic() < ends_at:
+        time.sleep(0.01)
+    if engine is not None:
+        engine.dispose()
