@@ -1,0 +1,429 @@
+"""Policy as it runs: errors refuse, differences stop it, and no answer rests on what no agreement makes lawful."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import cedarpy
+import pytest
+
+from tests.policy import matrix
+from tests.policy.changes import FIELDS
+from tests.policy.makers import Situation, agreed, altered, bundle, policy, relock, shipped_text, situation
+from vault.errors import ContextIncomplete
+from vault.policy.bundle import load_bundle
+from vault.policy.cedar import CedarEngine, compiled
+from vault.policy.decision import Verdict
+from vault.policy.engine import VERBS, Policy
+from vault.policy.inputs import view_key
+from vault.policy.model import CallerFacts, Decision, TicketFacts
+
+ASKED = ("given_name", "email", "iban", "health_note")
+
+
+class Alarms(list[str]):
+    """What was told, in order."""
+
+    def __call__(self, code: str) -> None:
+        self.append(code)
+
+
+class Scripted:
+    """The real engine, whose verdicts pass through a function of (number since the start, verdict)."""
+
+    def __init__(self, change: Callable[[int, Verdict], Verdict]) -> None:
+        self._engine = CedarEngine(bundle().policies, bundle().schema, bundle().lexicon)
+        self.change, self.number = change, count()
+
+    def evaluate(self, entities: Sequence[Any], requests: Sequence[Any]) -> list[Verdict]:
+        return [self.change(next(self.number), one) for one in self._engine.evaluate(entities, requests)]
+
+
+def unchanged(_: int, verdict: Verdict) -> Verdict:
+    return verdict
+
+
+def fails_at(place: int) -> Callable[[int, Verdict], Verdict]:
+    return lambda number, verdict: verdict._replace(failed=number == place)
+
+
+# --- errors
+
+
+def evaluations() -> int:
+    engine = Scripted(unchanged)
+    situation("t1").decided(Policy(bundle(), engine), *ASKED)
+    return next(engine.number)
+
+
+@pytest.mark.parametrize("place", sorted({0, 1, 13, 14, 40, evaluations() - 1}))
+def test_one_erring_evaluation_refuses_the_whole_request(place: int) -> None:
+    alarms, engine = Alarms(), Scripted(fails_at(place))
+    deciding = Policy(bundle(), engine, alarms)
+    refused = situation("t1").decided(deciding, *ASKED)
+    assert {(one.level, one.because) for one in refused.fields.values()} == {("withheld", "policy-error")}
+    assert (refused.failed, refused.hidden, refused.opened(), alarms) == (True, True, {}, ["policy-error"])
+    engine.change = unchanged
+    assert situation("t1").decided(deciding, *ASKED) == situation("t1").decided(policy(), *ASKED)
+
+
+OVERFLOW = compiled(
+    '@id("deny-overflow") @reason("role") forbid (principal, action in Vault::Action::"touch_any", resource) '
+    "when { 9223372036854775807 + resource.sensitivity > 0 };"
+)
+
+
+def test_a_forbid_that_overflows_refuses_though_cedar_would_allow() -> None:
+    altered = {**bundle().policies, **OVERFLOW}
+    refused = situation("t1").decided(Policy(replace(bundle(), policies=altered)), *ASKED)
+    assert refused.failed
+    assert cedar_says({"act": "profile"}, altered).decision is cedarpy.Decision.Allow  # the trap: an erring forbid is skipped
+
+
+def cedar_says(context: dict[str, Any], policies: dict[str, Any]) -> cedarpy.AuthzResult:
+    policy_set = cedarpy.PolicySet.from_json_str(
+        '{"staticPolicies":{"x":{"effect":"permit","principal":{"op":"All"},"action":{"op":"All"},"resource":{"op":"All"},'
+        '"conditions":[]}},"templates":{},"templateLinks":[]}'
+    ).with_added_str(cedarpy.policies_from_json_str(_as_text(policies["deny-overflow"])))
+    entities = '[{"uid":{"type":"Vault::Field","id":"x"},"attrs":{"sensitivity":1},"parents":[]}]'
+    request = {
+        "principal": {"type": "Vault::Agent", "id": "caller"},
+        "action": {"type": "Vault::Action", "id": "touch_any"},
+        "resource": {"type": "Vault::Field", "id": "x"},
+        "context": context,
+    }
+    return cedarpy.is_authorized(request, policy_set, entities)
+
+
+def _as_text(policy_json: dict[str, Any]) -> str:
+    return json.dumps({"staticPolicies": {"deny-overflow": policy_json}, "templates": {}, "templateLinks": []})
+
+
+@pytest.mark.parametrize(
+    ("entities", "context"),
+    [
+        ([], {"purpose": "customer-care"}),  # Cedar's third value: NoDecision
+        ([{"uid": {"type": "Vault::Agent", "id": "caller"}, "attrs": {}, "parents": []}], {}),  # misses an attribute
+        (["no entity"], {}),
+    ],
+)
+def test_what_cedar_cannot_evaluate_is_a_failed_verdict(entities: list[Any], context: dict[str, Any]) -> None:
+    engine = CedarEngine(bundle().policies, bundle().schema, bundle().lexicon)
+    request = {
+        "principal": {"type": "Vault::Agent", "id": "caller"},
+        "action": {"type": "Vault::Action", "id": "view_clear"},
+        "resource": {"type": "Vault::Field", "id": "email"},
+        "context": context,
+    }
+    assert [one.failed for one in engine.evaluate(entities, [request, request])] == [True, True]
+
+
+def test_a_template_or_recipient_the_bundle_does_not_know_refuses() -> None:
+    alarms = Alarms()
+    deciding = Policy(bundle(), alarm=alarms)
+    unknown = replace(agreed("retail@1"), template="retail@99")
+    assert situation("t1").about(agreements=(unknown,)).decided(deciding, "email").failed
+    assert situation("t1").called_by(recipient="nobody").decided(deciding, "email").failed
+    assert alarms == ["policy-error", "policy-error"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [({"purpose": "customer-caer"}, "Vault-Purpose"), ({"channel": "pohne"}, "Vault-Channel")],
+)
+def test_words_of_no_closed_list_are_told_by_their_header(changes: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(ContextIncomplete) as refusal:
+        situation("t1").within(**changes).decided(policy(), "email")
+    assert [one.pointer for one in refusal.value.faults] == [pointer]
+
+
+def test_an_unknown_field_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ContextIncomplete) as refusal:
+        situation("t1").decided(policy(), "email", "cvv")
+    assert [(one.pointer, one.code) for one in refusal.value.faults] == [("fields", "unknown")]
+
+
+# --- an engine that says yes to everything
+
+
+class YesEngine:
+    """The policy engine replaced by one that always says yes."""
+
+    def evaluate(self, _: Sequence[Any], requests: Sequence[Any]) -> list[Verdict]:
+        return [Verdict(allowed=True, by=("gate1-covers",))] * len(requests)
+
+
+def test_an_engine_that_allows_everything_opens_through_the_ended_agreement_only() -> None:
+    ended = replace(agreed("marketing@1"), agreement_id="agr_ended", consent="withdrawn", phase="after")
+    decision = situation("t1").about(agreements=(ended,)).decided(Policy(bundle(), YesEngine()), *ASKED)
+    assert decision.opened() == dict.fromkeys(ASKED, "agr_ended")  # whose wraps are gone
+
+
+def test_an_engine_that_allows_everything_shows_nothing_without_an_agreement() -> None:
+    decision = situation("t1").about(agreements=()).decided(Policy(bundle(), YesEngine()), *ASKED)
+    assert {(one.level, one.because) for one in decision.fields.values()} == {("withheld", "no-agreement")}
+
+
+def test_what_gate_one_refuses_stays_withheld_whatever_gate_two_says() -> None:
+    engine = Scripted(lambda number, verdict: verdict if number < 14 else Verdict(allowed=True, by=("t1-identity",)))
+    decision = situation("t1").decided(Policy(bundle(), engine), "given_name", "health_note", "related_person")
+    assert [one.level for one in decision.fields.values()] == ["clear", "withheld", "withheld"]
+
+
+# --- recheck
+
+
+def test_a_recheck_that_finds_no_difference_changes_nothing() -> None:
+    alarms = Alarms()
+    deciding = Policy(bundle(), alarm=alarms)
+    assert deciding.recheck(0.0)
+    before = situation("t1").decided(deciding, *ASKED)
+    assert deciding.recheck(10.0)
+    assert situation("t1").decided(deciding, *ASKED) == before
+    assert alarms == []
+
+
+def test_rows_are_rechecked_once_a_second_at_most() -> None:
+    engine = Scripted(unchanged)
+    deciding = Policy(bundle(), engine)
+    seen = []
+    for at in (5.0, 5.9, 6.0):
+        situation("t1").decided(deciding, *ASKED)
+        before = next(engine.number)
+        deciding.recheck(at)
+        seen.append(next(engine.number) - before > 1)
+    assert seen == [True, False, True]
+
+
+def turned_round(_: int, one: Verdict) -> Verdict:
+    return Verdict(allowed=False, by=("gate1-special",)) if one.allowed else Verdict(allowed=True, by=("gate1-covers",))
+
+
+@pytest.mark.parametrize("change", [turned_round, fails_at(0)])
+def test_a_difference_empties_the_tables_and_withholds_from_then_on(change: Callable[[int, Verdict], Verdict]) -> None:
+    alarms, engine = Alarms(), Scripted(unchanged)
+    deciding = Policy(bundle(), engine, alarms)
+    assert situation("t1").decided(deciding, *ASKED).opened()
+    engine.change, engine.number = change, count()
+    assert not deciding.recheck(1.0)
+    assert alarms == ["policy-difference"]
+    assert (len(deciding._laws), len(deciding._views), len(deciding._plates)) == (0, 0, 0)
+    engine.change = unchanged
+    assert situation("t1").decided(deciding, *ASKED).failed
+    assert not deciding.recheck(99.0)
+    assert permission("enroll", "system", deciding) == (False, "policy-error")
+
+
+def test_a_row_that_was_changed_in_memory_is_found_out() -> None:
+    deciding = Policy(bundle())
+    situation("t1").decided(deciding, *ASKED)
+    key, row = next(iter(deciding._views._rows.items()))
+    deciding._views.put(key, replace(row, cells=tuple(reversed(row.cells))))
+    situation("t1").decided(deciding, *ASKED)
+    assert not deciding.recheck(1.0)
+
+
+# --- flight
+
+
+def test_threads_that_miss_the_same_row_work_it_out_once() -> None:
+    engine, start = Scripted(unchanged), Barrier(4)
+    deciding = Policy(bundle(), engine)
+    answers: list[Decision] = []
+
+    def ask() -> None:
+        start.wait()
+        answers.append(situation("t1").decided(deciding, *ASKED))
+
+    threads = [Thread(target=ask) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert next(engine.number) == evaluations()
+    assert all(one == answers[0] for one in answers)
+
+
+# --- what a bundle says of itself
+
+
+def test_default_fields_are_the_cells_that_show_something() -> None:
+    table = matrix.document()
+    for number, name in enumerate(table["columns"]):
+        cells = {field for field, cells in table["cells"].items() if cells[number] not in ("-", "V")}
+        assert set(policy().default_fields(frozenset(table["contexts"][name]["roles"]))) == cells
+
+
+def test_default_fields_of_several_roles_are_a_union_in_the_order_of_the_catalogue() -> None:
+    both = policy().default_fields({"t1", "billing"})
+    assert set(both) == {*policy().default_fields({"t1"}), *policy().default_fields({"billing"})}
+    assert list(both) == [name for name in FIELDS if name in both]
+    assert policy().default_fields(()) == ()
+
+
+@pytest.mark.parametrize(
+    ("reference", "classes"),
+    [
+        ("retail@1", ("attachment", "contact", "financial")),
+        ("health-insurance@1", ("attachment", "contact", "financial", "special")),
+        ("marketing@1", ("contact",)),
+        ("legal-obligation@1", ("attachment", "contact", "financial")),
+        ("legal-claims@1", ("attachment", "contact", "financial", "special")),
+        ("emergency@1", ("contact", "special")),
+    ],
+)
+def test_an_agreement_holds_the_keys_of_the_classes_it_reaches(reference: str, classes: tuple[str, ...]) -> None:
+    assert policy().lawful_classes(reference) == classes
+
+
+def test_a_contract_without_condition_never_holds_the_key_to_health_data() -> None:
+    granted = policy().granted_fields("retail@1")
+    assert not {name for name, one in bundle().catalogue["fields"].items() if one["special"]} & granted
+    assert not {"credit_score", "aml_note"} & granted
+    assert {
+        "tax_code",
+        "vat_number",
+        "identity_document",
+        "passport",
+        "card",
+        "annual_income",
+        "policy_number",
+        "contract_number",
+    } <= granted
+
+
+def test_a_category_of_health_grants_nothing_without_a_condition(tmp_path: Path) -> None:
+    template = "agreements/retail.v1.yaml"
+    text = shipped_text(template).replace("  - pd:Language\n", "  - pd:Language\n  - pd:MedicalHealth\n")
+    directory = altered(tmp_path, {template: text})
+    relock(directory)
+    deciding = Policy(load_bundle(directory))
+    assert "health_note" in load_bundle(directory).lexicon.terms["retail@1"].named
+    assert deciding.lawful_classes("retail@1") == ("attachment", "contact", "financial")
+
+
+def test_special_data_are_granted_by_a_consent_only_if_it_is_explicit() -> None:
+    claims = bundle().lexicon.terms["legal-claims@1"]
+    assert claims.allows_special
+    assert not replace(claims, basis="consent").allows_special
+    assert replace(claims, basis="consent", condition="explicit_consent").allows_special
+
+
+def test_a_policy_names_its_bundle_and_its_closed_lists() -> None:
+    assert policy().digest == bundle().digest
+    assert policy().fields == FIELDS
+    assert "customer-care" in policy().purposes
+    assert policy().recipients == {"controller", "helpdesk", "care-unit", "subject"}
+
+
+# --- verbs
+
+
+def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self: bool = False, **context: Any) -> tuple[bool, str]:
+    made = situation(start, context=context)
+    found = (deciding or policy()).may(verb, made.context, made.caller, made.ticket, is_self=is_self)
+    return found.allowed, found.because
+
+
+@pytest.mark.parametrize(
+    ("verb", "allowed"),
+    [
+        ("enroll", {"t2", "system", "system-marketing"}),
+        ("agree", {"t1", "t2", "billing", "medical", "customer", "system", "system-marketing"}),
+        ("withdraw", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),
+        ("put_ticket", {"system", "system-marketing"}),
+        ("register_caller", {"operator"}),
+        ("find", {"t1", "t2", "billing", "medical", "dsr-officer", "system"}),
+        ("amend", {"t1", "t2", "billing", "medical", "dsr-officer", "customer", "system", "system-marketing"}),
+    ],
+)
+def test_who_may_use_a_verb(verb: str, allowed: set[str]) -> None:
+    contexts = bundle().matrix["contexts"]
+    assert {name for name in contexts if permission(verb, name, is_self=name == "customer")[0]} == allowed
+
+
+def test_a_customer_acts_for_themselves_only() -> None:
+    assert permission("withdraw", "customer", is_self=True) == (True, "rights-own-data")
+    assert permission("withdraw", "customer") == (False, "role")
+
+
+def test_a_verb_without_its_ticket_says_what_is_missing() -> None:
+    assert permission("withdraw", "t1", ticket="none") == (False, "ticket-needed")
+    assert permission("amend", "t2", assigned=False) == (False, "ticket-not-yours")
+    assert permission("amend", "t2", ticket="asserted") == (False, "role")
+    assert permission("find", "t1", ticket="none") == (False, "ticket-needed")
+
+
+def test_a_verb_of_no_list_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no such verb"):
+        permission("erase", "dpo")
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "find", "amend"])
+def test_an_erring_engine_allows_no_verb(verb: str) -> None:
+    alarms = Alarms()
+    assert permission(verb, "system", Policy(bundle(), Scripted(lambda _, one: one._replace(failed=True)), alarms)) == (
+        False,
+        "policy-error",
+    )
+    assert alarms == ["policy-error"]
+
+
+def test_who_may_amend_what() -> None:
+    made = replace(situation("t2"), act="amend")
+    fields = made.decided(policy(), "email", "iban", "health_note").fields
+    assert [(one.level, one.because) for one in fields.values()] == [
+        ("clear", "amend-desk"),
+        ("withheld", "role"),
+        ("withheld", "special-category"),
+    ]
+    assert made.decided(policy(), "email").opened() == {"email": "agr_0"}
+
+
+def test_a_look_up_is_by_searchable_fields_and_about_nobody() -> None:
+    made = replace(situation("t1", []), act="find")
+    decision = made.decided(policy(), "email", "given_name")
+    assert {name: (one.level, one.because, one.agreement_id) for name, one in decision.fields.items()} == {
+        "email": ("clear", "find-desk", None),
+        "given_name": ("withheld", "role", None),
+    }
+    assert not decision.hidden
+    assert decision.record["gate1"] == []
+
+
+def test_without_a_ticket_nobody_looks_up() -> None:
+    decision = replace(situation("t1", [], {"ticket": "none"}), act="find").decided(policy(), "email")
+    assert decision.fields["email"].because == "ticket-needed"
+    assert decision.hidden
+
+
+# --- rungs that open later: break-glass
+
+
+def shown_with(grant: str, start: str, field: str, **context: Any) -> str:
+    made: Situation = situation(start, ["health-insurance@1"], context)
+    key = view_key(made.context, "profile", made.caller, made.ticket, made.subject, bundle().lexicon.everything, 0)
+    row = policy()._view(key._replace(break_glass=grant))
+    return row.cells[FIELDS.index(field)].shown.because
+
+
+def test_a_grant_without_approval_opens_nothing_critical() -> None:
+    assert shown_with("open", "t1", "card") == "never-clear"
+    assert shown_with("open", "t2", "tax_code") == "break-glass-approval"
+    assert shown_with("open", "t2", "email") == "support-t2-contact"
+    assert shown_with("approved", "t2", "tax_code") == "support-t2-financial"
+
+
+def test_an_approved_grant_lifts_the_ticket_but_not_the_channel() -> None:
+    assert shown_with("none", "billing", "address", ticket="asserted") == "billing-identity"
+    assert shown_with("approved", "t1", "health_note") == "role"
+    assert shown_with("none", "t1", "health_note") == "special-category"
+
+
+def test_facts_default_to_nobody() -> None:
+    assert CallerFacts().roles == frozenset()
+    assert TicketFacts().state == "none"

@@ -1,0 +1,86 @@
+"""Rows of agreements and their events. Events are only ever added; the state is derived and rewritten."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from vault import tables
+
+_A, _S, _E = tables.agreement.c, tables.agreement_state.c, tables.agreement_event.c
+_WHOSE = sa.select(_A.subject_id).where(
+    _A.controller_id == sa.bindparam("controller_id"), _A.agreement_id == sa.bindparam("agreement_id")
+)
+_LAST = sa.select(sa.func.max(_E.number)).where(
+    _E.controller_id == sa.bindparam("controller_id"),
+    _E.subject_id == sa.bindparam("subject_id"),
+    _E.agreement_id == sa.bindparam("agreement_id"),
+)
+_END = (
+    sa.update(tables.agreement_state)
+    .where(
+        _S.controller_id == sa.bindparam("of_controller"),
+        _S.subject_id == sa.bindparam("of_subject"),
+        _S.agreement_id == sa.bindparam("of_agreement"),
+        _S.status == "in_force",
+    )
+    .values(status=sa.bindparam("new_status"), consent=sa.bindparam("new_consent"), entry_id=sa.bindparam("new_entry"))
+)
+_EVENTS = (
+    sa.select(_E.agreement_id, _E.number, _E.kind, _E.recorded_at, _E.effective_at, _E.channel, _E.role, _E.entry_id)
+    .where(_E.controller_id == sa.bindparam("controller_id"), _E.subject_id == sa.bindparam("subject_id"))
+    .order_by(_E.agreement_id, _E.number)
+)
+_DUE = (
+    sa.select(_S.subject_id, _S.agreement_id)
+    .where(_S.controller_id == sa.bindparam("controller_id"), _S.status == "in_force", _S.valid_until <= sa.bindparam("at"))
+    .limit(sa.bindparam("most"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event of an agreement's history; its evidence stays sealed."""
+
+    agreement_id: str
+    number: int
+    kind: str
+    recorded_at: datetime
+    effective_at: datetime
+    channel: str
+    role: str
+    entry_id: str
+
+
+def whose(rows: sa.Connection, controller_id: str, agreement_id: str) -> str | None:
+    """Return the person of an agreement, or None."""
+    found = rows.execute(_WHOSE, {"controller_id": controller_id, "agreement_id": agreement_id}).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def next_number(rows: sa.Connection, controller_id: str, subject_id: str, agreement_id: str) -> int:
+    """Return the number of this agreement's next event."""
+    place = {"controller_id": controller_id, "subject_id": subject_id, "agreement_id": agreement_id}
+    return int(rows.execute(_LAST, place).scalar_one_or_none() or 0) + 1
+
+
+def end(rows: sa.Connection, place: tuple[str, str, str], status: str, consent: str, entry_id: str) -> bool:
+    """Set the derived state of an agreement in force to ended; False when it was not in force any more."""
+    controller_id, subject_id, agreement_id = place
+    of: dict[str, Any] = {"of_controller": controller_id, "of_subject": subject_id, "of_agreement": agreement_id}
+    return rows.execute(_END, {**of, "new_status": status, "new_consent": consent, "new_entry": entry_id}).rowcount == 1
+
+
+def events(rows: sa.Connection, controller_id: str, subject_id: str) -> list[EventRow]:
+    """Return every event of a person's agreements, by agreement and number."""
+    found = rows.execute(_EVENTS, {"controller_id": controller_id, "subject_id": subject_id})
+    return [EventRow(*row) for row in found]
+
+
+def due(rows: sa.Connection, controller_id: str, at: datetime, most: int) -> Sequence[tuple[str, str]]:
+    """Return (subject, agreement) of agreements whose validity the clock has ended already."""
+    return [
+        (row.subject_id, row.agreement_id) for row in rows.execute(_DUE, {"controller_id": controller_id, "at": at, "most": most})
+    ]

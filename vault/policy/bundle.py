@@ -1,0 +1,76 @@
+"""The bundle: everything policy rests on, read once, refused as a whole if anything in it is wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+from vault.policy import files as bundle_files
+from vault.policy.cedar import compiled
+from vault.policy.lexicon import Lexicon
+from vault.policy.lint import faults
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A sound bundle. Documents are parsed YAML, to be read only; in `templates` each text is the hex SHA-256 of its bytes."""
+
+    files: Mapping[str, bytes]
+    digest: str  # sha256:<hex>
+    catalogue: Json
+    vocabulary: Json
+    masks: Json
+    recipients: Json
+    limits: Json
+    templates: Mapping[str, Json]  # by id@version
+    policies: Mapping[str, Json]  # Cedar's JSON form, by @id
+    schema: str
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """What policy can speak about."""
+        return bundle_files.lexicon_of(self.files)
+
+    @property
+    def matrix(self) -> Json:
+        """The table of roles: the contexts policy was made for, and what each is to see."""
+        document: Json = bundle_files.parsed(self.files["tests/matrix/roles.yaml"])
+        return document
+
+    def text(self, reference: str, language: str) -> str:
+        """Return the words people agree to. Raises KeyError for a template or language there is not."""
+        if language not in self.templates[reference]["texts"]:
+            raise KeyError(language)
+        return self.files[f"texts/{reference.replace('@', '.v')}.{language}.md"].decode()
+
+
+def shipped() -> Path:
+    """Return where the policies that came with this program are."""
+    return Path(str(resources("policies")))
+
+
+def load_bundle(directory: Path | None = None) -> Bundle:
+    """Return the bundle of a directory, by default the shipped one. Raises ValueError with every fault the lint finds."""
+    files = bundle_files.read_files(directory or shipped())
+    found = faults(files)
+    if found:
+        raise ValueError("\n".join(found))
+    catalogue, vocabulary, masks, recipients, limits = (
+        bundle_files.parsed(files[f"{name}.yaml"]) for name in ("catalogue", "vocabulary", "masks", "recipients", "limits")
+    )
+    return Bundle(
+        files=files,
+        digest=bundle_files.bundle_digest(files),
+        catalogue=catalogue,
+        vocabulary=vocabulary,
+        masks=masks,
+        recipients=recipients,
+        limits=limits,
+        templates=bundle_files.template_documents(files),
+        policies=compiled(bundle_files.policy_text(files)),
+        schema=files["schema.cedarschema"].decode(),
+    )

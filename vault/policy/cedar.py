@@ -1,0 +1,301 @@
+"""Cedar: the policies parsed once, the closed world as entities, and keys turned into requests.
+
+Cedar's context is made from the same tuples as the cache keys, so nothing reaches a policy that is not in a key. Allowed means
+`Allow` with no error at all: Cedar skips a policy that errs, and a skipped forbid would allow (seen with 4.12.2).
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import cedarpy
+
+from vault.policy.decision import Note, Rung, Verdict
+from vault.policy.groups import Bucket, Distinctions, attributes_of
+from vault.policy.inputs import LawKey, ViewKey
+from vault.policy.lexicon import ROLES, FieldFacts, Lexicon, Terms
+
+Json = dict[str, Any]
+
+AT_ONCE: Final = 8  # requests a call: the engine holds the interpreter lock, and other threads must not wait for a whole miss
+FAMILIES: Final = {  # requests of one kind are evaluated against the policies that can speak on them, and no others
+    "process": "law",
+    **dict.fromkeys(("view_clear", "view_masked", "view_token"), "view"),
+    "verify": "verify",
+    "amend": "amend",
+    "find": "find",
+    **dict.fromkeys(("enroll", "agree", "withdraw", "put_ticket", "register_caller"), "verb"),
+}
+GROUPS: Final = {
+    "touch_any": ("view_clear", "verify", "amend"),
+    "view_any": ("view_clear",),
+}
+PRINCIPALS: Final = {"agent": "Agent", "system": "System", "subject": "Subject"}
+
+
+def compiled(policies: str) -> dict[str, Json]:
+    """Return Cedar's JSON form of each policy by its `@id`. Raises ValueError for what Cedar cannot parse, or ids not unique."""
+    parsed = json.loads(cedarpy.policies_to_json_str(policies))
+    found = {one.get("annotations", {}).get("id"): one for one in parsed["staticPolicies"].values()}
+    if parsed["templates"] or None in found or len(found) < len(parsed["staticPolicies"]):
+        raise ValueError("each policy has an @id of its own, and none is a template")
+    return found
+
+
+def notes(policies: Mapping[str, Json]) -> dict[str, Note]:
+    """Return what each policy's annotations say."""
+    return {
+        name: Note(one["annotations"]["reason"], _words(one["annotations"].get("obligation"))) for name, one in policies.items()
+    }
+
+
+def families(policies: Mapping[str, Json]) -> dict[str, dict[str, Json]]:
+    """Return the policies that can speak on each kind of request, by the actions of their scope. Raises KeyError for others."""
+    found: dict[str, dict[str, Json]] = {family: {} for family in sorted(set(FAMILIES.values()))}
+    for name, policy in policies.items():
+        scope = policy["action"]
+        stated = [one["id"] for one in (*scope.get("entities", ()), *([scope["entity"]] if "entity" in scope else ()))]
+        for action in stated or FAMILIES:
+            for one in GROUPS.get(action, (action,)):
+                found[FAMILIES[one]][name] = policy
+    return found
+
+
+def distinctions(policies: Mapping[str, Json]) -> Distinctions:
+    """Return by what these policies can tell fields apart: where each is named, and which attributes are read.
+
+    The members of one set stand in one place, so nothing tells them apart there.
+    """
+    places: dict[str, set[str]] = {}
+    categories = False
+    for name, policy in policies.items():
+        for place, entity in _entities(policy, name):
+            categories = categories or entity["type"] == "Vault::Category"
+            if entity["type"] == "Vault::Field":
+                places.setdefault(entity["id"], set()).add(place)
+    read = frozenset(attribute for policy in policies.values() for attribute in _read(policy["conditions"]))
+    return Distinctions({field: frozenset(one) for field, one in places.items()}, read, categories)
+
+
+class CedarEngine:
+    """Evaluates requests against one bundle, parsed once at construction. Raises ValueError for a bundle that is unsound."""
+
+    def __init__(self, policies: Mapping[str, Json], schema: str, lexicon: Lexicon) -> None:
+        self._schema = cedarpy.Schema.from_str(schema)
+        self._policies = {family: _policy_set(some) for family, some in families(policies).items()}
+        self._world = cedarpy.Entities.from_json_str(json.dumps(world(lexicon)), self._schema)
+
+    def evaluate(self, entities: Sequence[Json], requests: Sequence[Json]) -> list[Verdict]:
+        """Return one verdict for each request, with these entities beside the closed world. An error is a verdict, never raised."""
+        try:
+            graph = self._world.with_added_json_str(json.dumps(list(entities)), self._schema)
+            return [verdict for some in _slices(requests) for verdict in self._some(some, graph)]
+        except (ValueError, TypeError, RuntimeError):
+            return [Verdict(allowed=False, by=(), failed=True)] * len(requests)
+
+    def _some(self, requests: list[Json], graph: cedarpy.Entities) -> list[Verdict]:
+        policies = self._policies[FAMILIES[requests[0]["action"]["id"]]]
+        return [_verdict(one) for one in cedarpy.is_authorized_batch(requests, policies, graph, self._schema)]
+
+
+def world(lexicon: Lexicon) -> list[Json]:
+    """Return the closed world as Cedar entities."""
+    roles = [_entity("Role", role) for role in ROLES]
+    regions = [_entity("Region", name, parents=[("Region", one) for one in above]) for name, above in lexicon.regions.items()]
+    purposes = [_entity("Purpose", name, parents=[("Purpose", one) for one in above]) for name, above in lexicon.purposes.items()]
+    categories = [
+        _entity("Category", name, parents=[("Category", one) for one in above]) for name, above in lexicon.categories.items()
+    ]
+    operations = [_entity("Operation", name) for name in lexicon.operations]
+    recipients = [
+        _entity(
+            "Recipient",
+            name,
+            {"contractValid": one.contract_valid, "transferTool": one.transfer_tool, "barredFromHealth": one.barred_from_health},
+        )
+        for name, one in lexicon.recipients.items()
+    ]
+    fields = [_field(one) for one in lexicon.fields]
+    return [*roles, *regions, *purposes, *categories, *operations, *recipients, *fields, _entity("Office", "vault")]
+
+
+def agreement(terms: Terms, key: LawKey) -> Json:
+    """Return the agreement of a key as an entity; its id is a constant, never a person's."""
+    attributes = {
+        "basis": terms.basis,
+        "condition": terms.condition,
+        "consent": key.consent,
+        "phase": key.phase,
+        "purposeMatch": terms.purpose_match,
+        "purposes": _references("Purpose", terms.purposes),
+        "categories": _references("Category", terms.categories),
+        "excluded": _references("Field", sorted(terms.excluded | key.excluded)),
+        "foreign": _references("Field", sorted(key.foreign)),
+        "operations": _references("Operation", terms.operations),
+        "recipients": _references("Recipient", terms.recipients),
+        "regions": _references("Region", terms.regions),
+        "afterRestriction": key.after_restriction,
+        "afterObjection": key.after_objection,
+    }
+    return _entity("Agreement", "agreement", attributes)
+
+
+def law_requests(key: LawKey, parts: Sequence[Bucket]) -> list[Json]:
+    """Return gate 1's requests: this agreement, each bucket of fields."""
+    one = key.circumstance
+    shared = {
+        "purpose": _reference("Purpose", one.purpose),
+        "operation": _reference("Operation", one.operation),
+        "region": _reference("Region", one.region),
+        "actsForSubject": one.acts_for_subject,
+        "objected": one.objected,
+        "objectedToMarketing": one.objected_marketing,
+        "minor": one.minor,
+        "timeBarred": one.time_barred,
+    }
+    return [
+        {
+            "principal": _uid("Recipient", one.recipient),
+            "action": _uid("Action", "process"),
+            "resource": _uid("Agreement", "agreement"),
+            "context": {
+                **shared,
+                "field": _reference("Field", part.field.name),
+                "restricted": part.field.name in one.restricted,
+            },
+        }
+        for part in parts
+    ]
+
+
+def principal(kind: str, roles: frozenset[str], training: frozenset[str]) -> Json:
+    """Return the caller as an entity. A role that is not in the closed list is no role."""
+    attributes = {"training": sorted(training)} if kind == "agent" else {}
+    parents = [] if kind == "subject" else [("Role", role) for role in ROLES if role in roles]
+    return _entity(PRINCIPALS[kind], "caller", attributes, parents)
+
+
+def view_requests(key: ViewKey, ladders: Sequence[tuple[Bucket, Sequence[Rung]]]) -> list[Json]:
+    """Return gate 2's requests: the rungs of each bucket, in order."""
+    caller = _uid(PRINCIPALS[key.principal], "caller")
+    return [
+        {
+            "principal": caller,
+            "action": _uid("Action", rung.action),
+            "resource": _uid("Field", part.field.name),
+            "context": _rendering(key, part, rung),
+        }
+        for part, ladder in ladders
+        for rung in ladder
+    ]
+
+
+def verb_request(verb: str, key: ViewKey) -> Json:
+    """Return the request of a verb that shows no field."""
+    context = {**_occasion(key), "isSelf": key.is_self, "requestAccepted": key.request_accepted}
+    return {
+        "principal": _uid(PRINCIPALS[key.principal], "caller"),
+        "action": _uid("Action", verb),
+        "resource": _uid("Office", "vault"),
+        "context": context,
+    }
+
+
+def _occasion(key: ViewKey) -> Json:
+    stated: Json = {"purpose": _reference("Purpose", key.purpose), "channel": key.channel}
+    if key.ticket != "none":
+        stated["ticket"] = {"verified": key.ticket == "verified", "assigned": key.assigned}
+    return stated
+
+
+def _rendering(key: ViewKey, part: Bucket, rung: Rung) -> Json:
+    if rung.action == "find":
+        return _occasion(key)
+    position = part.positions[0]
+    context = {
+        **_occasion(key),
+        "act": key.act,
+        "callerVerified": key.caller_verified,
+        "level": key.level,
+        "stepUp": key.step_up,
+        "subject": {
+            "minor": key.minor,
+            "restricted": part.field.name in key.restricted,
+            "isSelf": key.is_self,
+            "inCare": key.in_care,
+            "requestAccepted": key.request_accepted,
+        },
+        "basis": {"lawful": bool(key.lawful >> position & 1), "afterRestriction": bool(key.after_restriction >> position & 1)},
+    }
+    if rung.mask is not None:
+        context["mask"] = {"name": rung.mask[0], "strength": rung.mask[1]}
+    if key.break_glass != "none":
+        context["breakGlass"] = {"approved": key.break_glass == "approved"}
+    return context
+
+
+def _verdict(result: cedarpy.AuthzResult) -> Verdict:
+    errors = list(result.diagnostics.errors)
+    by = tuple(sorted(result.diagnostics.reasons))
+    failed = bool(errors) or result.decision not in (cedarpy.Decision.Allow, cedarpy.Decision.Deny)
+    return Verdict(allowed=result.decision is cedarpy.Decision.Allow and not failed, by=by, failed=failed)
+
+
+def _policy_set(policies: Mapping[str, Json]) -> cedarpy.PolicySet:
+    return cedarpy.PolicySet.from_json_str(json.dumps({"staticPolicies": dict(policies), "templates": {}, "templateLinks": []}))
+
+
+def _slices(requests: Sequence[Json]) -> Iterator[list[Json]]:
+    for start in range(0, len(requests), AT_ONCE):
+        yield list(requests[start : start + AT_ONCE])
+
+
+def _entities(node: Any, place: str) -> Iterator[tuple[str, Json]]:
+    """Yield every entity literal with its place."""
+    if isinstance(node, list):
+        for number, one in enumerate(node):
+            yield from _entities(one, f"{place}/{number}")
+    elif isinstance(node, dict):
+        for name, one in node.items():
+            if name in ("__entity", "entity"):
+                yield place, one
+            elif name == "Set":
+                for member in one:
+                    yield from _entities(member, f"{place}/Set")
+            else:
+                yield from _entities(one, f"{place}/{name}")
+
+
+def _read(node: Any) -> Iterator[str]:
+    """Yield the name of every attribute that is read."""
+    if isinstance(node, list):
+        for one in node:
+            yield from _read(one)
+    elif isinstance(node, dict):
+        yield from (operands["attr"] for operator, operands in node.items() if operator == ".")
+        for one in node.values():
+            yield from _read(one)
+
+
+def _words(annotation: str | None) -> tuple[str, ...]:
+    return tuple((annotation or "").split())
+
+
+def _field(one: FieldFacts) -> Json:
+    return _entity("Field", one.name, attributes_of(one), [("Category", one.category)])
+
+
+def _uid(kind: str, name: str) -> Json:
+    return {"type": f"Vault::{kind}", "id": name}
+
+
+def _reference(kind: str, name: str) -> Json:
+    return {"__entity": _uid(kind, name)}
+
+
+def _references(kind: str, names: Sequence[str]) -> list[Json]:
+    return [_reference(kind, name) for name in names]
+
+
+def _entity(kind: str, name: str, attributes: Json | None = None, parents: Sequence[tuple[str, str]] = ()) -> Json:
+    return {"uid": _uid(kind, name), "attrs": attributes or {}, "parents": [_uid(*one) for one in parents]}

@@ -1,0 +1,387 @@
+"""From facts to a decision: what a row of each table is, which reason is shown, and which agreement decides. Pure.
+
+Rules, in order (policy chapter, sections 4 and 7; the first page of decisions, 10 to 12):
+
+1. Gate 1 says for each agreement which fields it makes lawful; gate 2 says how clearly this caller may see each field.
+2. Of a field's rungs (clear, each mask weakest first, token) the first allowed one wins; none: withheld. What no agreement makes
+   lawful is withheld whatever gate 2 says.
+3. A withheld field tells one reason: gate 1's if it is not lawful, else gate 2's; within a gate a forbid before default-deny, then
+   the order of REFUSALS. Of several agreements the one that comes closest to covering the ask speaks.
+4. The deciding agreement of a field: exact purpose before narrower, then BASES, then the latest, then the lowest id.
+5. One evaluation that reports an error refuses the whole request.
+
+A row is a function of its key alone, so it can be kept for ever: ids of persons and agreements join after the look-up.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+import rfc8785
+
+from vault.policy.groups import Bucket
+from vault.policy.inputs import Circumstance, LawKey, ViewKey
+from vault.policy.lexicon import RIGHTS, Lexicon, Terms
+from vault.policy.model import AgreementFacts, FieldDecision, Level, TicketState
+
+REFUSALS: Final = (  # the first that applies is shown
+    *("restricted", "objected", "consent-withdrawn", "agreement-expired", "field-excluded", "collected-for-other-consent"),
+    *("special-category", "time-barred", "no-processing-agreement", "no-transfer-tool", "purpose-not-agreed", "no-agreement"),
+    *("ticket-needed", "ticket-not-verified", "ticket-not-yours", "caller-not-verified", "reveal-needed", "channel-cap", "minor"),
+    *("level-needed", "never-clear", "break-glass-approval", "emergency-denial", "policy-error", "role"),
+)
+PERMISSIONS: Final = (  # what `because` says of a field that is shown, or of a verb that is allowed
+    *("agreed", "support-t1-identity", "support-t1-contact", "support-t1-financial", "support-t1-files", "support-t1-tokens"),
+    *("support-t2-identity", "support-t2-contact", "support-t2-financial", "support-t2-files", "support-t2-reveal"),
+    *("billing-identity", "billing-contact", "billing-financial", "billing-files", "billing-reveal"),
+    *("care-identity", "care-contact", "care-financial", "care-health", "care-reveal"),
+    *("rights-own-data", "rights-request", "system-preferences", "system-tokens"),
+    *("verify-desk", "amend-desk", "amend-care", "amend-system", "find-desk", "find-system"),
+    *("verb-enroll", "verb-agreements", "verb-tickets", "verb-register"),
+)
+OBLIGATIONS: Final = ("auto-hide-60s", "notify-dpo", "notify-subject", "review-2-working-days")
+BASES: Final = ("contract", "legal_obligation", "vital_interest", "public_task", "legitimate_interest", "consent")
+_rank = attrgetter("rank")
+_new = tuple.__new__  # a third of what the class call costs, and a profile makes one for each field
+_ORDER: Final = {reason: number for number, reason in enumerate(REFUSALS)}
+_DEFAULT_DENY: Final = len(REFUSALS)  # added to the rank of what no forbid refused
+_CLOSENESS: Final = 2 * len(REFUSALS)
+
+
+class EngineFault(Exception):
+    """An evaluation reported an error, or no decision: nothing may rest on any part of it."""
+
+
+class Verdict(NamedTuple):
+    """One evaluation: allowed or not, the policies that determined it, and whether any policy reported an error."""
+
+    allowed: bool
+    by: tuple[str, ...]
+    failed: bool = False
+
+
+class Note(NamedTuple):
+    """What a policy's annotations say."""
+
+    reason: str
+    obligations: tuple[str, ...]
+
+
+class Rung(NamedTuple):
+    """One level tried: an action, and the mask it would show through."""
+
+    action: str
+    mask: tuple[str, int] | None = None
+
+
+class Cell(NamedTuple):
+    """How one field may be shown, without knowing whose it is."""
+
+    shown: FieldDecision  # the finished decision of a withheld field; of a shown one it lacks the agreement
+    returned: str  # as the record says it: `masked:email_domain`
+    obligations: tuple[str, ...]
+
+
+class Blocked(NamedTuple):
+    """Why an agreement does not make a field lawful; the lowest rank of all agreements is told."""
+
+    rank: int
+    cell: Cell
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lawfulness:
+    """A row of the first table. `order` ranks deciding agreements, `blocked` is by field position, `said` goes into records."""
+
+    bits: int
+    order: int
+    blocked: tuple[Blocked, ...]
+    said: Mapping[str, Any]
+    given: Mapping[str, Any]
+
+    def same_as(self, other: "Lawfulness") -> bool:
+        """Whether the two would decide alike. `==` is identity: rows are parts of a key, which must be cheap to hash."""
+        return (self.bits, self.order, self.blocked) == (other.bits, other.order, other.blocked)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """A row of the second table. `digest` identifies its body in the records of decisions that used it."""
+
+    cells: tuple[Cell, ...]
+    digest: str
+    given: Mapping[str, Any]
+
+    def same_as(self, other: "View") -> bool:
+        """Whether the two would show alike. `==` is identity, as for the other table."""
+        return (self.cells, self.digest) == (other.cells, other.digest)
+
+
+class Plate(NamedTuple):
+    """The answer of some rows for some fields, complete but for ids: `deciding` says which of the rows decides a shown field."""
+
+    fields: Mapping[str, FieldDecision]
+    deciding: tuple[tuple[str, int], ...]
+    returned: Mapping[str, str]
+    obligations: tuple[str, ...]
+    given: Mapping[str, Any]
+
+
+@lru_cache(maxsize=8192)  # rows share their cells: a full table would otherwise hold a hundred megabytes
+def cell(level: Level, mask: str | None, because: str, by: tuple[str, ...], obligations: tuple[str, ...] = ()) -> Cell:
+    """Return the one cell of these contents."""
+    said = because if level == "withheld" else mask
+    return Cell(FieldDecision(level, mask, because, None, by), f"{level}:{said}" if said else level, obligations)
+
+
+NO_AGREEMENT: Final = Blocked(_CLOSENESS * 3, cell("withheld", None, "no-agreement", ("deny-no-lawful-basis",)))
+POLICY_ERROR: Final = cell("withheld", None, "policy-error", ())
+
+
+def lawfulness(
+    lexicon: Lexicon, key: LawKey, parts: Sequence[Bucket], verdicts: Sequence[Verdict], notes: Mapping[str, Note]
+) -> Lawfulness:
+    """Return gate 1's row for one agreement. Raises EngineFault when any evaluation failed."""
+    terms = lexicon.terms[key.template]
+    bits = 0
+    blocked = [NO_AGREEMENT] * len(lexicon.fields)
+    for part, verdict in zip(parts, verdicts, strict=True):
+        why = None if sound(verdict).allowed else _blocked(key, terms, part.field.name, verdict.by, notes)
+        for position in part.positions:
+            if why is None:
+                bits |= 1 << position
+            else:
+                blocked[position] = why
+    return Lawfulness(bits, _order(key, terms), tuple(blocked), _said(key, bits), given_law(lexicon, key.circumstance))
+
+
+def rungs(key: ViewKey, part: Bucket) -> tuple[Rung, ...]:
+    """Return what is tried for a bucket, in order. Of an unlawful field one rung is enough: it stays withheld."""
+    if key.act in ("find", "amend"):
+        return (Rung(key.act),)
+    if not key.lawful >> part.positions[0] & 1:
+        return (Rung("view_token"),)
+    masks = tuple(Rung("view_masked", mask) for mask in part.field.ladder)
+    return (Rung("view_clear"), *masks, Rung("view_token"))
+
+
+def view(
+    lexicon: Lexicon,
+    key: ViewKey,
+    ladders: Sequence[tuple[Bucket, Sequence[Rung]]],
+    verdicts: Iterator[Verdict],
+    notes: Mapping[str, Note],
+) -> View:
+    """Return gate 2's row. `verdicts` follow the rungs of the buckets in order. Raises EngineFault when any evaluation failed."""
+    cells = [POLICY_ERROR] * len(lexicon.fields)
+    body: dict[str, Any] = {}
+    for part, ladder in ladders:
+        tried = [(rung, sound(next(verdicts))) for rung in ladder]
+        found = _cell(key, lawful=bool(key.lawful >> part.positions[0] & 1), tried=tried, notes=notes)
+        said = _body(found, tried)
+        for position in part.positions:
+            cells[position] = found
+            body[lexicon.fields[position].name] = said
+    return View(tuple(cells), "sha256:" + sha256(rfc8785.dumps(body)).hexdigest(), given_view(lexicon, key))
+
+
+def best_refusal(forbids: Sequence[str], notes: Mapping[str, Note]) -> str | None:
+    """Return the reason that is told of these forbids, or None if there are none."""
+    return min((notes[one].reason for one in forbids), key=_ORDER.__getitem__, default=None)
+
+
+def what_is_missing(principal: str, roles: frozenset[str], ticket: TicketState, *, assigned: bool) -> str:
+    """Return the reason of a refusal that no forbid gave: the ticket where one could help, else the role."""
+    if principal != "agent" or not roles:
+        return "role"
+    if ticket == "none":
+        return "ticket-needed"
+    return "ticket-not-yours" if ticket == "verified" and not assigned else "role"
+
+
+def plate(asked: Sequence[tuple[str, int]], row: View, laws: Sequence[Lawfulness], given: Mapping[str, Any]) -> Plate:
+    """Join gate 2's row with the rows of gate 1, which stand in the order in which they decide."""
+    fields: dict[str, FieldDecision] = {}
+    shown: list[tuple[str, int]] = []
+    returned: dict[str, str] = {}
+    obligations: set[str] = set()
+    for name, position in asked:
+        found = row.cells[position]
+        deciding = next((number for number, law in enumerate(laws) if law.bits >> position & 1), None)
+        if deciding is None:
+            found = min((law.blocked[position] for law in laws), key=_rank, default=NO_AGREEMENT).cell
+        elif found.shown.level != "withheld":
+            shown.append((name, deciding))
+            obligations.update(found.obligations)
+        fields[name] = found.shown
+        returned[name] = found.returned
+    return Plate(fields, tuple(shown), returned, tuple(sorted(obligations)), {**row.given, **given})
+
+
+def deciding_order(granting: tuple[Lawfulness, AgreementFacts]) -> tuple[int, int, str]:
+    """Return where an agreement stands among those that may decide a field; the lowest decides."""
+    law, one = granting
+    return law.order, -one.valid_from_ms, one.agreement_id
+
+
+def subjectless_plate(asked: Sequence[tuple[str, int]], row: View, given: Mapping[str, Any]) -> Plate:
+    """Return the answer of an exact look-up, which is about nobody yet: gate 2's row alone, resting on no agreement."""
+    fields = {name: row.cells[position].shown for name, position in asked}
+    returned = {name: row.cells[position].returned for name, position in asked}
+    return Plate(fields, (), returned, (), {**row.given, **given})
+
+
+def served(filled: Plate, agreement_ids: Sequence[str]) -> tuple[dict[str, FieldDecision], dict[str, str]]:
+    """Return the decisions and the deciding agreements: the plate with ids, which stand in the order of its rows."""
+    fields = dict(filled.fields)
+    deciding = {name: agreement_ids[number] for name, number in filled.deciding}
+    for name, agreement_id in deciding.items():
+        level, mask, because, _, by = fields[name]
+        fields[name] = _new(FieldDecision, (level, mask, because, agreement_id, by))
+    return fields, deciding
+
+
+def record(
+    bundle: str,
+    subject_id: str,
+    laws: Sequence[tuple[Lawfulness, AgreementFacts]],
+    row: View,
+    filled: Plate,
+    deciding: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the compact record of a decision (policy chapter, section 6): enough to work it out again, and to compare."""
+    lawful = 0
+    for law, _ in laws:
+        lawful |= law.bits
+    return {
+        "bundle": bundle,
+        "subject": subject_id,
+        "input": filled.given,
+        "gate1": [{"agreement": one.agreement_id, **law.said} for law, one in laws],
+        "lawful": f"{lawful:x}",
+        "row": row.digest,
+        "returned": filled.returned,
+        "deciding": deciding,
+        "obligations": filled.obligations,
+    }
+
+
+def sound(verdict: Verdict) -> Verdict:
+    """Return the verdict. Raises EngineFault when its evaluation failed."""
+    if verdict.failed:
+        raise EngineFault
+    return verdict
+
+
+def _blocked(key: LawKey, terms: Terms, name: str, forbids: tuple[str, ...], notes: Mapping[str, Note]) -> Blocked:
+    """Return why, ranked: closeness of the agreement to the ask, then forbid before default-deny, then the order of reasons."""
+    named, agreed = name in terms.named, _agrees(key, terms)
+    closeness = (not named) + (not agreed)
+    reason = best_refusal(forbids, notes)
+    if reason is None:
+        reason = _unagreed(key, named=named, agreed=agreed)
+        rank = _DEFAULT_DENY + _ORDER[reason]
+    else:
+        rank = _ORDER[reason]
+    return Blocked(closeness * _CLOSENESS + rank, cell("withheld", None, reason, forbids or ("default-deny",)))
+
+
+def _agrees(key: LawKey, terms: Terms) -> bool:
+    purpose = key.circumstance.purpose
+    return purpose in terms.agreed or (key.circumstance.acts_for_subject and purpose == RIGHTS)
+
+
+def _unagreed(key: LawKey, *, named: bool, agreed: bool) -> str:
+    if named and key.phase == "after":
+        return "agreement-expired"
+    return "purpose-not-agreed" if named and not agreed else "no-agreement"
+
+
+def _order(key: LawKey, terms: Terms) -> int:
+    exact = key.circumstance.purpose in terms.purposes or key.circumstance.purpose == RIGHTS
+    return BASES.index(terms.basis) + (0 if exact else len(BASES))
+
+
+def _said(key: LawKey, bits: int) -> dict[str, Any]:
+    return {
+        "template": key.template,
+        "phase": key.phase,
+        "consent": key.consent,
+        "excluded": sorted(key.excluded),
+        "foreign": sorted(key.foreign),
+        "after_restriction": key.after_restriction,
+        "after_objection": key.after_objection,
+        "bits": f"{bits:x}",
+    }
+
+
+def _cell(key: ViewKey, *, lawful: bool, tried: Sequence[tuple[Rung, Verdict]], notes: Mapping[str, Note]) -> Cell:
+    for rung, verdict in tried:
+        if verdict.allowed and lawful:
+            mask = rung.mask[0] if rung.mask else None
+            obligations = tuple(sorted({one for by in verdict.by for one in notes[by].obligations}))
+            return cell(_level(rung), mask, notes[verdict.by[0]].reason, verdict.by, obligations)
+    forbids = tuple(sorted({by for _, verdict in tried if not verdict.allowed for by in verdict.by}))
+    reason = best_refusal(forbids, notes) or _missing(key)
+    return cell("withheld", None, reason, forbids or ("default-deny",))
+
+
+def _level(rung: Rung) -> Level:
+    if rung.action == "view_masked":
+        return "masked"
+    return "token" if rung.action == "view_token" else "clear"
+
+
+def _missing(key: ViewKey) -> str:
+    if key.act == "reveal" and key.ticket == "verified" and key.assigned and not key.caller_verified:
+        return "caller-not-verified"
+    return what_is_missing(key.principal, key.roles, key.ticket, assigned=key.assigned)
+
+
+def _body(found: Cell, tried: Sequence[tuple[Rung, Verdict]]) -> dict[str, Any]:
+    """Return what is told of one bucket when a decision is explained: result, policies, and what blocked each rung above."""
+    blocked = {
+        rung.mask[0] if rung.mask else rung.action: list(verdict.by) or ["default-deny"]
+        for rung, verdict in tried
+        if not verdict.allowed
+    }
+    return {"level": found.shown.level, "mask": found.shown.mask, "by": list(found.shown.by), "blocked": blocked}
+
+
+def given_law(lexicon: Lexicon, one: Circumstance) -> dict[str, Any]:
+    """Return what a record says of gate 1's input."""
+    return {
+        "recipient": one.recipient,
+        "region": one.region,
+        "operation": one.operation,
+        "objected": one.objected,
+        "objected_marketing": one.objected_marketing,
+        "time_barred": one.time_barred,
+        "acts_for_subject": one.acts_for_subject,
+        "restricted": f"{lexicon.mask(one.restricted):x}",
+    }
+
+
+def given_view(lexicon: Lexicon, key: ViewKey) -> dict[str, Any]:
+    """Return what a record says of gate 2's input."""
+    return {
+        "principal": key.principal,
+        "roles": sorted(key.roles),
+        "training": sorted(key.training),
+        "act": key.act,
+        "purpose": key.purpose,
+        "channel": key.channel,
+        "ticket": {"state": key.ticket, "assigned": key.assigned},
+        "caller_verified": key.caller_verified,
+        "level": key.level,
+        "step_up": key.step_up,
+        "break_glass": key.break_glass,
+        "minor": key.minor,
+        "is_self": key.is_self,
+        "in_care": key.in_care,
+        "request_accepted": key.request_accepted,
+        "restricted": f"{lexicon.mask(key.restricted):x}",
+    }

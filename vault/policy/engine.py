@@ -1,0 +1,340 @@
+"""Policy as it runs: two tables in front of Cedar, and one answer for each context.
+
+Misses are evaluated one at a time: the engine holds the interpreter lock anyway, and two lanes must not work out one row. A hit
+is re-evaluated once a second, after its answer: a difference empties both tables, alarms, and withholds everything from then on.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from threading import Lock
+from typing import Any, Final, Protocol
+
+from vault.errors import ContextIncomplete, Fault
+from vault.policy import typical
+from vault.policy.bundle import Bundle
+from vault.policy.cache import Table
+from vault.policy.cedar import (
+    CedarEngine,
+    agreement,
+    distinctions,
+    families,
+    law_requests,
+    notes,
+    principal,
+    verb_request,
+    view_requests,
+)
+from vault.policy.decision import (
+    POLICY_ERROR,
+    EngineFault,
+    Lawfulness,
+    Plate,
+    Verdict,
+    View,
+    deciding_order,
+    given_law,
+    lawfulness,
+    plate,
+    record,
+    rungs,
+    served,
+    sound,
+    subjectless_plate,
+    view,
+    what_is_missing,
+)
+from vault.policy.groups import buckets, field_groups
+from vault.policy.inputs import Circumstance, LawKey, ViewKey, circumstance, law_key, may_know, view_key
+from vault.policy.model import (
+    CHANNELS,
+    Act,
+    AgreementFacts,
+    CallerFacts,
+    Context,
+    Decision,
+    Permission,
+    SubjectFacts,
+    TicketFacts,
+)
+
+LAW_ROWS: Final = 4_096
+VIEW_ROWS: Final = 16_384
+PLATES: Final = 1_024  # joined rows, for the fields that were asked for: saves work, decides nothing
+RECHECK_EVERY_S: Final = 1.0
+FIELD_VERBS: Final[tuple[Act, ...]] = ("find", "amend")
+VERBS: Final = ("enroll", "agree", "withdraw", "put_ticket", "register_caller")
+
+Alarm = Callable[[str], None]
+Json = dict[str, Any]
+
+
+class PolicyEngine(Protocol):
+    """What evaluates requests in Cedar's terms: one verdict each, errors as verdicts."""
+
+    def evaluate(self, entities: Sequence[Json], requests: Sequence[Json]) -> list[Verdict]:
+        """Return one verdict for each request, with these entities beside the closed world."""
+        ...
+
+
+def no_alarm(_code: str) -> None:
+    """Tell nobody."""
+
+
+class Policy:
+    """One bundle, deciding. A new bundle is a new `Policy` with empty tables, so a digest need not be in any key."""
+
+    def __init__(self, bundle: Bundle, engine: PolicyEngine | None = None, alarm: Alarm = no_alarm) -> None:
+        """`alarm` is told `policy-error` or `policy-difference`; nothing else is known of it."""
+        self._bundle, self._alarm = bundle, alarm
+        self._lexicon = bundle.lexicon
+        self._engine = engine or CedarEngine(bundle.policies, bundle.schema, bundle.lexicon)
+        self._notes = notes(bundle.policies)
+        self._groups = {
+            name: field_groups(self._lexicon, distinctions(some), law=name == "law")
+            for name, some in families(bundle.policies).items()
+        }
+        self._laws: Table[LawKey, Lawfulness] = Table(LAW_ROWS)
+        self._views: Table[ViewKey, View] = Table(VIEW_ROWS)
+        self._missing = Lock()
+        self._typical_roles = {name: frozenset(one["roles"]) for name, one in bundle.matrix["contexts"].items()}
+        self._plates: Table[tuple[tuple[str, ...], View, tuple[Lawfulness, ...]], Plate] = Table(PLATES)
+        self._sample: tuple[list[LawKey], list[tuple[Lawfulness, AgreementFacts]], ViewKey, View] | None = None
+        self._recheck_at = 0.0
+        self._stopped = False
+
+    @property
+    def digest(self) -> str:
+        """Return `sha256:` and the hex digest of the bundle."""
+        return self._bundle.digest
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Return the names of all fields, in the catalogue's order."""
+        return tuple(one.name for one in self._lexicon.fields)
+
+    @property
+    def purposes(self) -> frozenset[str]:
+        """Return the closed list of purposes."""
+        return frozenset(self._lexicon.purposes)
+
+    @property
+    def recipients(self) -> frozenset[str]:
+        """Return the parties of the register of recipients."""
+        return frozenset(self._lexicon.recipients)
+
+    def granted_fields(self, reference: str) -> frozenset[str]:
+        """Return the fields an agreement of this template (`id@version`) grants: named, not excluded, allowed by Art. 9."""
+        terms = self._lexicon.terms[reference]
+        special = {one.name for one in self._lexicon.fields if one.special and not terms.allows_special}
+        return terms.named - terms.excluded - special
+
+    def lawful_classes(self, reference: str) -> tuple[str, ...]:
+        """Return the classes whose key an agreement of this template holds a wrap of."""
+        granted = self.granted_fields(reference)
+        return tuple(sorted({one.class_name for one in self._lexicon.fields if one.name in granted}))
+
+    def default_fields(self, roles: Iterable[str]) -> tuple[str, ...]:
+        """Return the fields a profile shows when none is named: those whose cell for one of the roles is neither `·` nor V."""
+        held = frozenset(roles)
+        shown = set().union(*(self._defaults(name) for name, roles in self._typical_roles.items() if roles <= held))
+        return tuple(name for name in self.fields if name in shown)
+
+    def decide(
+        self,
+        context: Context,
+        act: Act,
+        caller: CallerFacts,
+        ticket: TicketFacts,
+        subject: SubjectFacts,
+        fields: Iterable[str],
+    ) -> Decision:
+        """Return how each asked field may be shown. Raises ContextIncomplete for a purpose, channel or field of no closed list."""
+        asked = tuple(fields)
+        self._require_known(context, asked)
+        if self._stopped:
+            return self._failed(subject, asked)
+        try:
+            return self._decided(context, act, caller, ticket, subject, asked)
+        except EngineFault:
+            self._alarm("policy-error")
+            return self._failed(subject, asked)
+
+    def may(self, verb: str, context: Context, caller: CallerFacts, ticket: TicketFacts, *, is_self: bool = False) -> Permission:
+        """Return whether the caller may use a verb; `find` and `amend`: on at least one field, and `decide` says on which.
+
+        Verbs are VERBS and FIELD_VERBS; another raises ValueError.
+        """
+        person = SubjectFacts(context.caller.subject_id or "" if is_self else "", ())
+        key = view_key(context, "profile", caller, ticket, person, self._lexicon.everything, 0)
+        if self._stopped:
+            return Permission(allowed=False, because="policy-error")
+        try:
+            verdict = self._judged(verb, key)
+        except EngineFault:
+            self._alarm("policy-error")
+            return Permission(allowed=False, because="policy-error")
+        if verdict.allowed:
+            return Permission(allowed=True, because=self._notes[verdict.by[0]].reason, by=verdict.by)
+        missing = what_is_missing(key.principal, key.roles, key.ticket, assigned=key.assigned)
+        return Permission(allowed=False, because=missing, by=verdict.by)
+
+    def warm(self) -> None:
+        """Work out the rows of the table of roles for persons as they are most often met."""
+        for name, stated in self._bundle.matrix["contexts"].items():
+            self._defaults(name)
+            for person in typical.persons(self._bundle.templates):
+                self.decide(
+                    typical.context_of(stated), "profile", typical.caller_of(stated), typical.ticket_of(stated), person, self.fields
+                )
+
+    def recheck(self, at: float) -> bool:
+        """Re-evaluate the rows of the latest answer, at most once a second; `at` is monotonic, in seconds.
+
+        To be called after an answer has left. Returns False when they come out otherwise, or not at all: both tables are emptied
+        and everything is withheld from then on.
+        """
+        sample, self._sample = self._sample, None
+        if sample is None or at < self._recheck_at:
+            return not self._stopped
+        self._recheck_at = at + RECHECK_EVERY_S
+        keys, laws, key, row = sample
+        try:
+            same = all(law.same_as(self._law_row(one)) for one, (law, _) in zip(keys, laws, strict=True))
+            same = same and row.same_as(self._view_row(key))
+        except EngineFault:
+            same = False
+        if not same:
+            self._stopped = True
+            for table in (self._laws, self._views, self._plates):
+                table.clear()
+            self._alarm("policy-difference")
+        return same
+
+    def _require_known(self, context: Context, asked: tuple[str, ...]) -> None:
+        known = self._lexicon.positions
+        if context.purpose in self._lexicon.purposes and context.channel in CHANNELS and all(map(known.__contains__, asked)):
+            return
+        faults = [Fault("fields", "unknown")] if not all(name in known for name in asked) else []
+        if context.purpose not in self._lexicon.purposes:
+            faults.append(Fault("Vault-Purpose", "unknown"))
+        if context.channel not in CHANNELS:
+            faults.append(Fault("Vault-Channel", "unknown"))
+        raise ContextIncomplete(faults=faults)
+
+    def _decided(
+        self,
+        context: Context,
+        act: Act,
+        caller: CallerFacts,
+        ticket: TicketFacts,
+        subject: SubjectFacts,
+        asked: tuple[str, ...],
+    ) -> Decision:
+        shared = circumstance(context, act, caller, ticket, subject)
+        held = subject.agreements if act != "find" else ()  # a look-up is about nobody yet
+        keys = [law_key(one, shared) for one in held]
+        laws = [(self._law(key), one) for key, one in zip(keys, held, strict=True)]
+        lawful = after = 0
+        for law, one in laws:
+            lawful |= law.bits
+            if one.after_restriction:
+                after |= law.bits
+        key = view_key(context, act, caller, ticket, subject, self._lexicon.everything if act == "find" else lawful, after)
+        row = self._view(key)
+        self._sample = (keys, laws, key, row)
+        if len(laws) > 1:
+            laws = sorted(laws, key=deciding_order)
+        filled = self._plate(asked, row, tuple([law for law, _ in laws]), shared, subjectless=act == "find")
+        fields, deciding = served(filled, [one.agreement_id for _, one in laws])
+        shows = bool(deciding) or (act == "find" and any(one.level != "withheld" for one in fields.values()))
+        restricted = not shows and self._would_show(context, act, caller, ticket, subject, asked)
+        hidden = not (shows or restricted or may_know(key))
+        kept = record(self._bundle.digest, subject.subject_id, laws, row, filled, deciding)
+        return Decision(self._bundle.digest, fields, hidden, restricted, kept)
+
+    def _plate(
+        self, asked: tuple[str, ...], row: View, laws: tuple[Lawfulness, ...], shared: Circumstance, *, subjectless: bool
+    ) -> Plate:
+        """Return the plate of these rows: by their identity, since a row never changes and its key holds it alive."""
+        key = (asked, row, laws)
+        filled = self._plates.find(key)
+        if filled is None:
+            places = [(name, self._lexicon.positions[name]) for name in asked]
+            given = given_law(self._lexicon, shared)
+            filled = subjectless_plate(places, row, given) if subjectless else plate(places, row, laws, given)
+            if laws:  # without rows of gate 1 the circumstance is in no part of the key
+                self._plates.put(key, filled)
+        return filled
+
+    def _would_show(
+        self,
+        context: Context,
+        act: Act,
+        caller: CallerFacts,
+        ticket: TicketFacts,
+        subject: SubjectFacts,
+        asked: tuple[str, ...],
+    ) -> bool:
+        """Whether something would be shown if processing were not restricted."""
+        if not subject.restricted:
+            return False
+        free = self._decided(context, act, caller, ticket, replace(subject, restricted=frozenset()), asked)
+        return any(one.level != "withheld" for one in free.fields.values())
+
+    def _failed(self, subject: SubjectFacts, asked: tuple[str, ...]) -> Decision:
+        return Decision(
+            bundle=self._bundle.digest,
+            fields=dict.fromkeys(asked, POLICY_ERROR.shown),
+            hidden=True,
+            restricted=False,
+            record={"bundle": self._bundle.digest, "subject": subject.subject_id, "failed": True},
+            failed=True,
+        )
+
+    def _defaults(self, name: str) -> frozenset[str]:
+        stated = self._bundle.matrix["contexts"][name]
+        context, caller, ticket = typical.context_of(stated), typical.caller_of(stated), typical.ticket_of(stated)
+        row = self._view(view_key(context, "profile", caller, ticket, typical.person_with(()), self._lexicon.everything, 0))
+        return frozenset(field for field, place in self._lexicon.positions.items() if row.cells[place].shown.level != "withheld")
+
+    def _judged(self, verb: str, key: ViewKey) -> Verdict:
+        if verb in FIELD_VERBS:
+            cells = self._view(key._replace(act=verb)).cells
+            shown = next((one.shown for one in cells if one.shown.level != "withheld"), None)
+            return Verdict(allowed=False, by=()) if shown is None else Verdict(allowed=True, by=shown.by)
+        if verb not in VERBS:
+            raise ValueError("no such verb")
+        caller = principal(key.principal, key.roles, key.training)
+        return sound(self._engine.evaluate([caller], [verb_request(verb, key)])[0])
+
+    def _law(self, key: LawKey) -> Lawfulness:
+        row = self._laws.find(key)
+        if row is None:
+            with self._missing:
+                row = self._laws.find(key) or self._law_row(key)
+                self._laws.put(key, row)
+        return row
+
+    def _view(self, key: ViewKey) -> View:
+        row = self._views.find(key)
+        if row is None:
+            with self._missing:
+                row = self._views.find(key) or self._view_row(key)
+                self._views.put(key, row)
+        return row
+
+    def _law_row(self, key: LawKey) -> Lawfulness:
+        terms = self._lexicon.terms.get(key.template)
+        if terms is None or key.circumstance.recipient not in self._lexicon.recipients:
+            raise EngineFault
+        masks = (self._lexicon.mask(one) for one in (key.excluded, key.foreign, key.circumstance.restricted))
+        parts = buckets(self._lexicon, self._groups["law"], *masks)
+        verdicts = self._engine.evaluate([agreement(terms, key)], law_requests(key, parts))
+        return lawfulness(self._lexicon, key, parts, verdicts, self._notes)
+
+    def _view_row(self, key: ViewKey) -> View:
+        masks = (key.lawful, key.after_restriction, self._lexicon.mask(key.restricted))
+        parts = buckets(self._lexicon, self._groups[key.act if key.act in FIELD_VERBS else "view"], *masks)
+        ladders = [(part, rungs(key, part)) for part in parts]
+        verdicts = self._engine.evaluate([principal(key.principal, key.roles, key.training)], view_requests(key, ladders))
+        return view(self._lexicon, key, ladders, iter(verdicts), self._notes)

@@ -1,0 +1,158 @@
+"""What a decision depends on, and nothing else: the keys of the two tables, made from context and facts. Pure.
+
+Cedar's requests are made from these same tuples, so what is not in a key cannot reach a policy. Numbers and ids stop here: time is
+an agreement's phase, a person is the constant principal, and the ticket is its state.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from vault.policy.lexicon import RIGHTS
+from vault.policy.model import (
+    Act,
+    AgreementFacts,
+    CallerFacts,
+    CallerKind,
+    Channel,
+    Context,
+    SubjectFacts,
+    TicketFacts,
+    TicketState,
+)
+
+PRINCIPALS: Final[Mapping[CallerKind, str]] = {
+    "agent": "agent",
+    "dpo": "agent",
+    "operator": "agent",
+    "system": "system",
+    "job": "system",
+    "subject": "subject",
+}
+MINORS: Final = ("under-14", "14-17")
+OFFICE: Final = frozenset({"dpo", "operator"})  # they govern and run the vault; no ticket makes a person theirs to see
+OPERATIONS: Final[Mapping[Act, str]] = {
+    "profile": "consult",
+    "reveal": "consult",
+    "find": "consult",
+    "export": "export",
+    "amend": "store",
+}
+
+
+class Circumstance(NamedTuple):
+    """What gate 1 knows of one request beside its agreements. A tuple, because keys are hashed on every read."""
+
+    purpose: str
+    operation: str
+    recipient: str
+    region: str
+    acts_for_subject: bool
+    restricted: frozenset[str]
+    objected: bool
+    objected_marketing: bool
+    minor: bool
+    time_barred: bool
+
+
+class LawKey(NamedTuple):
+    """Everything gate 1 can see for one agreement: the key of the first table."""
+
+    template: str
+    consent: str
+    phase: str
+    excluded: frozenset[str]
+    foreign: frozenset[str]
+    after_restriction: bool
+    after_objection: bool
+    circumstance: Circumstance
+
+
+class ViewKey(NamedTuple):
+    """Everything gate 2 can see: the key of the second table. `lawful` and `after_restriction` are masks over fields."""
+
+    principal: str  # agent, system, subject
+    roles: frozenset[str]
+    training: frozenset[str]
+    act: Act
+    purpose: str
+    channel: Channel
+    ticket: TicketState
+    assigned: bool
+    caller_verified: bool
+    level: int
+    step_up: bool
+    break_glass: str  # none, open, approved
+    minor: bool
+    is_self: bool
+    in_care: bool
+    request_accepted: bool
+    restricted: frozenset[str]
+    lawful: int
+    after_restriction: int
+
+
+def circumstance(context: Context, act: Act, caller: CallerFacts, ticket: TicketFacts, subject: SubjectFacts) -> Circumstance:
+    """Return what gate 1 knows of this request."""
+    kind = context.caller.kind
+    return Circumstance(
+        context.purpose,
+        OPERATIONS[act],
+        "subject" if kind == "subject" else caller.recipient,
+        caller.region,
+        (kind == "subject" and is_self(context, subject)) or (ticket.request_assigned and _on_request(context, caller)),
+        subject.restricted,
+        subject.objected,
+        subject.objected_marketing,
+        subject.minor in MINORS,
+        subject.time_barred,
+    )
+
+
+def law_key(one: AgreementFacts, shared: Circumstance) -> LawKey:
+    """Return the first table's key for one agreement. A superseded one is over, whatever its dates say."""
+    phase = "after" if one.superseded else one.phase
+    return LawKey(one.template, one.consent, phase, one.excluded, one.foreign, one.after_restriction, one.after_objection, shared)
+
+
+def view_key(
+    context: Context, act: Act, caller: CallerFacts, ticket: TicketFacts, subject: SubjectFacts, lawful: int, after_restriction: int
+) -> ViewKey:
+    """Return the second table's key. The officer's accepted request counts as a verified ticket of theirs."""
+    accepted = ticket.request_assigned and _on_request(context, caller)
+    kind = context.caller.kind
+    return ViewKey(
+        PRINCIPALS[kind],
+        caller.roles,
+        caller.training,
+        act,
+        context.purpose,
+        context.channel,
+        "verified" if accepted else ticket.state,
+        accepted or ticket.assigned,
+        ticket.caller_verified,
+        context.caller.level if kind == "subject" else 0,
+        context.caller.step_up,
+        "none",
+        subject.minor in MINORS,
+        kind == "subject" and is_self(context, subject),
+        ticket.in_care,
+        accepted,
+        subject.restricted,
+        lawful,
+        after_restriction,
+    )
+
+
+def is_self(context: Context, subject: SubjectFacts) -> bool:
+    """Whether the caller is the person."""
+    caller = context.caller
+    return caller.kind == "subject" and bool(caller.subject_id) and caller.subject_id == subject.subject_id
+
+
+def may_know(key: ViewKey) -> bool:
+    """Whether the caller may be told that the person is here: the person, or who holds a verified ticket about them."""
+    return key.is_self or (key.ticket == "verified" and bool(key.roles) and not key.roles & OFFICE)
+
+
+def _on_request(context: Context, caller: CallerFacts) -> bool:
+    return context.purpose == RIGHTS and "dsr-officer" in caller.roles

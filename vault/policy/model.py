@@ -1,0 +1,144 @@
+"""The words a decision is made of: what goes in (context, facts), what comes out (decision). Pure; no database, no clock.
+
+Purposes, channels, levels and reason codes are closed lists (policy chapter of docs/architecture.md). Instants never enter:
+time reaches a decision only as an agreement's phase, so a decision is a function of its inputs and can be cached for ever.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+Level = Literal["clear", "masked", "token", "withheld"]
+CallerKind = Literal["agent", "system", "dpo", "subject", "operator", "job"]
+Act = Literal["profile", "reveal", "export", "find", "amend"]
+Channel = Literal["phone", "email", "chat", "social", "front_office", "portal", "api"]
+TicketState = Literal["none", "asserted", "verified"]
+Phase = Literal["before", "in", "after"]
+MinorBand = Literal["under-14", "14-17", "adult", "unknown"]
+
+CHANNELS: tuple[Channel, ...] = ("phone", "email", "chat", "social", "front_office", "portal", "api")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The authenticated party of one call, as its token names it."""
+
+    id: str
+    kind: CallerKind
+    roles: frozenset[str]
+    client_id: str  # the system the call came through
+    team: str | None = None
+    subject_id: str | None = None  # for a customer: the person they are
+    level: int = 0  # identity assurance of a customer, 0–3
+    step_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Caller, purpose, ticket and channel of one access."""
+
+    controller_id: str
+    caller: Caller
+    purpose: str
+    channel: Channel
+    ticket_id: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerFacts:
+    """What the register of callers says now. Empty `roles`: not registered, expired or removed."""
+
+    roles: frozenset[str] = frozenset()
+    training: frozenset[str] = frozenset()
+    recipient: str = "helpdesk"
+    region: str = "IT"
+    team: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFacts:
+    """What is known of the ticket an access states, and of the relation between this caller and this person."""
+
+    state: TicketState = "none"
+    assigned: bool = False  # to this caller, or for t1 to their team
+    in_care: bool = False  # an open ticket of topic `care` about this subject is assigned to this caller
+    request_assigned: bool = False  # the same with topic `request`: the accepted request of the dsr-officer
+    caller_verified: bool = False  # the person proved who they are, to this caller, on this ticket, within 30 minutes
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementFacts:
+    """One agreement at one instant. `template` is `id@version`."""
+
+    agreement_id: str
+    template: str
+    phase: Phase
+    valid_from_ms: int  # orders deciding agreements: the latest wins
+    consent: Literal["valid", "withdrawn", "expired", "none"]  # none: the basis is not consent
+    superseded: bool = False
+    excluded: frozenset[str] = frozenset()  # fields the person excluded
+    foreign: frozenset[str] = frozenset()  # fields collected under another consent (Art. 6(4))
+    after_restriction: bool = False
+    after_objection: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectFacts:
+    """What gate 1 and gate 2 may know of the person: states and agreements, never a value."""
+
+    subject_id: str
+    agreements: tuple[AgreementFacts, ...]
+    restricted: frozenset[str] = frozenset()  # fields whose processing is restricted
+    objected: bool = False  # Art. 21(1)
+    objected_marketing: bool = False  # Art. 21(2)
+    minor: MinorBand = "adult"
+    time_barred: bool = False
+
+
+class FieldDecision(NamedTuple):
+    """How one field may be shown, and why. `because` is a reason code the caller may see; `by` are policy ids, for officers.
+
+    A tuple, because a profile makes one for each of its fields and a frozen dataclass costs five times as much to make.
+    """
+
+    level: Level
+    mask: str | None
+    because: str
+    agreement_id: str | None = None
+    by: tuple[str, ...] = ()
+
+
+class Decision(NamedTuple):
+    """The answer for one context over the asked fields.
+
+    `hidden`: no field has a rung and no verified ticket is about this subject: the uniform 404. `restricted`: everything is
+    withheld by a restriction from one who otherwise had a right: 423. `failed`: the policy engine reported an error, so the whole
+    request is refused (and `hidden` is set, so that nobody who overlooks it shows anything). `record` is the compact form kept in
+    the entry's details.
+    """
+
+    bundle: str  # sha256:<hex>
+    fields: Mapping[str, FieldDecision]
+    hidden: bool
+    restricted: bool
+    record: Mapping[str, Any] = MappingProxyType({})
+    failed: bool = False
+
+    def opened(self) -> dict[str, str]:
+        """Return the fields that will be opened (clear or masked), each with the agreement whose wrap must open it."""
+        return {
+            name: one.agreement_id
+            for name, one in self.fields.items()
+            if one.level in ("clear", "masked") and one.agreement_id is not None
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Whether a caller may use a verb that shows no field (enroll, amend, agree, withdraw, find, …), and the reason code."""
+
+    allowed: bool
+    because: str
+    by: tuple[str, ...] = ()
