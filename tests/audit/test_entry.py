@@ -1,0 +1,112 @@
+import json
+from typing import Any
+
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vault.audit import entry
+from vault.octets import b64u
+
+NAMES = st.text(st.characters(max_codepoint=127), max_size=12)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+WHOLE = st.integers(-(2**53) + 1, 2**53 - 1)
+VALUES: Any = st.recursive(
+    st.booleans() | WHOLE | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(NAMES, VALUES, max_size=6)
+
+
+@given(OBJECTS)
+def test_canonical_bytes_are_those_of_rfc_8785(value: dict[str, Any]) -> None:
+    made = entry.canonical(value)
+    assert made == rfc8785.dumps(value)
+    assert made == json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert json.loads(made) == value
+
+
+@given(OBJECTS, OBJECTS)
+def test_different_values_have_different_bytes(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert (entry.canonical(one) == entry.canonical(other)) == (
+        json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    )
+
+
+class Word(str):
+    __slots__ = ()
+
+
+def nested(depth: int) -> dict[str, Any]:
+    return {"deeper": nested(depth - 1)} if depth else {}
+
+
+@pytest.mark.parametrize(
+    "outside",
+    [
+        {"a": 1.0},
+        {"a": None},
+        {"a": 2**53},
+        {"a": -(2**53)},
+        {"à": 1},
+        {1: "a"},
+        {"a": "\ud800"},
+        {"a": b"x"},
+        {"a": Word("x")},
+        {"a": {"b": [1, {"c": 0.5}]}},
+        nested(13),
+    ],
+)
+def test_what_lies_outside_the_profile_is_refused(outside: dict[str, Any]) -> None:
+    with pytest.raises(ValueError) as refusal:
+        entry.canonical(outside)
+    assert refusal.value.__cause__ is None
+
+
+def test_a_tag_depends_on_entry_number_and_the_tag_before() -> None:
+    key = bytes(32)
+    tags = {
+        entry.subject_tag(key, one, number, before)
+        for one in ("ent-1", "ent-2")
+        for number in (1, 2)
+        for before in (b"", bytes(16))
+    }
+    assert len(tags) == 8
+    assert {len(tag) for tag in tags} == {16}
+
+
+def test_a_look_up_hash_keeps_tickets_and_stations_apart() -> None:
+    assert entry.lookup_hash(bytes(32), "ticket", "A") != entry.lookup_hash(bytes(32), "station", "A")
+
+
+def sealed(details: dict[str, Any], internal: dict[str, Any]) -> tuple[dict[str, str], bytes]:
+    salts = (bytes(32), bytes([1]) * 32)
+    parts = entry.canonical(details), entry.canonical(internal)
+    leaf = {
+        "details": b64u(entry.commitment(salts[0], parts[0])),
+        "internal": b64u(entry.commitment(salts[1], parts[1])),
+    }
+    return leaf, entry.sealed_text(*parts, salts)
+
+
+def test_opened_details_must_fit_both_commitments() -> None:
+    leaf, text = sealed({"a": 1}, {"b": 2})
+    assert entry.opened(leaf, text) == entry.Opening({"a": 1}, {"b": 2})
+    for name in ("details", "internal"):
+        with pytest.raises(ValueError, match="commitment"):
+            entry.opened(leaf | {name: b64u(bytes(32))}, text)
+
+
+@pytest.mark.parametrize(
+    "clear", [b"", b"[]", b"{}", b'{"details":{},"internal":{},"salts":["AA"]}', b'{"details":{},"internal":{},"salts":["?","AA"]}']
+)
+def test_what_is_no_opening_is_refused(clear: bytes) -> None:
+    leaf, _ = sealed({}, {})
+    with pytest.raises(ValueError):
+        entry.opened(leaf, clear)
+
+
+def test_the_wrap_of_a_chain_is_not_printed() -> None:
+    assert "wrap" not in repr(entry.Chain("sub-1", 1, b"wrap"))

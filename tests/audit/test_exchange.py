@@ -1,0 +1,115 @@
+"""One exchange with the database: carried out, refused, or not known; never waited for beyond its deadline."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.audit.makers import Log
+from vault.audit.exchange import TEXT, Exchange, Refusal, Statement, Unanswered
+
+ONE = Statement(b"test_one", b"SELECT $1::integer + 1, NULL", (TEXT,))
+DIVIDE = Statement(b"test_divide", b"SELECT 1 / $1::integer", (TEXT,))
+SLEEP = Statement(b"test_sleep", b"SELECT pg_sleep($1::float)", (TEXT,))
+LONG = Statement(b"test_long", b"SELECT repeat($1::text, 1000)", (TEXT,))
+NOTICE = Statement(b"test_notice", b"SELECT pg_notify('x', $1::text)", (TEXT,))
+
+
+def soon() -> float:
+    return time.monotonic() + 3
+
+
+@pytest.fixture
+def exchange(log: Log) -> Iterator[Exchange]:
+    made = Exchange(log.app.dedicated(log.controller_id), time.monotonic)
+    made.open((ONE, DIVIDE, SLEEP, LONG, NOTICE), {"statement_timeout": "2s"}, soon())
+    yield made
+    made.close()
+
+
+def test_rows_come_back_as_text(exchange: Exchange) -> None:
+    assert exchange.alone((ONE, (b"41",)), soon()) == [[b"42", None]]
+    assert not exchange.lost()
+
+
+def test_what_the_database_refuses_has_its_state_and_nothing_else(exchange: Exchange) -> None:
+    with pytest.raises(Refusal) as refusal:
+        exchange.alone((DIVIDE, (b"0",)), soon())
+    assert (refusal.value.sqlstate, str(refusal.value), refusal.value.__cause__) == ("22012", "22012", None)
+    assert exchange.alone((ONE, (b"1",)), soon()) == [[b"2", None]]
+
+
+def test_one_refused_statement_refuses_all(exchange: Exchange) -> None:
+    with pytest.raises(Refusal):
+        exchange.together([(ONE, (b"1",)), (DIVIDE, (b"0",)), (ONE, (b"1",))], soon())
+    exchange.together([(ONE, (b"1",)), (DIVIDE, (b"1",))], soon())
+    with pytest.raises(Refusal):
+        exchange.begin((DIVIDE, (b"0",)), soon())
+    assert not exchange.lost()
+
+
+def test_a_commit_that_rolls_back_is_no_commit(exchange: Exchange) -> None:
+    exchange.begin((ONE, (b"1",)), soon())
+    with pytest.raises(Refusal):
+        exchange.alone((DIVIDE, (b"0",)), soon())
+    with pytest.raises(Refusal) as refusal:
+        exchange.together([], soon(), begun=True)
+    assert refusal.value.sqlstate == "25P02"
+
+
+def test_an_open_transaction_is_not_left_for_the_next(exchange: Exchange) -> None:
+    exchange.begin((ONE, (b"1",)), soon())
+    assert exchange.lost()
+
+
+def test_no_answer_by_the_deadline_is_not_known_and_nothing_more_is_sent(exchange: Exchange) -> None:
+    started = time.monotonic()
+    with pytest.raises(Unanswered):
+        exchange.alone((SLEEP, (b"1",)), started + 0.1)
+    assert time.monotonic() - started < 0.5
+    assert exchange.lost()
+    with pytest.raises(Unanswered):
+        exchange.alone((ONE, (b"1",)), soon())
+
+
+def test_a_deadline_that_has_passed_is_not_known_either(exchange: Exchange) -> None:
+    with pytest.raises(Unanswered):
+        exchange.alone((SLEEP, (b"0.2",)), time.monotonic() - 1)
+
+
+def test_a_session_ended_while_it_works_is_not_known(exchange: Exchange, log: Log) -> None:
+    pid = exchange._pg.backend_pid
+
+    def end() -> None:
+        time.sleep(0.1)
+        log.ask("SELECT pg_terminate_backend(%s)", pid)
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    with pytest.raises(Unanswered):
+        exchange.together([(ONE, (b"1",)), (SLEEP, (b"2",))], soon())
+    ending.join()
+
+
+def test_more_than_a_socket_holds_goes_both_ways(exchange: Exchange) -> None:
+    exchange.together([(LONG, (b"x" * 1000,)) for _ in range(3)], soon())
+    big = b"y" * 200_000
+    exchange.together([(ONE, (b"1",)), *((NOTICE, (big[:7000],)) for _ in range(200))], soon())
+
+
+def test_a_closed_connection_is_lost_and_cannot_be_opened(log: Log, exchange: Exchange) -> None:
+    exchange.close()
+    exchange.close()
+    assert exchange.lost()
+    connection: psycopg.Connection[Any] = log.app.dedicated(log.controller_id)
+    made = Exchange(connection, time.monotonic)
+    connection.close()
+    with pytest.raises(Unanswered):
+        made.open((ONE,), {}, soon())
+    broken = Exchange(log.app.dedicated(log.controller_id), time.monotonic)
+    with pytest.raises(Refusal):
+        broken.open((Statement(b"bad", b"SELECT FROM nowhere", ()),), {}, soon())
+    broken.close()

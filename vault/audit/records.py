@@ -1,0 +1,203 @@
+"""Rows of the trail, as readers ask for them. Writing is the recorder's, the sequencer's and the signer's."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert
+
+from vault import tables
+from vault.audit.merkle import TILE_WIDTH, TileReader
+
+FIRST_ERA = 1
+
+_head = tables.audit_head
+_entry = tables.audit_entry
+_tile = tables.audit_tile
+_detail = tables.audit_detail
+_lookup = tables.audit_lookup
+_writer = tables.audit_writer
+_checkpoint = tables.audit_checkpoint
+_pending = tables.audit_pending
+
+_FOUND_LOG = insert(_head).on_conflict_do_nothing()
+_HEAD = sa.select(_head.c.era, _head.c.size).where(_head.c.controller_id == sa.bindparam("controller"))
+_TILE = sa.select(_tile.c.hashes).where(
+    _tile.c.controller_id == sa.bindparam("controller"),
+    _tile.c.era == sa.bindparam("era"),
+    _tile.c.level == sa.bindparam("level"),
+    _tile.c.idx == sa.bindparam("index"),
+)
+_LEAF_HASHES = (
+    sa.select(_entry.c.leaf_hash)
+    .where(
+        _entry.c.controller_id == sa.bindparam("controller"),
+        _entry.c.era == sa.bindparam("era"),
+        _entry.c.position >= sa.bindparam("first"),
+        _entry.c.position < sa.bindparam("end"),
+    )
+    .order_by(_entry.c.position)
+)
+_LEAF = sa.select(_entry.c.leaf).where(
+    _entry.c.controller_id == sa.bindparam("controller"),
+    _entry.c.era == sa.bindparam("era"),
+    _entry.c.position == sa.bindparam("position"),
+)
+_COPIES = (
+    sa.select(_checkpoint.c.note)
+    .where(_checkpoint.c.controller_id == sa.bindparam("controller"), _checkpoint.c.era == sa.bindparam("era"))
+    .order_by(_checkpoint.c.size)
+)
+_KEEP_COPY = insert(_checkpoint).on_conflict_do_nothing()
+_MEASURE = sa.select(
+    _head.c.era,
+    _head.c.size,
+    sa.select(sa.func.count())
+    .select_from(
+        sa.select(sa.literal(1))
+        .where(_pending.c.controller_id == sa.bindparam("controller"))
+        .limit(sa.bindparam("most"))
+        .subquery()
+    )
+    .scalar_subquery()
+    .label("waiting"),
+    sa.select(sa.func.min(_pending.c.at))
+    .where(_pending.c.controller_id == sa.bindparam("controller"))
+    .scalar_subquery()
+    .label("oldest"),
+    sa.extract("epoch", sa.func.clock_timestamp()).label("clock"),
+    *(sa.func.current_setting(name).label(name) for name in ("fsync", "full_page_writes", "synchronous_commit")),
+).where(_head.c.controller_id == sa.bindparam("controller"))
+_SEQUENCED = sa.select(_writer.c.writer_id, _writer.c.number, _writer.c.leaf_hash).where(
+    _writer.c.controller_id == sa.bindparam("controller"),
+    _writer.c.writer_id == sa.any_(sa.bindparam("writers", type_=sa.ARRAY(sa.Text))),
+)
+_SILENT = sa.select(_writer.c.writer_id, _writer.c.number).where(
+    _writer.c.controller_id == sa.bindparam("controller"), ~_writer.c.closed, _writer.c.seen_at < sa.bindparam("before")
+)
+_BY_ID = (
+    sa.select(_entry.c.era, _entry.c.position, _entry.c.leaf, _detail.c.subject_id, _detail.c.sealed)
+    .join_from(
+        _lookup,
+        _entry,
+        sa.and_(
+            _entry.c.controller_id == _lookup.c.controller_id,
+            _entry.c.era == _lookup.c.era,
+            _entry.c.position == _lookup.c.position,
+        ),
+    )
+    .join(
+        _detail,
+        sa.and_(
+            _detail.c.controller_id == _lookup.c.controller_id,
+            _detail.c.at == _lookup.c.at,
+            _detail.c.position == _lookup.c.position,
+            _detail.c.subject_id == _lookup.c.subject_id,
+        ),
+    )
+    .where(_lookup.c.controller_id == sa.bindparam("controller"), _lookup.c.entry_id == sa.bindparam("entry"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a log stands: its era, and how many entries are sequenced."""
+
+    era: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One look at a log: `waiting` pending entries, the oldest's `at` (ms), the database's clock (s), are commits durable."""
+
+    head: Head
+    waiting: int
+    oldest_ms: int | None
+    clock_s: float
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """One sequenced entry with what is sealed beside it; `subject_id` is `-` for nobody, `sealed` None when there is nothing."""
+
+    era: int
+    position: int
+    leaf: bytes
+    subject_id: str
+    sealed: bytes | None
+
+
+def found_log(rows: Connection, controller_id: str) -> None:
+    """Begin a controller's log, empty, in its first era. Repeating it changes nothing."""
+    rows.execute(_FOUND_LOG, {"controller_id": controller_id, "era": FIRST_ERA, "size": 0})
+
+
+def head(rows: Connection, controller_id: str) -> Head | None:
+    """Return where the log stands, None when the controller has none."""
+    row = rows.execute(_HEAD, {"controller": controller_id}).one_or_none()
+    return Head(row.era, row.size) if row is not None else None
+
+
+def tile_reader(rows: Connection, controller_id: str, at: Head) -> TileReader:
+    """Return how the tree of a log reads its tiles; the last one of level 0 is made of the entries' hashes."""
+
+    def read(level: int, index: int) -> bytes:
+        log = {"controller": controller_id, "era": at.era}
+        if level == 0 and (index + 1) * TILE_WIDTH > at.size:
+            found = rows.execute(_LEAF_HASHES, {**log, "first": index * TILE_WIDTH, "end": at.size}).scalars()
+            return b"".join(found)
+        return rows.execute(_TILE, {**log, "level": level, "index": index}).scalar_one_or_none() or b""
+
+    return read
+
+
+def leaf_at(rows: Connection, controller_id: str, era: int, position: int) -> bytes | None:
+    """Return the leaf at a position."""
+    return rows.execute(_LEAF, {"controller": controller_id, "era": era, "position": position}).scalar_one_or_none()
+
+
+def keep_copy(rows: Connection, controller_id: str, at: Head, note: str, signed_at: datetime) -> None:
+    """Keep a copy of a checkpoint beside the log, for readers; it is no evidence."""
+    rows.execute(
+        _KEEP_COPY, {"controller_id": controller_id, "era": at.era, "size": at.size, "note": note, "signed_at": signed_at}
+    )  # fmt: skip
+
+
+def copies(rows: Connection, controller_id: str, era: int) -> list[str]:
+    """Return the notes of the checkpoints kept beside the log."""
+    return [str(note) for note in rows.execute(_COPIES, {"controller": controller_id, "era": era}).scalars()]
+
+
+def count(rows: Connection, controller_id: str, most: int) -> Counted | None:
+    """Look at the log once; counts at most `most` pending entries."""
+    row = rows.execute(_MEASURE, {"controller": controller_id, "most": most}).one_or_none()
+    if row is None:
+        return None
+    synchronous = row.synchronous_commit == "on" or row.synchronous_commit.startswith("remote_")
+    durable = row.fsync == "on" and row.full_page_writes == "on" and synchronous
+    return Counted(Head(row.era, row.size), row.waiting, row.oldest, float(row.clock), durable)
+
+
+def sequenced(rows: Connection, controller_id: str, writers: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+    """Return number and leaf hash of each writer's last sequenced entry."""
+    found = rows.execute(_SEQUENCED, {"controller": controller_id, "writers": list(writers)})
+    return {row.writer_id: (row.number, bytes(row.leaf_hash)) for row in found}
+
+
+def silent_writers(rows: Connection, controller_id: str, before: datetime) -> Iterator[tuple[str, int]]:
+    """Yield the writers that have not closed and were last seen before an instant, with their last number."""
+    for row in rows.execute(_SILENT, {"controller": controller_id, "before": before}):
+        yield row.writer_id, row.number
+
+
+def entry_by_id(rows: Connection, controller_id: str, entry_id: str) -> StoredEntry | None:
+    """Return one sequenced entry, found by its look-up row."""
+    row: Any = rows.execute(_BY_ID, {"controller": controller_id, "entry": entry_id}).one_or_none()
+    if row is None:
+        return None
+    return StoredEntry(row.era, row.position, bytes(row.leaf), row.subject_id, row.sealed)

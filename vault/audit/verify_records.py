@@ -1,0 +1,163 @@
+"""The rows a verification reads: streamed, in one snapshot, in the order the checks need."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from vault import tables
+from vault.audit.scrub import DetailRow
+
+_BLOCK = 2000
+
+_entry = tables.audit_entry
+_detail = tables.audit_detail
+_lookup = tables.audit_lookup
+_tile = tables.audit_tile
+_writer = tables.audit_writer
+_pending = tables.audit_pending
+
+_BEGIN = (
+    sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
+    sa.text("SET LOCAL statement_timeout = 0"),
+    sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"),
+)
+
+
+def _own(table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
+    return (table.c.controller_id == sa.bindparam("controller"), table.c.era == sa.bindparam("era"))
+
+
+def _with_leaf(table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    joined = sa.and_(
+        _entry.c.controller_id == table.c.controller_id, _entry.c.era == table.c.era, _entry.c.position == table.c.position
+    )
+    return sa.select(*columns, _entry.c.leaf).join_from(table, _entry, joined).where(*_own(table))
+
+
+def _without(table: sa.Table) -> sa.Select[Any]:
+    """The first entry that lacks its row in `table`."""
+    beside = sa.select(sa.literal(1)).where(
+        table.c.controller_id == _entry.c.controller_id, table.c.era == _entry.c.era, table.c.position == _entry.c.position
+    )
+    return sa.select(sa.func.min(_entry.c.position)).where(*_own(_entry), ~sa.exists(beside))
+
+
+_ENTRIES = (
+    sa.select(_entry.c.position, _entry.c.leaf, _entry.c.leaf_hash, _entry.c.mac).where(*_own(_entry)).order_by(_entry.c.position)
+)
+_TILE = sa.select(_tile.c.hashes).where(*_own(_tile), _tile.c.level == sa.bindparam("level"), _tile.c.idx == sa.bindparam("index"))
+_HIGHEST_TILES = sa.select(_tile.c.level, sa.func.max(_tile.c.idx)).where(*_own(_tile)).group_by(_tile.c.level)
+_STRAY = sa.union(
+    *(
+        sa.select(table.c.era).where(
+            table.c.controller_id == sa.bindparam("controller"), sa.or_(table.c.era > sa.bindparam("era"), table.c.era < 1)
+        )
+        for table in (_entry, _tile)
+    )
+)
+_WRITERS = sa.select(_writer.c.writer_id, _writer.c.number, _writer.c.leaf_hash).where(
+    _writer.c.controller_id == sa.bindparam("controller")
+)
+_PENDING = (
+    sa.select(_pending.c.leaf, _pending.c.mac)
+    .where(_pending.c.controller_id == sa.bindparam("controller"))
+    .order_by(_pending.c.writer_id, _pending.c.number)
+)
+_DETAILS = _with_leaf(
+    _detail,
+    _detail.c.position,
+    _detail.c.at,
+    _detail.c.subject_id,
+    _detail.c.entry_id,
+    _detail.c.stream,
+    _detail.c.sealed,
+    _detail.c.chain_number,
+    _detail.c.chain_previous,
+).order_by(_detail.c.subject_id, _detail.c.stream, _detail.c.chain_number, _detail.c.position)
+_LOOKUPS = _with_leaf(
+    _lookup,
+    _lookup.c.position,
+    _lookup.c.at,
+    _lookup.c.entry_id,
+    _lookup.c.operation,
+    _lookup.c.outcome,
+    _lookup.c.kind,
+    _lookup.c.caller_id,
+    _lookup.c.roles,
+    _lookup.c.recipient,
+    _lookup.c.purpose,
+    _lookup.c.channel,
+)
+_WITHOUT = {"details": _without(_detail), "lookup": _without(_lookup)}
+
+
+def begin(rows: Connection) -> None:
+    """Make the transaction one read-only snapshot without a time-out: first statements of a transaction."""
+    for statement in _BEGIN:
+        rows.execute(statement)
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One era of a controller's log, as stored."""
+
+    rows: Connection
+    controller_id: str
+    era: int
+
+    def entries(self) -> Generator[tuple[int, bytes, bytes, bytes]]:
+        """Yield position, leaf, stored hash and MAC of every entry, in order."""
+        for row in self._stream(_ENTRIES):
+            yield row.position, bytes(row.leaf), bytes(row.leaf_hash), bytes(row.mac)
+
+    def tile(self, level: int, index: int) -> bytes | None:
+        """Return a stored tile."""
+        found = self.rows.execute(_TILE, {**self._log, "level": level, "index": index}).scalar_one_or_none()
+        return bytes(found) if found is not None else None
+
+    def highest_tiles(self) -> list[tuple[int, int]]:
+        """Return the highest index stored at each level."""
+        return [(level, index) for level, index in self.rows.execute(_HIGHEST_TILES, self._log)]
+
+    def stray_eras(self) -> list[int]:
+        """Return eras that entries or tiles claim and that have no log."""
+        return sorted(self.rows.execute(_STRAY, self._log).scalars())
+
+    def writers(self) -> list[tuple[str, int, bytes]]:
+        """Return each writer's id and the number and hash it was sequenced up to."""
+        return [(row.writer_id, row.number, bytes(row.leaf_hash)) for row in self.rows.execute(_WRITERS, self._log)]
+
+    def pending(self) -> Generator[tuple[bytes, bytes]]:
+        """Yield leaf and MAC of what is not sequenced yet, writer by writer."""
+        for row in self._stream(_PENDING):
+            yield bytes(row.leaf), bytes(row.mac)
+
+    def details(self) -> Generator[DetailRow]:
+        """Yield detail rows with their leaves, by person, stream and number."""
+        for row in self._stream(_DETAILS):
+            sealed = bytes(row.sealed) if row.sealed is not None else None
+            yield DetailRow(
+                row.position, row.at, row.subject_id, row.entry_id, row.stream, sealed, row.chain_number,
+                bytes(row.chain_previous), bytes(row.leaf),
+            )  # fmt: skip
+
+    def lookups(self) -> Generator[sa.Row[Any]]:
+        """Yield look-up rows with their leaves."""
+        yield from self._stream(_LOOKUPS)
+
+    def without_companions(self) -> list[tuple[str, int]]:
+        """Return the first position that lacks a detail row, and the first that lacks a look-up row."""
+        found = [(check, self.rows.execute(statement, self._log).scalar_one_or_none()) for check, statement in _WITHOUT.items()]
+        return [(check, position) for check, position in found if position is not None]
+
+    @property
+    def _log(self) -> dict[str, Any]:
+        return {"controller": self.controller_id, "era": self.era}
+
+    def _stream(self, statement: sa.Select[Any]) -> Generator[sa.Row[Any]]:
+        streaming = self.rows.execution_options(stream_results=True, max_row_buffer=_BLOCK)
+        with streaming.execute(statement, self._log) as result:
+            yield from result

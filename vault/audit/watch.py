@@ -1,0 +1,99 @@
+"""The watch: measures each log, and compares what this process acknowledged with what the log holds.
+
+The sequencer says what is there; only who wrote an entry can say that one is missing. So each process watches its own writers. It
+also compares each log with the signer's last note: proved when the process starts, by length at every look after.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import orjson
+from sqlalchemy import Connection
+
+from vault.audit import records
+from vault.audit.acknowledged import Acknowledged
+from vault.audit.checkpoint import SignerState, VerifierKey
+from vault.audit.health import EVERYWHERE, MOST_PENDING, Measure, TrailHealth
+from vault.audit.signer import FAULTS, OTHER_TREE, Standing, stand
+from vault.database import Database
+
+ALTERED = "lane-altered"  # an acknowledged entry was sequenced with another hash
+UNSAFE_SERVER = "server-settings"
+
+
+class Watch:
+    """Measures logs for one process. `acknowledged` are its recorder's marks; None where nothing is recorded."""
+
+    def __init__(
+        self,
+        database: Database,
+        state: SignerState,
+        *,
+        public_key: Callable[[str], bytes],
+        origin_host: str,
+        health: TrailHealth,
+        now: Callable[[], datetime],
+        acknowledged: Callable[[str], Acknowledged] | None = None,
+        unsafe_server_allowed: bool = False,
+        sign_key: int = 1,
+    ) -> None:
+        self._database = database
+        self._state = state
+        self._public_key = public_key
+        self._host = origin_host
+        self._health = health
+        self._now = now
+        self._acknowledged = acknowledged
+        self._unsafe_server_allowed = unsafe_server_allowed
+        self._key_name = f"audit-sign/{sign_key}"
+        self._proved: set[str] = set()  # logs proved to continue their last checkpoint since this process began
+
+    def look(self, controller_id: str) -> None:
+        """Measure one log and report. Raises Unavailable; a log that was not measured counts as closed."""
+        with self._database.snapshot(controller_id) as rows:
+            counted = records.count(rows, controller_id, MOST_PENDING + 1)
+            prove = controller_id not in self._proved
+            standing = stand(rows, controller_id, self._host, self._state, self._vkey, prove=prove)
+            if counted is None or standing is None:
+                return
+            unsigned_s = self._unsigned_s(rows, controller_id, standing)
+            late_s = self._late_s(rows, controller_id)
+        self._report(controller_id, OTHER_TREE if unsigned_s is None else standing.fault, proved=prove)
+        self._health.judge(EVERYWHERE, UNSAFE_SERVER, stands=not (counted.durable or self._unsafe_server_allowed))
+        apart_s = abs(counted.clock_s - self._now().timestamp())
+        oldest_s = self._age_s(counted.oldest_ms)
+        self._health.measured(controller_id, Measure(counted.waiting, oldest_s, unsigned_s or 0.0, late_s, apart_s))
+
+    def _report(self, controller_id: str, fault: str | None, *, proved: bool) -> None:
+        """Put on the trail's health how the log stands to its last note. What a proof has found, only a proof takes back."""
+        if fault is None:
+            self._proved.add(controller_id)
+        else:
+            self._proved.discard(controller_id)
+        if fault is not None or proved:
+            for one in FAULTS:
+                self._health.judge(controller_id, one, stands=fault == one)
+
+    def _vkey(self, name: str) -> VerifierKey:
+        return VerifierKey(name, self._public_key(self._key_name))
+
+    def _age_s(self, at_ms: int | None) -> float:
+        return 0.0 if at_ms is None else max(0.0, self._now().timestamp() - at_ms / 1000)
+
+    def _unsigned_s(self, rows: Connection, controller_id: str, standing: Standing) -> float | None:
+        """Return how long the oldest sequenced entry has waited for a checkpoint, None when that entry is not there."""
+        signed = standing.last.checkpoint.size if standing.last is not None else 0
+        if standing.fault is not None or standing.head.size <= signed:
+            return 0.0
+        leaf = records.leaf_at(rows, controller_id, standing.head.era, signed)
+        return None if leaf is None else self._age_s(orjson.loads(leaf)["at"])
+
+    def _late_s(self, rows: Connection, controller_id: str) -> float:
+        if self._acknowledged is None:
+            return 0.0
+        marks = self._acknowledged(controller_id)
+        writers = marks.writers()
+        verdict = marks.compare(records.sequenced(rows, controller_id, writers) if writers else {})
+        if verdict.altered:
+            self._health.judge(controller_id, ALTERED, stands=True)
+        return verdict.late_s
