@@ -1,0 +1,96 @@
+"""What was agreed is what can be opened: agreeing gives wraps, withdrawing takes them, the clock ends what nobody ended."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests import makers
+from tests.makers import HEALTH, make_context, make_subject, make_ticket, register, terms
+from vault.assembly import Vault
+from vault.errors import Conflict, InvalidValue, NotFound
+from vault.operations.agree import agree
+from vault.operations.amend import amend
+from vault.operations.disclose import disclose
+from vault.operations.disclosure import Ask
+from vault.operations.expire import expire
+from vault.operations.find import find
+from vault.operations.withdraw import withdraw
+
+EVERYTHING = {name: value for name, value in makers.EVERYTHING.items() if name != "related_person"}
+
+
+def test_an_agent_with_a_ticket_sees_what_the_role_may(vault: Vault, controller_id: str) -> None:
+    register(vault, controller_id, "t1")
+    person = make_subject(vault, controller_id, EVERYTHING)
+    ticket = make_ticket(vault, controller_id, person.subject_id, "t1")
+    profile = disclose(vault, Ask(make_context(controller_id, "t1", ticket=ticket), person.subject_id))
+    assert profile.fields["given_name"].value == "Giulia"
+    assert profile.fields["email"].value == "g•••@example.it"
+    assert profile.fields["tax_code"].state == "token"
+    assert profile.agreements == (person.agreements[0],)
+
+
+def test_a_withdrawn_agreement_shows_nothing_and_its_classes_are_gone(vault: Vault, controller_id: str) -> None:
+    person = make_subject(vault, controller_id, {"given_name": "Giulia", "email": "g@example.it"}, ("marketing",))
+    context = make_context(controller_id, "system", purpose="marketing")
+    asked = Ask(context, person.subject_id, ("given_name", "email"))
+    assert disclose(vault, asked).fields["email"].state == "token"
+    done = withdraw(vault, make_context(controller_id, "system"), person.agreements[0], {"method": "call"})
+    assert done.emptied == ("contact",)
+    with pytest.raises(NotFound):
+        disclose(vault, asked)
+    with pytest.raises(Conflict):
+        withdraw(vault, make_context(controller_id, "system"), person.agreements[0], {})
+
+
+def test_a_new_agreement_opens_what_it_grants(vault: Vault, controller_id: str) -> None:
+    person = make_subject(vault, controller_id, EVERYTHING)
+    context = make_context(controller_id, "system", purpose="marketing")
+    with pytest.raises(NotFound):
+        disclose(vault, Ask(context, person.subject_id, ("email",)))
+    made = agree(vault, make_context(controller_id, "system", channel="phone"), person.subject_id, terms("marketing"))
+    assert made.version == 2
+    shown = disclose(vault, Ask(context, person.subject_id, ("email",)))
+    assert shown.fields["email"].state == "token"
+    assert shown.agreements == (made.agreement_id,)
+
+
+def test_an_amended_value_is_what_is_read_next(vault: Vault, controller_id: str) -> None:
+    register(vault, controller_id, "t1", "t2")
+    person = make_subject(vault, controller_id, EVERYTHING)
+    ticket = make_ticket(vault, controller_id, person.subject_id, "t2")
+    context = make_context(controller_id, "t2", ticket=ticket)
+    done = amend(vault, context, person.subject_id, person.agreements[0], {"email": "Nuova@Example.IT", "phone": None}, 1)
+    assert done.version == 2
+    fields = disclose(vault, Ask(context, person.subject_id, ("email", "phone", "given_name"))).fields
+    assert fields["email"].value == "n•••@example.it"
+    assert fields["phone"].state == "absent"
+    assert fields["given_name"].value == "Giulia"
+
+
+def test_a_value_is_found_by_its_new_spelling_only(vault: Vault, controller_id: str) -> None:
+    register(vault, controller_id, "t1", "t2")
+    person = make_subject(vault, controller_id, EVERYTHING)
+    ticket = make_ticket(vault, controller_id, person.subject_id, "t2")
+    context = make_context(controller_id, "t2", ticket=ticket)
+    amend(vault, context, person.subject_id, person.agreements[0], {"email": "nuova@example.it"}, 1)
+    assert [one.subject_id for one in find(vault, context, "email", "NUOVA@example.it").matches] == [person.subject_id]
+    assert find(vault, context, "email", "giulia.bianchi@example.it").matches == ()
+
+
+def test_a_value_no_agreement_grants_is_refused_and_nothing_is_kept(vault: Vault, controller_id: str) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        make_subject(vault, controller_id, {**EVERYTHING, **HEALTH})
+    assert {fault.code for fault in refusal.value.faults} == {"field.not-agreed"}
+
+
+def test_the_clock_ends_an_agreement_before_any_job_runs(vault: Vault, controller_id: str) -> None:
+    person = make_subject(vault, controller_id, {"given_name": "Giulia", "email": "g@example.it"}, ("marketing",))
+    asked = Ask(make_context(controller_id, "system", purpose="marketing"), person.subject_id, ("email",))
+    later = replace(vault, now=lambda: vault.now() + timedelta(days=3 * 366))
+    register(vault, controller_id, "system")
+    with pytest.raises(NotFound):
+        disclose(later, asked)
+    assert expire(later, controller_id) == 1
+    assert expire(later, controller_id) == 0

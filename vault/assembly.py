@@ -1,0 +1,40 @@
+"""A running vault, as a value: what operations are functions of. Built by `opening.open_vault`, or by a test."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from vault.agreements.terms import Template
+from vault.audit.recorder import Recorder
+from vault.database import Database
+from vault.keys.controller_keys import ControllerKeys
+from vault.policy.engine import Policy
+from vault.profiles.catalogue import Catalogue
+from vault.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """One company: `zone` is where its days end, `languages` the languages of its texts."""
+
+    controller_id: str
+    zone: ZoneInfo
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """What a running vault is made of. `now` is aware UTC, `monotonic` seconds, `new_id("ent")` a fresh `ent_…`."""
+
+    settings: Settings
+    database: Database
+    keys: ControllerKeys
+    policy: Policy
+    catalogue: Catalogue
+    templates: Mapping[str, Template]  # by id@version
+    audit: Recorder
+    controller: Callable[[str], Controller]
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    new_id: Callable[[str], str]

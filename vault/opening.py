@@ -1,0 +1,284 @@
+"""Where a vault is put together, once: from settings to a running `Vault` with its database, keyring, policies and trail."""
+
+import secrets  # noqa: TID251 - ids and the embedded credential are drawn here
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+import structlog
+
+from vault import tables
+from vault.agreements.terms import Template
+from vault.assembly import Controller, Vault
+from vault.audit.health import TrailHealth
+from vault.audit.recorder import Recorder
+from vault.audit.scan import GivenNote, Report
+from vault.audit.sequencer import Sequencer
+from vault.audit.signer import Signer
+from vault.audit.trail import Trail
+from vault.audit.watch import Watch
+from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
+from vault.connectors.keyrings.file import FileKeyring, Seal, make_keyring
+from vault.connectors.signer_state import DirectorySignerState
+from vault.database import Database
+from vault.errors import KeysUnavailable, NotFound
+from vault.keys import data_keys, records
+from vault.keys.controller_keys import ControllerKeyRows, ControllerKeys
+from vault.octets import base32_id
+from vault.operations.controllers import add_controller
+from vault.operations.examine import Check
+from vault.operations.migrate import migrate
+from vault.operations.verify_trail import verify_trail
+from vault.policy.bundle import Bundle, load_bundle
+from vault.policy.engine import Policy
+from vault.profiles.catalogue import Catalogue
+from vault.settings import Settings
+
+ROLES = ("riserbo_app", "riserbo_sequencer", "riserbo_signer")
+log = structlog.get_logger()
+_CONTROLLER = sa.select(tables.controller.c.zone, tables.controller.c.languages)
+CREDENTIAL_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the database is: `url` for the roles of the application, `admin_url` of a superuser where one is known."""
+
+    url: str
+    admin_url: str | None
+
+
+@contextmanager
+def reach_database(settings: Settings) -> Iterator[Addresses]:
+    """Yield the addresses: of the server the settings name, or of the embedded one, started here and stopped with the last user."""
+    if settings.database_url is not None:
+        yield Addresses(settings.database_url, settings.database_admin_url)
+        return
+    server = start_embedded(settings.data)
+    try:
+        ensure_database(server)
+        migrate(admin_url(server), admin_url(server))  # the embedded server is ours alone: always at this version
+        yield Addresses(admin_url(server), admin_url(server))
+    finally:
+        server.cleanup()
+
+
+def open_keyring(settings: Settings) -> FileKeyring:
+    """Open the file keyring; at the first embedded start make it, and the credential that unseals it (0600).
+
+    Raises KeysUnavailable where the file or its permissions will not do: a vault without keys does not start.
+    """
+    credential = settings.credential
+    forbidden = [settings.data, settings.state]
+    if not (settings.keyring / "keyring.json").exists() and settings.database_url is None:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if not credential.exists():
+            credential.touch(mode=0o600)
+            credential.write_bytes(secrets.token_bytes(CREDENTIAL_BYTES))
+        make_keyring(settings.keyring, _seal(settings), forbidden=forbidden, draw=secrets.token_bytes)
+    keyring = FileKeyring(settings.keyring, _seal(settings), forbidden=forbidden, now=now, draw=secrets.token_bytes)
+    for name in ("audit-mac/1", "audit-sign/1", "audit-receipt/1"):
+        keyring.ensure(name)
+    return keyring
+
+
+def _seal(settings: Settings) -> Seal:
+    try:
+        if settings.credential.stat().st_mode & 0o077:
+            raise KeysUnavailable("credential-readable-by-others")
+        return Seal("credential", settings.credential.read_bytes())
+    except OSError:
+        raise KeysUnavailable("credential-missing") from None
+
+
+def now() -> datetime:
+    """Return the instant, in UTC."""
+    return datetime.now(UTC)  # noqa: TID251  # the clock every verb is handed
+
+
+def new_id(prefix: str) -> str:
+    """Return `<prefix>_` and 26 base32 characters of 128 random bits."""
+    return f"{prefix}_{base32_id(secrets.token_bytes(16))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A running vault and what runs beside it. `health` are the lines of `/readyz` beyond those the vault answers itself."""
+
+    vault: Vault
+    keyring: FileKeyring
+    trail: Trail
+    signer: Signer
+    state: DirectorySignerState
+    addresses: Addresses
+    sequencing: Database
+    trail_health: TrailHealth
+
+    def health(self) -> list[Check]:
+        """Return the checks of the key service and of each controller's trail."""
+        held = self.keyring.health()
+        checks = [Check("key_service", held.answers, held.code)]
+        for controller_id in self.vault.database.controllers():
+            stands = self.trail_health.state(controller_id)
+            checks.append(Check(f"audit_trail of {controller_id}", not stands.closed, " ".join((*stands.closed, *stands.warnings))))
+        return checks
+
+    def verify(self, controller_id: str, against: Sequence[GivenNote] = ()) -> Report:
+        """Verify a controller's trail with everything at hand, and the notes somebody brings."""
+        public_key = self.keyring.public_key("audit-sign/1")
+        return verify_trail(self.vault, self.sequencing, controller_id, self.state, public_key, _mac(self.keyring), against)
+
+    def add_controller(self, controller_id: str, zone: str = "Europe/Rome", languages: Sequence[str] = ("it", "en")) -> None:
+        """Create a controller and sign its empty log."""
+        vault = self.vault
+        add_controller(vault.database, self.keyring, vault.settings.installation, controller_id, zone, languages, vault.now)
+        self.signer.found(controller_id)
+
+
+@contextmanager
+def open_vault(settings: Settings, *, warm: bool = False) -> Iterator[Opened]:
+    """Open the vault these settings describe; its trail runs until the block ends. Raises KeysUnavailable, DatabaseUnavailable.
+
+    `warm`: work the usual decisions out beforehand, as whoever serves agents does and a command need not.
+    """
+    with ExitStack() as closing:
+        addresses = closing.enter_context(reach_database(settings))
+        keyring = open_keyring(settings)
+        yield closing.enter_context(assembled(settings, addresses, keyring, warm=warm))
+
+
+@contextmanager
+def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring, *, warm: bool = False) -> Iterator[Opened]:
+    """Put a vault together over a database and a keyring that are there, and run its trail until the block ends."""
+    with ExitStack() as closing:
+        app, sequencing, signing = (closing.enter_context(_pools(addresses.url, role)) for role in ROLES)
+        keys = _controller_keys(settings, app, keyring)
+        closing.callback(keys.close)
+        bundle = load_bundle(settings.policies)
+        state, health = DirectorySignerState(settings.state), TrailHealth(time.monotonic)
+        signer = Signer(
+            signing, state, sign=keyring.sign, public_key=keyring.public_key, origin_host=settings.host, health=health, now=now
+        )
+        sequencer = Sequencer(sequencing, mac=_mac(keyring), origin_host=settings.host, health=health)
+        recorder, trail = _recording(settings, app, keys, keyring, _Trail(sequencer, signer, state, health))
+        closing.callback(trail.stop)
+        closing.callback(recorder.close)  # first: its writers' last entries are sequenced while the trail runs
+        vault = Vault(
+            settings=settings,
+            database=app,
+            keys=keys,
+            policy=_policy(bundle, warm=warm),
+            catalogue=Catalogue.of(bundle.catalogue),
+            templates={reference: Template.of(document) for reference, document in bundle.templates.items()},
+            audit=recorder,
+            controller=cache(lambda controller_id: _controller(app, controller_id)),
+            now=now,
+            monotonic=time.monotonic,
+            new_id=new_id,
+        )
+        trail.start()
+        yield Opened(vault, keyring, trail, signer, state, addresses, sequencing, health)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trail:
+    sequencer: Sequencer
+    signer: Signer
+    state: DirectorySignerState
+    health: TrailHealth
+
+
+@contextmanager
+def _pools(url: str, role: str) -> Iterator[Database]:
+    database = Database(url, role)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _controller_keys(settings: Settings, app: Database, keyring: FileKeyring) -> ControllerKeys:
+    def load(controller_id: str) -> ControllerKeyRows:
+        with app.snapshot(controller_id) as rows:
+            return records.load_controller(rows, controller_id)
+
+    def reserve(controller_id: str, epoch: int, count: int) -> int:
+        with app.transaction(controller_id) as rows:
+            return records.reserve_wraps(rows, controller_id, epoch, count)
+
+    return ControllerKeys(
+        keyring, load, time.monotonic, settings.key_lifetime_s, installation=settings.installation, reserve=reserve
+    )
+
+
+def _recording(
+    settings: Settings, app: Database, keys: ControllerKeys, keyring: FileKeyring, parts: _Trail
+) -> tuple[Recorder, Trail]:
+    """Make the recorder and the trail that looks after what it records; each needs the other, so they meet here."""
+    waking: list[Trail] = []
+    recorder = Recorder(
+        app,
+        mac=_mac(keyring),
+        unwrap_audit_key=lambda *place: data_keys.unwrap_audit_key(keys, *place),
+        audit_secret=lambda controller_id: _audit_secret(keys, controller_id),
+        seal=data_keys.seal_bytes,
+        draw=secrets.token_bytes,
+        now=now,
+        monotonic=time.monotonic,
+        new_id=new_id,
+        origin_host=settings.host,
+        is_open=parts.health.is_open,
+        wake=lambda controller_id: waking[0].wake(controller_id),  # noqa: PLW0108 - the trail is made after
+    )
+    watch = Watch(
+        app,
+        parts.state,
+        public_key=keyring.public_key,
+        origin_host=settings.host,
+        health=parts.health,
+        now=now,
+        acknowledged=recorder.acknowledged,
+        unsafe_server_allowed=settings.allow_unsafe_database,
+    )
+    parts.health.look = watch.look
+    trail = Trail(
+        app,
+        sequencer=parts.sequencer,
+        signer=parts.signer,
+        watch=watch,
+        health=parts.health,
+        recorder=recorder,
+        new_id=new_id,
+        now=now,
+        monotonic=time.monotonic,
+    )
+    waking.append(trail)
+    return recorder, trail
+
+
+def _audit_secret(keys: ControllerKeys, controller_id: str) -> tuple[int, bytes]:
+    secret = keys.secret(controller_id, "audit")
+    return secret.version, secret.key
+
+
+def _mac(keyring: FileKeyring) -> Callable[[str, bytes], bytes]:
+    return lambda key, message: keyring.mac(key, [message])[0]
+
+
+def _policy(bundle: Bundle, *, warm: bool) -> Policy:
+    policy = Policy(bundle, alarm=lambda code: log.error("policy_alarm", code=code))
+    if warm:
+        policy.warm()
+    return policy
+
+
+def _controller(app: Database, controller_id: str) -> Controller:
+    rows = app.read(controller_id, _CONTROLLER, {})
+    if not rows:
+        raise NotFound("controller-not-found")
+    return Controller(controller_id, ZoneInfo(rows[0].zone), tuple(rows[0].languages))

@@ -1,0 +1,149 @@
+"""What every verb but the disclosure shares: who asks, may they, and the entry that says so before anything changes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from vault.assembly import Vault
+from vault.audit.entry import Draft
+from vault.errors import AccessDenied, NotFound, Unavailable, VaultError
+from vault.operations.disclosure import chain_of, decision_of
+from vault.operations.facts import caller_facts, ticket_facts
+from vault.permit import ReadPermit
+from vault.policy.model import CallerFacts, Context, Permission, TicketFacts
+from vault.profiles.records import Person, snapshot_all
+
+NOBODY = "-"
+HOUSE = Permission(allowed=True, because="house")  # what a command or a job acts by
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """One verb about to act for a caller, on one person or on none."""
+
+    verb: str
+    context: Context
+    subject_id: str  # `-` for none
+    person: Person
+    caller: CallerFacts
+    ticket: TicketFacts
+    permission: Permission
+    at: datetime
+    entry_id: str
+
+
+def prepare(
+    vault: Vault,
+    verb: str,
+    context: Context,
+    subject_id: str = NOBODY,
+    classes: Iterable[str] = (),
+    permission: Permission | None = None,
+) -> Acting:
+    """Read the person, the caller and the ticket in one statement, and ask policy whether this verb is allowed.
+
+    `permission` is given by commands and jobs alone, whose right is that of the operating system's account.
+    """
+    at = vault.now()
+    tickets = [context.ticket_id] if context.ticket_id else []
+    read = snapshot_all(vault.database, context.controller_id, [subject_id], [context.caller.id], tickets, classes)
+    caller = caller_facts(context.caller, read.callers.get(context.caller.id), at)
+    ticket = ticket_facts(context, caller, subject_id, read)
+    is_self = context.caller.kind == "subject" and context.caller.subject_id == subject_id
+    permission = permission or vault.policy.may(verb, context, caller, ticket, is_self=is_self)
+    return Acting(verb, context, subject_id, read.person(subject_id), caller, ticket, permission, at, vault.new_id("ent"))
+
+
+def record(
+    vault: Vault,
+    acting: Acting,
+    *,
+    outcome: str = "done",
+    opens: Mapping[str, str] | None = None,
+    terms: tuple[str, ...] = (),
+    details: Mapping[str, Any] | None = None,
+    count: int | None = None,
+) -> ReadPermit:
+    """Commit the entry of this act and return its permit. Raises AuditUnavailable: then the act does not happen."""
+    return vault.audit.record(acting.context.controller_id, draft(vault, acting, outcome, opens, terms, details, count))
+
+
+@contextmanager
+def carrying_out(vault: Vault, acting: Acting) -> Iterator[Connection]:
+    """Yield the transaction of an act whose entry is committed. If the act then fails, an entry says that it did not happen."""
+    try:
+        with vault.database.transaction(acting.context.controller_id) as transaction:
+            yield transaction
+    except VaultError:
+        entry = replace(draft(vault, acting, "failed"), entry_id=vault.new_id("ent"), ref=acting.entry_id)
+        with suppress(Unavailable):  # the log over-reports then, the safe direction
+            vault.audit.record(acting.context.controller_id, entry)
+        raise
+
+
+def refuse(vault: Vault, acting: Acting, error: VaultError) -> VaultError:
+    """Record a refusal and return the error to raise, with its ids. A refusal is an entry too."""
+    record(vault, acting, outcome="refused", details={"result": error.code})
+    error.entry_id, error.decision_id = acting.entry_id, decision_of(acting.entry_id)
+    return error
+
+
+def require_permission(vault: Vault, acting: Acting) -> None:
+    """Raise the recorded refusal of a verb this caller may not use.
+
+    403 only to those who hold a verified ticket about the person, or act on nobody; everyone else gets the uniform 404.
+    """
+    if acting.permission.allowed:
+        return
+    known = acting.subject_id == NOBODY or acting.ticket.state == "verified"
+    raise refuse(vault, acting, AccessDenied(acting.permission.because) if known else NotFound())
+
+
+def require_person(vault: Vault, acting: Acting) -> None:
+    """Raise the recorded 404 for a person who is not there."""
+    if acting.person.subject is None:
+        raise refuse(vault, acting, NotFound())
+
+
+def draft(
+    vault: Vault,
+    acting: Acting,
+    outcome: str,
+    opens: Mapping[str, str] | None = None,
+    terms: tuple[str, ...] = (),
+    details: Mapping[str, Any] | None = None,
+    count: int | None = None,
+) -> Draft:
+    """Return the entry of one act."""
+    context = acting.context
+    chain = chain_of(acting.subject_id, acting.person)
+    ticket = {"ticket": {"id": context.ticket_id, "check": acting.ticket.state}} if context.ticket_id else {}
+    team = {"team": acting.caller.team} if acting.caller.team else {}
+    subject = {"subject_id": acting.subject_id} if chain is not None else {}
+    request = {"request": context.request_id} if context.request_id else {}
+    return Draft(
+        entry_id=acting.entry_id,
+        operation=acting.verb,
+        outcome=outcome,
+        kind=context.caller.kind,
+        caller_id=context.caller.id,
+        roles=tuple(sorted(acting.caller.roles)),
+        recipient=acting.caller.recipient,
+        purpose=context.purpose,
+        channel=context.channel,
+        count=count,
+        terms=terms,
+        bundle=bytes.fromhex(vault.policy.digest.removeprefix("sha256:")),
+        details={**subject, **team, **ticket, **(details or {})},
+        internal={"caller_id": context.caller.id, "application": context.caller.client_id, **request},
+        chain=chain,
+        opens=opens or {},
+        subject_id=acting.subject_id if chain is not None else "",
+        team=acting.caller.team,
+        ticket_id=context.ticket_id,
+        ticket_state=acting.ticket.state,
+    )

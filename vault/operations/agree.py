@@ -1,0 +1,112 @@
+"""Make a new agreement with somebody who is enrolled: its wraps are made from one that already holds the keys."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from vault import tables
+from vault.agreements.terms import require_guardian, valid_until
+from vault.assembly import Vault
+from vault.keys import records as keys
+from vault.keys.data_keys import seal_bytes, unwrap_audit_key, wraps_for
+from vault.operations.acting import Acting, carrying_out, prepare, record, require_permission, require_person
+from vault.operations.enroll import AgreementTerms, agreed
+from vault.operations.enrolment import Agreed, evidence_place
+from vault.operations.facts import sealed_classes, subject_facts
+from vault.outbox import announce
+from vault.policy.model import Context
+from vault.profiles import versions
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The answer: the new agreement and the person's new version."""
+
+    agreement_id: str
+    version: int
+    entry_id: str
+
+
+def agree(vault: Vault, context: Context, subject_id: str, terms: AgreementTerms) -> Made:
+    """Make the agreement. Raises InvalidValue (template, evidence), NotFound, AccessDenied.
+
+    Where no agreement in force holds a class's key any more, that class must be shared again; the others are granted.
+    """
+    acting = prepare(vault, "agree", context, subject_id, vault.catalogue.classes)
+    require_permission(vault, acting)
+    require_person(vault, acting)
+    new = agreed(vault, context, terms, acting.at, "")
+    _require_guardian(acting, new)
+    through = _sources(vault, acting, new)
+    opens = {f"~{class_name}": source for class_name, source in through.items()}  # whole classes: no field is shown
+    permit = record(vault, acting, terms=(new.template.reference,), opens=opens)
+    agreement_id = vault.new_id("agr")
+    sealed = sealed_classes(context.controller_id, subject_id, acting.person)
+    wraps = wraps_for(vault.keys, permit, sealed, through, agreement_id, vault.monotonic())
+    rows = _rows(vault, acting, new, agreement_id)
+    with carrying_out(vault, acting) as transaction:
+        keys.lock_data_keys(transaction, context.controller_id, subject_id)
+        version = versions.raise_version(transaction, context.controller_id, subject_id)
+        for table, row in rows:
+            transaction.execute(sa.insert(table), row)
+        keys.insert_wraps(transaction, context.controller_id, subject_id, wraps)
+        announce(transaction, vault, context.controller_id, "agreement:given", acting.entry_id, acting.at,
+                 subject_id=subject_id, agreement_id=agreement_id)  # fmt: skip
+    return Made(agreement_id, version, acting.entry_id)
+
+
+def _require_guardian(acting: Acting, new: Agreed) -> None:
+    """Refuse an online service's consent of a child alone (GDPR Art. 8)."""
+    band = acting.person.subject.minor if acting.person.subject is not None else "unknown"
+    if band == "under-14":
+        require_guardian(new.template, "under-14", new.evidence)
+
+
+def _sources(vault: Vault, acting: Acting, new: Agreed) -> dict[str, str]:
+    """Return, for each class the new agreement grants, an agreement in force that holds its key; a dormant one is no source."""
+    facts = subject_facts(acting.subject_id, acting.person, acting.at)
+    in_force = {one.agreement_id for one in facts.agreements if one.phase == "in"}
+    through = {}
+    for class_name in vault.policy.lawful_classes(new.template.reference):
+        sources = sorted(in_force & acting.person.wraps.get(class_name, {}).keys())
+        if class_name in acting.person.frames and sources:
+            through[class_name] = sources[0]
+    return through
+
+
+def _rows(vault: Vault, acting: Acting, new: Agreed, agreement_id: str) -> list[tuple[sa.Table, dict[str, Any]]]:
+    controller_id, template = acting.context.controller_id, new.template
+    place = {
+        "controller_id": controller_id,
+        "subject_id": acting.subject_id,
+        "agreement_id": agreement_id,
+        "entry_id": acting.entry_id,
+    }
+    until = valid_until(new.signed_at, template.validity, vault.controller(controller_id).zone)
+    agreement = {
+        "template_id": template.id, "template_version": template.version, "template_digest": template.digest,
+        "text_language": new.language, "text_sha256": template.texts[new.language], "valid_from": new.signed_at,
+        "valid_until": until, "supersedes": None,
+    }  # fmt: skip
+    event = event_row(vault, acting, agreement_id, 1, "given", orjson.dumps(new.evidence)) | {"effective_at": new.signed_at}
+    state = {
+        "template": template.reference, "status": "in_force", "consent": "valid" if template.basis == "consent" else "none",
+        "excluded": sorted(new.excluded), "valid_from": new.signed_at, "valid_until": until,
+    }  # fmt: skip
+    return [(tables.agreement, place | agreement), (tables.agreement_event, place | event), (tables.agreement_state, place | state)]
+
+
+def event_row(vault: Vault, acting: Acting, agreement_id: str, number: int, kind: str, evidence: bytes) -> dict[str, Any]:
+    """Return one event of an agreement's history, its evidence sealed under the person's audit key."""
+    controller_id = acting.context.controller_id
+    epoch, wrap = acting.person.audit_key or (0, b"")
+    audit_key = unwrap_audit_key(vault.keys, controller_id, acting.subject_id, epoch, wrap)
+    place = evidence_place(controller_id, acting.subject_id, agreement_id, number)
+    return {
+        "controller_id": controller_id, "subject_id": acting.subject_id, "agreement_id": agreement_id, "number": number,
+        "kind": kind, "recorded_at": acting.at, "effective_at": acting.at, "channel": acting.context.channel,
+        "role": ",".join(sorted(acting.caller.roles)), "caller_id": acting.context.caller.id,
+        "evidence": seal_bytes(audit_key, place, evidence), "entry_id": acting.entry_id,
+    }  # fmt: skip

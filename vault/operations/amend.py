@@ -1,0 +1,172 @@
+"""Change values under a named agreement: the intent is recorded, the class's key is opened through that agreement's wrap alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from vault import tables
+from vault.assembly import Vault
+from vault.errors import AccessDenied, Conflict, Fault, InvalidValue, NotFound, Stale
+from vault.keys import frame
+from vault.keys import records as keys
+from vault.keys.data_keys import AmendedClass, Changes, NewClass, NewValue, amend_classes, seal_class
+from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person
+from vault.operations.enrolment import index_entries, normalised
+from vault.operations.facts import sealed_classes, subject_facts
+from vault.outbox import announce
+from vault.permit import ReadPermit
+from vault.policy.model import AgreementFacts, Context
+from vault.profiles import versions
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """The answer: the person's new version (their ETag) and the entry."""
+
+    version: int
+    entry_id: str
+
+
+def amend(vault: Vault, context: Context, subject_id: str, agreement_id: str, fields: Mapping[str, Any], if_match: int) -> Amended:
+    """Set the given values; null removes. Raises InvalidValue, Stale, Conflict, NotFound; nothing is half changed."""
+    classes = {vault.catalogue.fields[name].class_name for name in fields if name in vault.catalogue.fields}
+    acting = prepare(vault, "amend", context, subject_id, classes)
+    require_permission(vault, acting)
+    require_person(vault, acting)
+    _require_changeable(vault, acting, fields)
+    values = normalised(vault.catalogue, fields)
+    removed = frozenset(name for name, value in fields.items() if value is None)
+    agreement = _in_force(vault, acting, agreement_id)
+    _require_granted(vault, agreement, fields)
+    _require_version(acting, if_match)
+    permit = record(
+        vault, acting, opens=dict.fromkeys(fields, agreement_id), terms=(agreement.template,), count=len(fields),
+        details={"agreements": dict.fromkeys(sorted(fields), agreement_id)},
+    )  # fmt: skip
+    changed, created = _seal(vault, acting, permit, agreement_id, values, removed)
+    with carrying_out(vault, acting) as transaction:
+        version = versions.raise_version(transaction, context.controller_id, subject_id, if_match)
+        keys.lock_data_keys(transaction, context.controller_id, subject_id)
+        _write(transaction, acting, changed, created)
+        _reindex(vault, transaction, acting, values, removed)
+        announce(transaction, vault, context.controller_id, "subject:amended", acting.entry_id, acting.at,
+                 subject_id=subject_id, fields=sorted(fields))  # fmt: skip
+    return Amended(version, acting.entry_id)
+
+
+def _require_changeable(vault: Vault, acting: Acting, fields: Mapping[str, Any]) -> None:
+    """Refuse, on record, unless policy lets this caller change every one of these fields."""
+    known = [name for name in fields if name in vault.catalogue.fields]
+    facts = subject_facts(acting.subject_id, acting.person, acting.at)
+    decision = vault.policy.decide(acting.context, "amend", acting.caller, acting.ticket, facts, known)
+    faults = [Fault(f"/fields/{name}", one.because) for name, one in decision.fields.items() if one.level == "withheld"]
+    if faults:
+        known_person = acting.ticket.state == "verified" and not decision.failed
+        raise refuse(vault, acting, AccessDenied(faults=faults) if known_person else NotFound())
+
+
+def _in_force(vault: Vault, acting: Acting, agreement_id: str) -> AgreementFacts:
+    facts = subject_facts(acting.subject_id, acting.person, acting.at)
+    found = next((one for one in facts.agreements if one.agreement_id == agreement_id), None)
+    if found is None:
+        raise refuse(vault, acting, NotFound("agreement-not-found"))
+    if found.phase != "in" or found.consent in ("withdrawn", "expired"):
+        raise refuse(vault, acting, Conflict("agreement-not-in-force"))
+    return found
+
+
+def _require_granted(vault: Vault, agreement: AgreementFacts, fields: Mapping[str, Any]) -> None:
+    granted = vault.policy.granted_fields(agreement.template) - agreement.excluded
+    faults = [Fault(f"/fields/{name}", "field.not-agreed") for name in sorted(fields) if name not in granted]
+    if faults:
+        raise InvalidValue(faults=faults)
+
+
+def _require_version(acting: Acting, if_match: int) -> None:
+    if acting.person.subject is not None and acting.person.subject.version != if_match:
+        raise Stale
+
+
+def _seal(
+    vault: Vault, acting: Acting, permit: ReadPermit, agreement_id: str, values: Mapping[str, Any], removed: frozenset[str]
+) -> tuple[list[AmendedClass], list[NewClass]]:
+    """Seal the changes: into the classes that exist, and into new ones for classes the person had nothing in.
+
+    A value's version is the person's version that brought it: it grows for ever, so no place is ever used twice.
+    """
+    held = {name for row in acting.person.frames.values() for name in frame.parse(row.frame)}
+    next_version = (acting.person.subject.version if acting.person.subject else 0) + 1
+    changes: dict[str, Changes] = {}
+    created: list[NewClass] = []
+    for class_name in sorted({vault.catalogue.fields[name].class_name for name in (*values, *removed)}):
+        new = [
+            NewValue(name, value, agreement_id, next_version)
+            for name, value in values.items()
+            if vault.catalogue.fields[name].class_name == class_name
+        ]
+        gone = frozenset(name for name in removed if name in held and vault.catalogue.fields[name].class_name == class_name)
+        if class_name in acting.person.frames:
+            changes[class_name] = Changes(new, gone)
+        elif new:
+            created.append(_new_class(vault, acting, class_name, new))
+    sealed = sealed_classes(acting.context.controller_id, acting.subject_id, acting.person)
+    through = dict.fromkeys(changes, agreement_id)
+    return amend_classes(vault.keys, permit, sealed, changes, through, vault.monotonic()), created
+
+
+def _new_class(vault: Vault, acting: Acting, class_name: str, new: Sequence[NewValue]) -> NewClass:
+    holders = [
+        one.agreement_id for one in acting.person.agreements
+        if one.status in ("in_force", "dormant") and class_name in vault.policy.lawful_classes(one.template)
+    ]  # fmt: skip
+    return seal_class(vault.keys, acting.context.controller_id, acting.subject_id, class_name, vault.new_id("dk"), new, holders)
+
+
+def _write(transaction: sa.Connection, acting: Acting, changed: Sequence[AmendedClass], created: Sequence[NewClass]) -> None:
+    place = {"controller_id": acting.context.controller_id, "subject_id": acting.subject_id}
+    for one in changed:
+        keys.amend_data_key(transaction, acting.context.controller_id, acting.subject_id, one)
+        at = {"class_name": one.class_name, **place}
+        transaction.execute(_REFRAME, {**{f"of_{k}": v for k, v in at.items()}, "frame": one.frame, "entry_id": acting.entry_id})
+        for row in one.history:
+            history = {"class": one.class_name, "generation": one.generation, "at": acting.at, "entry_id": acting.entry_id}
+            transaction.execute(
+                sa.insert(tables.field_history),
+                {**place, **history, "field": row.field, "value_version": row.value_version, "agreement_id": row.agreement_id,
+                 "envelope": row.envelope},
+            )  # fmt: skip
+    keys.insert_classes(transaction, acting.context.controller_id, acting.subject_id, created)
+    for new in created:
+        transaction.execute(
+            sa.insert(tables.profile_frame),
+            {**place, "class": new.class_name, "generation": new.generation, "frame": new.frame, "entry_id": acting.entry_id},
+        )
+
+
+def _reindex(vault: Vault, transaction: sa.Connection, acting: Acting, values: Mapping[str, Any], removed: frozenset[str]) -> None:
+    """Replace the blind indexes of changed fields.
+
+    Fields that share an index (phones) are indexed as a set whose other members stay sealed here, so an old value's row goes only
+    when no other field of that index holds a value.
+    """
+    fields = vault.catalogue.fields
+    held = {name for row in acting.person.frames.values() for name in frame.parse(row.frame)}
+    touched = {index for name in (*values, *removed) if (index := fields[name].index) is not None}
+    shared = {index for index in touched if any(fields[n].index == index for n in held - set(values) - removed)}
+    keys.delete_indexes(transaction, acting.context.controller_id, acting.subject_id, sorted(touched - shared))
+    entries = [keys.IndexEntry(*one) for one in index_entries(vault, acting.context.controller_id, values)]
+    keys.insert_indexes(transaction, acting.context.controller_id, acting.subject_id, entries)
+
+
+_FRAME = tables.profile_frame.c
+_REFRAME = (
+    sa.update(tables.profile_frame)
+    .where(
+        _FRAME.controller_id == sa.bindparam("of_controller_id"),
+        _FRAME.subject_id == sa.bindparam("of_subject_id"),
+        _FRAME["class"] == sa.bindparam("of_class_name"),
+    )
+    .values(frame=sa.bindparam("frame"), entry_id=sa.bindparam("entry_id"))
+)

@@ -1,0 +1,134 @@
+"""Show fields, each as clearly as policy allows; the reading is on record before anything is opened.
+
+Order: one read statement, the decision, the committed entry, then the opening. A refusal is a value until its entry is committed,
+so probing leaves its trace; unknown and forbidden subjects are decided, recorded and answered alike.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import structlog
+
+from vault.assembly import Vault
+from vault.audit.entry import Draft
+from vault.errors import DatabaseUnavailable, KeysUnavailable, NotFound, Restricted, Unreadable, VaultError
+from vault.keys import frame
+from vault.keys.data_keys import open_fields
+from vault.operations.disclosure import Ask, Case, Profile, Shown, answered_level, decision_of, disclosure_draft
+from vault.operations.facts import caller_facts, sealed_classes, subject_facts, ticket_facts
+from vault.operations.show_tokens import remember_tokens, shows_token, token_text
+from vault.permit import Clear, ReadPermit
+from vault.policy.masks import show
+from vault.policy.model import FieldDecision
+from vault.profiles.records import Snapshot, snapshot_all
+
+log = structlog.get_logger()
+Record = Callable[[Sequence[Draft]], Sequence[ReadPermit]]
+
+
+def disclose(vault: Vault, ask: Ask) -> Profile:
+    """Show the asked fields of one subject: `disclose_all` with a batch of one. Raises what it answers for a refusal."""
+    answer = disclose_all(vault, [ask])[0]
+    if isinstance(answer, VaultError):
+        raise answer
+    return answer
+
+
+def disclose_all(vault: Vault, asks: Sequence[Ask], record: Record | None = None) -> list[Profile | VaultError]:
+    """Answer asks of one controller, in order; each is refused or fails alone.
+
+    One read statement, one audit commit. Raises AuditUnavailable or DatabaseUnavailable when the batch cannot be read or recorded:
+    then nothing was opened. `record` is a lane's own recorder; without it the shared one is used.
+    """
+    controller_id = asks[0].context.controller_id
+    now = vault.now()
+    read = _read(vault, controller_id, asks)
+    cases = [_decide(vault, ask, read, now) for ask in asks]
+    drafts = [disclosure_draft(vault, case) for case in cases]
+    permits = record(drafts) if record is not None else vault.audit.record_all(controller_id, drafts)
+    answers = [_answer(vault, case, permit) for case, permit in zip(cases, permits, strict=True)]
+    try:
+        remember_tokens(vault, controller_id, [case for case, one in zip(cases, answers, strict=True) if isinstance(one, Profile)])
+    except (DatabaseUnavailable, KeysUnavailable) as error:
+        return [error if shows_token(case) else one for case, one in zip(cases, answers, strict=True)]
+    return answers
+
+
+def _read(vault: Vault, controller_id: str, asks: Sequence[Ask]) -> Snapshot:
+    known = vault.catalogue.fields
+    everything = any(ask.fields is None for ask in asks)
+    named = {known[name].class_name for ask in asks for name in ask.fields or ()}
+    return snapshot_all(
+        vault.database,
+        controller_id,
+        [ask.subject_id for ask in asks],
+        [ask.context.caller.id for ask in asks],
+        [ask.context.ticket_id for ask in asks if ask.context.ticket_id],
+        vault.catalogue.classes if everything else named,
+    )
+
+
+def _decide(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
+    person = read.person(ask.subject_id)
+    caller = caller_facts(ask.context.caller, read.callers.get(ask.context.caller.id), now)
+    ticket = ticket_facts(ask.context, caller, ask.subject_id, read)
+    names = ask.fields or vault.policy.default_fields(caller.roles)
+    decision = vault.policy.decide(ask.context, ask.act, caller, ticket, subject_facts(ask.subject_id, person, now), names)
+    present: frozenset[str] = frozenset()
+    fault = None
+    try:
+        present = frozenset().union(*(frame.fields(row.frame) for row in person.frames.values()))
+    except Unreadable as error:
+        fault = error
+    return Case(ask, person, caller, ticket, decision, present, vault.new_id("ent"), now, fault)
+
+
+def _answer(vault: Vault, case: Case, permit: ReadPermit) -> Profile | VaultError:
+    """Open what the permit covers and mask it, or return the refusal its entry has recorded."""
+    decision, decision_id = case.decision, decision_of(case.entry_id)
+    if decision.hidden:
+        return NotFound(decision_id=decision_id, entry_id=case.entry_id)
+    if decision.restricted:
+        return Restricted(decision_id=decision_id, entry_id=case.entry_id)
+    subject = case.person.subject
+    if case.fault is not None or subject is None:
+        return _unreadable(case)
+    sealed = sealed_classes(case.ask.context.controller_id, case.ask.subject_id, case.person)
+    try:
+        opened = open_fields(vault.keys, permit, sealed, vault.monotonic(), _absent(vault, case))
+        fields = {name: _shown(vault, case, name, one, opened) for name, one in decision.fields.items()}
+    except Unreadable:
+        return _unreadable(case)
+    except KeysUnavailable as error:
+        return error
+    resting = tuple(sorted({one.agreement_id for one in decision.fields.values() if one.agreement_id and one.level != "withheld"}))
+    return Profile(
+        case.ask.subject_id, subject.state, subject.version, decision_id, case.entry_id, decision.bundle,
+        case.ask.context.purpose, resting, fields,
+    )  # fmt: skip
+
+
+def _absent(vault: Vault, case: Case) -> dict[str, str]:
+    """Return the classes a field of which is answered as absent, each with the agreement that decision rests on."""
+    fields = vault.catalogue.fields
+    return {
+        fields[name].class_name: one.agreement_id
+        for name, one in case.decision.fields.items()
+        if one.agreement_id is not None and name not in case.present
+    }
+
+
+def _shown(vault: Vault, case: Case, name: str, one: FieldDecision, opened: Mapping[str, Clear]) -> Shown:
+    level = answered_level(case, name, one)
+    if level in ("withheld", "absent"):
+        return Shown(level, None, None, one.because)
+    if level == "token":
+        return Shown("token", token_text(vault, case, name), None, one.because)
+    if one.mask is None:
+        return Shown("clear", opened[name].value, None, one.because)
+    return Shown("masked", show(one.mask, opened[name].value), one.mask, one.because)
+
+
+def _unreadable(case: Case) -> Unreadable:
+    log.error("unreadable", subject_id=case.ask.subject_id, entry_id=case.entry_id)
+    return Unreadable(decision_id=decision_of(case.entry_id), entry_id=case.entry_id)

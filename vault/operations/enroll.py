@@ -1,0 +1,110 @@
+"""Enrol a person: identity fields and the agreements they are shared under, in one call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from vault import tables
+from vault.agreements.terms import check_evidence, minor_band, require_guardian
+from vault.assembly import Vault
+from vault.audit.entry import Chain
+from vault.errors import Conflict, Fault, InvalidValue
+from vault.keys import records as keys
+from vault.operations.acting import carrying_out, draft, prepare, require_permission
+from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, birth, new_subject, normalised
+from vault.outbox import announce
+from vault.policy.model import Context
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementTerms:
+    """What somebody agreed to, as it was sent: `version` None means the newest of the bundle."""
+
+    template: str
+    version: int | None
+    language: str
+    evidence: Mapping[str, Any]
+    excluded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The answer: ids only."""
+
+    subject_id: str
+    version: int
+    agreements: tuple[str, ...]
+    entry_id: str
+
+
+def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements: tuple[AgreementTerms, ...]) -> Enrolled:
+    """Enrol. Raises InvalidValue (every field at fault, by code), Conflict (`already-enrolled`), AccessDenied."""
+    acting = prepare(vault, "enroll", context)
+    require_permission(vault, acting)
+    values = normalised(vault.catalogue, fields)
+    made = tuple(agreed(vault, context, one, acting.at, f"/agreements/{n}") for n, one in enumerate(agreements))
+    _require_guardians(vault, context.controller_id, values, made, acting.at)
+    author = Author(context.caller.id, ",".join(sorted(acting.caller.roles)))
+    person = new_subject(vault, context.controller_id, Enrolment(values, made), author, acting.entry_id, acting.at)
+    entry = replace(
+        draft(vault, acting, "done", details={"subject_id": person.subject_id}, count=len(values)),
+        chain=Chain(person.subject_id, *person.audit_key, 0, 0, b""),
+        subject_id=person.subject_id,
+        terms=tuple(sorted({one.template.reference for one in made})),
+    )
+    vault.audit.record(context.controller_id, entry)
+    with carrying_out(vault, acting) as transaction:
+        _refuse_known(vault, transaction, context.controller_id, person)
+        for table, rows in person.rows.items():
+            transaction.execute(sa.insert(table), rows)
+        announce(
+            transaction, vault, context.controller_id, "subject:enrolled", acting.entry_id, acting.at, subject_id=person.subject_id
+        )
+    return Enrolled(person.subject_id, 1, person.agreement_ids, acting.entry_id)
+
+
+def agreed(vault: Vault, context: Context, terms: AgreementTerms, at: datetime, pointer: str) -> Agreed:
+    """Return the agreement these terms make, or raise InvalidValue: unknown template, or evidence that shows no agreement."""
+    versions = [
+        t for t in vault.templates.values() if t.id == terms.template and terms.version in (None, t.version) and not t.dependent
+    ]
+    if not versions:
+        raise InvalidValue(faults=[Fault(f"{pointer}/template", "agreement.unknown_template")])
+    template = max(versions, key=lambda one: one.version)
+    try:
+        signed_at = check_evidence(template, terms.language, context.channel, terms.evidence, at)
+    except InvalidValue as error:
+        raise _placed(error, pointer) from None
+    evidence = {**terms.evidence, "channel": context.channel, "language": terms.language, "captured_by": context.caller.id}
+    return Agreed(template, signed_at, terms.language, context.channel, evidence, terms.excluded)
+
+
+def _placed(error: InvalidValue, pointer: str) -> InvalidValue:
+    """Return the error with its pointers into the body: the language is beside the evidence, not in it."""
+    beside = {"/language": f"{pointer}/language"}
+    return InvalidValue(
+        faults=[Fault(beside.get(one.pointer, f"{pointer}/evidence{one.pointer}"), one.code) for one in error.faults]
+    )
+
+
+def _require_guardians(vault: Vault, controller_id: str, values: Mapping[str, Any], made: tuple[Agreed, ...], at: datetime) -> None:
+    """Refuse an online service's consent of a child alone (GDPR Art. 8)."""
+    band = minor_band(birth(values), at.astimezone(vault.controller(controller_id).zone).date())
+    for number, one in enumerate(made):
+        try:
+            require_guardian(one.template, band, one.evidence)
+        except InvalidValue as error:
+            raise _placed(error, f"/agreements/{number}") from None
+
+
+def _refuse_known(vault: Vault, transaction: sa.Connection, controller_id: str, person: NewSubject) -> None:
+    """Raise Conflict when a unique value is somebody's already: two simultaneous enrolments wait for each other here."""
+    unique = {field.index for field in vault.catalogue.fields.values() if field.unique}
+    for row in person.rows.get(tables.blind_index, []):
+        if row["index_name"] in unique:
+            keys.lock_value(transaction, controller_id, row["index_name"], row["bidx"])
+            if keys.look_up(transaction, controller_id, row["index_name"], {row["version"]: row["bidx"]}):
+                raise Conflict("already-enrolled")

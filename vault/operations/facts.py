@@ -1,0 +1,88 @@
+"""From rows to what policy may know: nouns do not meet, so the verb carries facts across."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from vault.agreements.terms import standing
+from vault.keys.data_keys import SealedClass
+from vault.policy.model import AgreementFacts, Caller, CallerFacts, Context, SubjectFacts, TicketFacts
+from vault.profiles.records import AgreementRow, CallerRow, Person, Snapshot, TicketRow
+
+OPEN = frozenset({"open", "pending"})
+NOBODY = CallerFacts()
+NO_ONE_AGREED = SubjectFacts(subject_id="", agreements=())  # an unknown subject is decided on all the same
+
+
+def caller_facts(caller: Caller, row: CallerRow | None, at: datetime) -> CallerFacts:
+    """Return what the register says of this caller now. Customers are not registered: their token binds them to themselves."""
+    if caller.kind == "subject":
+        return CallerFacts(roles=frozenset({"customer"}), recipient="subject")
+    if row is None or at < row.valid_from or (row.valid_until is not None and at >= row.valid_until):
+        return NOBODY
+    return CallerFacts(caller.roles & row.roles, row.training, row.recipient, row.region, row.team)
+
+
+def ticket_facts(context: Context, caller: CallerFacts, subject_id: str, read: Snapshot) -> TicketFacts:
+    """Return how far the stated ticket justifies this access: open, about this subject, and whose it is."""
+    topics: Collection[str] = read.assigned.get((subject_id, context.caller.id), ())
+    if "request" in topics and "dsr-officer" in caller.roles:
+        return TicketFacts("verified", assigned=True, in_care="care" in topics, request_assigned=True)
+    if context.ticket_id is None:
+        return TicketFacts("none", in_care="care" in topics)
+    row = read.tickets.get(context.ticket_id)
+    if row is None or row.subject_id != subject_id or row.state not in OPEN:
+        return TicketFacts("asserted", in_care="care" in topics)
+    return TicketFacts("verified", assigned=_is_theirs(row, context.caller.id, caller), in_care="care" in topics)
+
+
+def _is_theirs(ticket: TicketRow, caller_id: str, caller: CallerFacts) -> bool:
+    """Return whether the ticket is this caller's, or for the first tier their team's."""
+    team = "t1" in caller.roles and ticket.team is not None and ticket.team == caller.team
+    return ticket.assignee == caller_id or team
+
+
+def subject_facts(subject_id: str, person: Person, at: datetime) -> SubjectFacts:
+    """Return what the gates may know of a person: states and agreements, never a value."""
+    row = person.subject
+    if row is None or row.state != "active":
+        return NO_ONE_AGREED
+    return SubjectFacts(
+        subject_id=subject_id,
+        agreements=tuple(_agreement(one, person, at) for one in person.agreements),
+        restricted=row.restricted,
+        objected=row.objected,
+        objected_marketing=row.objected_marketing,
+        minor=row.minor,  # type: ignore[arg-type]  # a closed list, held by the verb that wrote it
+        time_barred=row.time_barred,
+    )
+
+
+def _agreement(one: AgreementRow, person: Person, at: datetime) -> AgreementFacts:
+    row = person.subject
+    now_in, consent = standing(one.status, one.consent, one.valid_from, one.valid_until, at)
+    return AgreementFacts(
+        agreement_id=one.agreement_id,
+        template=one.template,
+        phase=now_in,
+        valid_from_ms=int(one.valid_from.timestamp() * 1000),
+        consent=consent,
+        superseded=one.status == "superseded",
+        excluded=one.excluded,
+        after_restriction=_after(one.valid_from, row.restricted_at if row else None),
+        after_objection=_after(one.valid_from, row.objected_at if row else None),
+    )
+
+
+def _after(start: datetime, since: datetime | None) -> bool:
+    return since is not None and start > since
+
+
+def sealed_classes(controller_id: str, subject_id: str, person: Person) -> list[SealedClass]:
+    """Return the sealed classes that were read, each with the wraps of its agreements."""
+    return [
+        SealedClass(
+            controller_id, subject_id, frame.class_name, frame.generation, frame.commit, frame.manifest, frame.frame,
+            person.wraps.get(frame.class_name, {}),
+        )
+        for frame in person.frames.values()
+    ]  # fmt: skip

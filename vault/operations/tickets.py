@@ -1,0 +1,45 @@
+"""Take a ticket's state from the helpdesk: references, never text. It is what makes a purpose checkable."""
+
+from dataclasses import asdict, dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from vault import tables
+from vault.assembly import Vault
+from vault.operations.acting import carrying_out, prepare, record, require_permission
+from vault.policy.model import Context
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFactsIn:
+    """What a helpdesk says of a ticket. `state`: open, pending or closed."""
+
+    subject_id: str
+    state: str
+    assignee: str | None = None
+    team: str | None = None
+    topic: str | None = None
+
+
+def put_ticket(vault: Vault, context: Context, ticket_id: str, facts: TicketFactsIn) -> str:
+    """Store the ticket as it stands now and return the entry's id. Raises AccessDenied for anyone but a helpdesk system."""
+    acting = prepare(vault, "put_ticket", context)
+    require_permission(vault, acting)
+    record(vault, acting, details={"ticket": {"id": ticket_id, "state": facts.state}})
+    row = {
+        "controller_id": context.controller_id, "ticket_id": ticket_id, "system": context.caller.client_id, **asdict(facts),
+        "updated_at": acting.at, "entry_id": acting.entry_id,
+    }  # fmt: skip
+    with carrying_out(vault, acting) as transaction:
+        transaction.execute(_UPSERT, row)
+    return acting.entry_id
+
+
+def _upsert() -> sa.Insert:
+    new = insert(tables.ticket)
+    changed = {c.name: new.excluded[c.name] for c in tables.ticket.c if c.name not in ("controller_id", "ticket_id")}
+    return new.on_conflict_do_update(index_elements=["controller_id", "ticket_id"], set_=changed)
+
+
+_UPSERT = _upsert()

@@ -1,0 +1,79 @@
+"""Verify a controller's audit trail: everything recomputed from leaf bytes, against every checkpoint known.
+
+With the keyring and the signer's state every check is made. With a checkpoint somebody kept and the log's public key alone, every
+check is made that needs no secret: that is what an outsider can do.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import sqlalchemy as sa
+
+from vault import tables
+from vault.assembly import Vault
+from vault.audit.checkpoint import SignerState, VerifierKey, origin, parse_vkey
+from vault.audit.records import FIRST_ERA, head
+from vault.audit.scan import GivenNote, Report
+from vault.audit.scrub import ScrubKeys
+from vault.audit.verify import Mac, verify_log
+from vault.database import Database
+from vault.keys import data_keys
+
+_K = tables.subject_audit_key.c
+_AUDIT_KEY = (
+    sa.select(_K.epoch, _K.wrap)
+    .where(_K.controller_id == sa.bindparam("controller_id"), _K.subject_id == sa.bindparam("subject_id"))
+    .order_by(_K.epoch.desc())
+    .limit(1)
+)
+
+
+def verify_trail(
+    vault: Vault,
+    database: Database,
+    controller_id: str,
+    state: SignerState,
+    public_key: bytes,
+    mac: Mac,
+    against: Sequence[GivenNote] = (),
+) -> Report:
+    """Verify with everything: signer's state, MACs, details and look-up rows, and the notes somebody brings.
+
+    `database` is the sequencer's: pending entries are nobody else's to read.
+    """
+    host = vault.settings.host
+    with database.snapshot(controller_id) as rows:
+        at = head(rows, controller_id)
+    name = origin(host, controller_id, at.era if at is not None else FIRST_ERA)
+    notes = [*_kept(state, name), *against]
+    with database.transaction(controller_id) as rows:
+        return verify_log(
+            rows, controller_id, origin_host=host, notes=notes, vkey=lambda of: VerifierKey(of, public_key), mac=mac,
+            keys=_scrub_keys(vault, controller_id),
+        )  # fmt: skip
+
+
+def verify_alone(database: Database, controller_id: str, host: str, against: Sequence[GivenNote], vkey: str) -> Report:
+    """Verify with checkpoints and the log's public key alone (a C2SP verifier key)."""
+    key = parse_vkey(vkey)
+    with database.transaction(controller_id) as rows:
+        return verify_log(rows, controller_id, origin_host=host, notes=against, vkey=lambda _: key, mac=None, alone=True)
+
+
+def _kept(state: SignerState, name: str) -> Iterator[GivenNote]:
+    last = state.last(name)
+    if last is not None:
+        yield GivenNote("signer's state", last)
+    for number, text in enumerate(state.notes(name), 1):
+        yield GivenNote(f"checkpoints.log, line {number}", text)
+
+
+def _scrub_keys(vault: Vault, controller_id: str) -> ScrubKeys:
+    @cache
+    def audit_key(subject_id: str) -> bytes | None:
+        rows = vault.database.read(controller_id, _AUDIT_KEY, {"controller_id": controller_id, "subject_id": subject_id})
+        if not rows:
+            return None
+        return data_keys.unwrap_audit_key(vault.keys, controller_id, subject_id, rows[0].epoch, rows[0].wrap)
+
+    return ScrubKeys(audit_key, lambda version: vault.keys.secret(controller_id, "audit", version).key, data_keys.open_bytes)
