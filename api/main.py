@@ -1,0 +1,123 @@
+"""The HTTP application: `create_app(vault)` makes it, `application` is the factory uvicorn is handed. Nothing happens at import."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from functools import cache
+
+from anyio import to_thread
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+
+from api import problems
+from api.authentication import Guard, KeySource, Rules
+from api.described import API_VERSION, declared_members
+from api.requests_log import Edge
+from api.routes import agreements, helpdesk, public, tickets
+from api.routes.public import CheckOut
+from vault.assembly import Vault
+from vault.connectors.signing_keys import SigningKeys, is_loopback
+from vault.errors import Fault, InvalidValue
+from vault.lanes import Lanes
+from vault.opening import open_vault
+from vault.operations.examine import Check
+from vault.settings import Settings, read_settings
+
+ROUTERS = (helpdesk.router, agreements.router, tickets.router, public.router)
+# The framework's own telemetry would export what bodies held and the text of exceptions.
+_SILENT = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
+
+
+def bare_app() -> FastAPI:
+    """Return the routes and their problems, with no vault behind them: enough to describe the API."""
+    app = FastAPI(
+        title="Riserbo",
+        version=API_VERSION,
+        openapi_url=None,  # the document is docs/openapi.json
+        docs_url=None,  # the framework's page loads scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=_SILENT,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    problems.install(app)
+    return app
+
+
+def create_app(
+    vault: Vault,
+    health: Callable[[], Sequence[Check]] = tuple,
+    keys: KeySource | None = None,
+    on_close: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """Return the application that serves this vault. Its disclosure lanes run while it does.
+
+    `health` adds the checks of what runs beside the vault; `keys` replaces the issuer's key set, else fetched from its address.
+    Raises InvalidValue when no token issuer is configured: then nobody could ever be believed.
+    """
+    rules, source = guard_settings(vault.settings), keys or issuer_keys(vault)
+    app = bare_app()
+    app.add_middleware(problems.Shield)
+    app.add_middleware(Edge, new_id=vault.new_id, monotonic=vault.monotonic)
+    app.state.vault, app.state.rules = vault, rules
+    app.state.guard = Guard(rules, source, vault.now, vault.monotonic)
+    app.state.declared_members = cache(lambda: declared_members(app) | vault.catalogue.fields.keys())
+    app.state.health = lambda: readiness(health, app.state.lanes)
+    app.router.lifespan_context = _lifespan(vault, source, on_close)
+    return app
+
+
+def application() -> FastAPI:
+    """Open the vault the settings describe and return its application: what `riserbo serve` hands to uvicorn, as a factory."""
+    closing = ExitStack()
+    with ExitStack() as opening:
+        opened = opening.enter_context(open_vault(read_settings()))
+        app = create_app(opened.vault, opened.health, on_close=closing.close)
+        closing.push(opening.pop_all())  # from here on the application closes it; had it not been made, this block would have
+    return app
+
+
+def guard_settings(settings: Settings) -> Rules:
+    """Return what a token must say. Only the demo issuer serves its keys on loopback: its systems need no key of their own."""
+    missing = [name for name in ("token_issuer", "jwks_url") if getattr(settings, name) is None]
+    if settings.token_issuer is None or settings.jwks_url is None:
+        raise InvalidValue("invalid-setting", faults=[Fault(f"RISERBO_{name.upper()}", "missing") for name in missing])
+    return Rules(
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+        algorithms=frozenset(settings.token_algorithms),
+        host=settings.host,
+        unbound_systems=is_loopback(settings.jwks_url),
+    )
+
+
+def issuer_keys(vault: Vault) -> SigningKeys:
+    """Return the configured issuer's key set, not fetched yet."""
+    return SigningKeys(vault.settings.jwks_url or "", vault.monotonic)
+
+
+def readiness(health: Callable[[], Sequence[Check]], lanes: Lanes) -> list[CheckOut]:
+    """Return each line of readiness: name and yes or no, nothing more."""
+    return [CheckOut(name="disclosure_lanes", ok=lanes.alive()), *(CheckOut(name=one.name, ok=one.ok) for one in health())]
+
+
+def _lifespan(
+    vault: Vault, source: KeySource, on_close: Callable[[], None]
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def serving(app: FastAPI) -> AsyncIterator[None]:
+        app.state.lanes = Lanes(vault)
+        vault.policy.warm()
+        try:
+            yield
+        finally:
+            await to_thread.run_sync(_close, app.state.lanes, source, on_close)
+
+    return serving
+
+
+def _close(lanes: Lanes, source: KeySource, on_close: Callable[[], None]) -> None:
+    lanes.close()
+    if isinstance(source, SigningKeys):
+        source.close()
+    on_close()

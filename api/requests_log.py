@@ -1,0 +1,117 @@
+"""The edge of every request: its id, the limit on its body, the headers of its answer, and one line in the log.
+
+Plain ASGI, since the framework's middleware class costs more than a bare request. The line holds the route's template, never the
+path: ids and codes only. uvicorn's own access log stays off, for it prints query strings.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.call import Call, begin_call
+from api.problems import FRAMEWORK, problem
+
+MAX_BODY = 1_048_576
+# Closed forms, so that nobody's name fits: our own ids, a UUID (RFC 9562), a W3C trace context.
+_OURS = re.compile(rb"[a-z]{2,8}_[a-z2-7]{26}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_READ = frozenset({b"content-length", b"vault-request-id", b"traceparent"})
+_EVERY_ANSWER = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
+    (b"cache-control", b"no-store"),
+)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+log = structlog.get_logger()
+
+
+class Edge:
+    """The outermost part of the application. `new_id` makes request ids, `monotonic` seconds times them."""
+
+    def __init__(self, app: ASGIApp, new_id: Callable[[str], str], monotonic: Callable[[], float]) -> None:
+        self._app = app
+        self._new_id = new_id
+        self._monotonic = monotonic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = self._monotonic(), 0
+        sent = _sent(scope["headers"])
+        call, trace = self._call(sent)
+        begin_call(scope, call)
+
+        async def answered(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _dress(message, call, trace)
+            await send(message)
+
+        try:
+            await self._serve(scope, sent.get(b"content-length", b"0"), receive, answered)
+        finally:
+            _write(scope, call, status, (self._monotonic() - began) * 1_000)
+
+    async def _serve(self, scope: Scope, length: bytes, receive: Receive, send: Send) -> None:
+        if not length.isdigit() or len(length) > 7 or int(length) > MAX_BODY:
+            code, kind = FRAMEWORK[413]
+            await problem(scope, kind, code, headers={"Connection": "close"})(scope, receive, send)
+            return
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > MAX_BODY:  # said nothing of its length, or too little
+                raise HTTPException(413)
+            return message
+
+        await self._app(scope, limited, send)
+
+    def _call(self, sent: Mapping[bytes, bytes]) -> tuple[Call, bytes | None]:
+        """Return the call with its ids: the caller's own when they have the form, and the trace context to echo."""
+        own, trace = sent.get(b"vault-request-id", b""), sent.get(b"traceparent", b"")
+        found = _TRACE.fullmatch(trace)
+        request_id = own.decode() if _OURS.fullmatch(own) else self._new_id("call")
+        return Call(request_id, found[1].decode() if found else None), trace if found else None
+
+
+def _sent(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    return {name: value for name, value in headers if name in _READ}
+
+
+def _dress(message: Message, call: Call, trace: bytes | None) -> None:
+    headers: list[tuple[bytes, bytes]] = message["headers"]
+    there = {name for name, _ in headers}
+    headers.extend(pair for pair in _EVERY_ANSWER if pair[0] not in there)
+    headers.append((b"vault-request-id", call.request_id.encode()))
+    if trace is not None:
+        headers.append((b"traceparent", trace))
+
+
+def _write(scope: Scope, call: Call, status: int, milliseconds: float) -> None:
+    log.info(
+        "request",
+        method=scope["method"] if scope["method"] in _METHODS else "other",
+        route=getattr(scope.get("route"), "path", "-"),
+        status=status,
+        ms=round(milliseconds, 2),
+        request_id=call.request_id,
+        trace_id=call.trace_id,
+        controller=call.controller_id,
+        entry_id=call.entry_id,
+        decision_id=call.decision_id,
+        problem=call.problem,
+        refusal=call.refusal,
+    )

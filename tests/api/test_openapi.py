@@ -1,0 +1,121 @@
+"""The API's own description: as committed, complete, and without a place where personal data could travel in the open."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from api import openapi
+from api.context import Guarded
+from api.described import declared_members, document
+from api.main import ROUTERS, bare_app
+
+ROOT = Path(__file__).parents[2]
+METHODS = {"get", "post", "put", "patch", "delete"}
+HARMLESS = {"subject_id", "agreement_id", "ticket_id", "fields"}
+HEADERS = {"Vault-Purpose", "Vault-Channel", "Vault-Ticket", "If-Match", "Idempotency-Key"}
+
+
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    return document(bare_app())
+
+
+def operations(described: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            assert method in METHODS
+            yield path, method, operation
+
+
+def body_schema(described: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any] | None:
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    return None if content is None else described["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+
+
+def test_the_committed_document_is_what_the_code_says() -> None:
+    assert (ROOT / "docs" / "openapi.json").read_text() == openapi.text(), "run `make openapi`"
+
+
+def test_every_operation_is_named_once(described: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(described)]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name)] == []
+
+
+def test_nothing_personal_travels_in_a_path_a_query_or_a_header(described: dict[str, Any]) -> None:
+    for path, _, operation in operations(described):
+        for parameter in operation.get("parameters", []):
+            known = HEADERS if parameter["in"] == "header" else HARMLESS
+            assert parameter["name"] in known, (path, parameter["name"])
+        assert set(re.findall(r"{(\w+)}", path)) <= HARMLESS
+
+
+def test_paths_take_ids_of_a_closed_form(described: dict[str, Any]) -> None:
+    for path, _, operation in operations(described):
+        for parameter in operation.get("parameters", []):
+            if parameter["in"] == "path":
+                assert parameter["schema"]["pattern"].startswith("^"), path
+                assert parameter["schema"]["pattern"].endswith("$"), path
+
+
+def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -> None:
+    marked = set()
+    for path, method, operation in operations(described):
+        schema = body_schema(described, operation)
+        if schema is not None and schema.get("x-has-pii"):
+            marked.add(f"{method} {path}")
+    assert marked == {"post /v1/subjects", "post /v1/subjects:search", "patch /v1/subjects/{subject_id}/fields"}
+    schemas = described["components"]["schemas"]
+    assert {name for name in schemas if name.endswith("Out") and schemas[name].get("x-has-pii")} == {"ProfileOut", "FoundOut"}
+
+
+def test_every_body_refuses_members_it_does_not_know(described: dict[str, Any]) -> None:
+    schemas = described["components"]["schemas"]
+    for name in schemas:
+        if name.endswith("In"):
+            assert schemas[name]["additionalProperties"] is False, name
+
+
+def test_every_refusal_is_a_problem(described: dict[str, Any]) -> None:
+    for path, method, operation in operations(described):
+        if not path.startswith("/v1/"):
+            continue
+        assert {"401", "404", "503"} <= operation["responses"].keys(), (method, path)
+        for status, response in operation["responses"].items():
+            expected = "application/json" if status.startswith("2") else "application/problem+json"
+            assert list(response["content"]) == [expected], (method, path, status)
+        assert ("422" in operation["responses"]) is ("requestBody" in operation)
+    assert "HTTPValidationError" not in str(described)
+
+
+def test_everything_under_v1_asks_for_a_token(described: dict[str, Any]) -> None:
+    for path, _, operation in operations(described):
+        assert ("security" in operation) is path.startswith("/v1/")
+    assert described["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
+def test_whoever_touches_a_person_says_why(described: dict[str, Any]) -> None:
+    unasked = set()
+    for path, _, operation in operations(described):
+        stated = {one["name"] for one in operation.get("parameters", []) if one["in"] == "header"}
+        if not {"Vault-Purpose", "Vault-Channel", "Vault-Ticket"} <= stated:
+            unasked.add(path)
+    assert unasked == {"/v1/templates", "/livez", "/readyz", "/.well-known/riserbo"}
+
+
+def test_every_route_under_v1_is_guarded() -> None:
+    """Its class asks who is there before it reads anything; a plain route would not."""
+    routes = [route for router in ROUTERS for route in router.routes]
+    plain = [route.path for route in routes if isinstance(route, APIRoute) and not isinstance(route, Guarded)]
+    assert sorted(plain) == ["/.well-known/riserbo", "/livez", "/readyz"]
+    assert len(plain) < len(routes)
+
+
+def test_pointers_may_repeat_declared_names_only() -> None:
+    declared = declared_members(bare_app())
+    assert {"fields", "agreements", "evidence", "Vault-Purpose", "agreement_id"} <= declared
+    assert not [name for name in declared if not re.fullmatch(r"[A-Za-z_-]+[a-z0-9_-]*", name)]

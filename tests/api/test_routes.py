@@ -1,0 +1,281 @@
+"""The routes over a real vault: each parses, calls one operation, and shapes its answer."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.desk import Desk
+from tests.makers import make_subject, register
+
+NOBODY = "sub_" + "z" * 26
+RETAIL = {
+    "template": "retail",
+    "language": "it",
+    "evidence": {"method": "recorded-call", "indicated_at": "2026-01-10T09:00:00Z", "affirmative_act": True},
+}
+ENROLMENT = {
+    "fields": {"customer_number": "C0000009", "given_name": "Giulia", "email": "giulia@example.it"},
+    "agreements": [RETAIL],
+}
+
+
+def code(answer: Any) -> str:
+    return str(answer.json()["type"]).rpartition("/")[2]
+
+
+# --- the masked profile
+
+
+def test_an_agent_reads_a_masked_profile(desk: Desk, customer: str) -> None:
+    answer = desk.profile("t1", customer)
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert (body["subject_id"], body["state"], body["purpose"]) == (customer, "active", "customer-care")
+    assert body["fields"]["given_name"] == {"state": "clear", "value": "Giulia", "mask": None, "because": "support-t1-identity"}
+    assert body["fields"]["email"]["state"] == "masked"
+    assert "giulia.bianchi" not in answer.text
+    assert body["policy"].startswith("sha256:")
+
+
+def test_a_profile_s_headers_say_what_recorded_it(desk: Desk, customer: str) -> None:
+    answer = desk.profile("t1", customer)
+    body, headers = answer.json(), answer.headers
+    assert (headers["Vault-Entry"], headers["Vault-Decision"]) == (body["entry_id"], body["decision_id"])
+    assert body["decision_id"].removeprefix("dec_") == body["entry_id"].removeprefix("ent_")
+    assert (headers["ETag"], headers["Cache-Control"], headers["Content-Type"]) == ('"1"', "no-store", "application/json")
+
+
+def test_only_the_named_fields_are_answered(desk: Desk, customer: str) -> None:
+    assert set(desk.profile("t1", customer, query="?fields=email,given_name,email").json()["fields"]) == {"email", "given_name"}
+
+
+@pytest.mark.parametrize("fields", ["", "givenname", "email,", "email,,given_name", "EMAIL", "email,giulia@example.it"])
+def test_a_field_that_is_not_in_the_catalogue_is_400(desk: Desk, customer: str, fields: str) -> None:
+    answer = desk.profile("t1", customer, query=f"?fields={fields}")
+    assert (answer.status_code, code(answer)) == (400, "unknown-field")
+    assert "giulia" not in answer.text
+
+
+def test_unknown_and_forbidden_people_look_alike(desk: Desk, customer: str) -> None:
+    missing, forbidden = desk.profile("t1", NOBODY), desk.profile("dpo", customer, ticket=None)
+    other = desk.profile("t1", customer, ticket="TCK-2")
+    assert [one.status_code for one in (missing, forbidden)] == [404, 404]
+
+    def shape(answer: Any) -> Any:
+        ids = {"instance", "decision_id", "entry_id"}
+        return {name: None if name in ids else value for name, value in answer.json().items()}, sorted(answer.headers)
+
+    assert shape(missing) == shape(forbidden)
+    assert {"Vault-Decision", "Vault-Entry"} <= set(missing.headers) or missing.headers["Vault-Entry"]
+    assert other.status_code in {200, 404}
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/subjects/giulia@example.it/profile", "/v1/subjects/sub_x/profile", "/v1/subjects//profile", "/v1/nothing"]
+)
+def test_what_is_no_id_is_not_found(desk: Desk, path: str) -> None:
+    answer = desk.call("GET", path, "t1", ticket="TCK-1")
+    assert (answer.status_code, code(answer)) == (404, "not-found")
+    assert "giulia" not in answer.text + str(answer.headers)
+
+
+# --- who, before what
+
+
+def test_nobody_is_answered_without_a_token(desk: Desk) -> None:
+    """And nothing of theirs is parsed: a stranger's bad body is not told from a good one."""
+    for method, path, body in [
+        ("GET", f"/v1/subjects/{NOBODY}/profile", b""),
+        ("POST", "/v1/subjects", b"{"),
+        ("POST", "/v1/subjects:search", b"not json"),
+        ("PATCH", f"/v1/subjects/{NOBODY}/fields", b"\xff"),
+        ("PUT", "/v1/tickets/TCK-1", b"{}"),
+    ]:
+        answer = desk.client.request(method, path, content=body)
+        assert (answer.status_code, code(answer)) == (401, "unauthenticated"), path
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert answer.json()["detail"] == desk.client.get("/v1/templates").json()["detail"]
+
+
+def test_another_controller_s_person_is_nobody_here(desk: Desk, customer: str, opened: Any) -> None:
+    other = desk.vault.new_id("ctl")
+    opened.add_controller(other)
+    register(desk.vault, other, "t1")
+    answer = Desk(desk.client, desk.vault, other).profile("t1", customer)
+    assert answer.status_code == 404
+
+
+def test_a_context_that_says_too_little_is_400(desk: Desk, customer: str) -> None:
+    answer = desk.profile("t1", customer, ticket=None, Vault_Purpose=None)
+    assert (answer.status_code, code(answer)) == (400, "context-incomplete")
+    assert answer.json()["errors"] == [
+        {"pointer": "Vault-Purpose", "code": "missing"},
+        {"pointer": "Vault-Ticket", "code": "missing"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "media_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"]
+)
+def test_only_json_is_read(desk: Desk, customer: str, media_type: str | None) -> None:
+    headers = desk.headers("system") | ({} if media_type is None else {"Content-Type": media_type})
+    answer = desk.client.post("/v1/subjects", headers=headers, content=b'{"fields":{}}')
+    assert (answer.status_code, code(answer)) == (415, "unsupported-media-type")
+
+
+# --- find
+
+
+def test_a_person_is_found_by_an_exact_value_in_the_body(desk: Desk, customer: str) -> None:
+    answer = desk.call("POST", "/v1/subjects:search", "t1", {"by": "email", "value": "Giulia.Bianchi@example.it"}, ticket="TCK-1")
+    assert answer.status_code == 200, answer.text
+    assert [one["subject_id"] for one in answer.json()["matches"]] == [customer]
+    assert answer.headers["Vault-Entry"].startswith("ent_")
+    missing = desk.call("POST", "/v1/subjects:search", "t1", {"by": "email", "value": "nobody@example.it"}, ticket="TCK-1")
+    assert missing.json() == {"matches": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"by": "email", "value": "giulia"}, "/value"),
+        ({"by": "gender", "value": "x"}, "/by"),
+        ({"by": "email", "value": 7}, "/value"),
+        ({"by": "email", "value": "a@example.it", "giulia": 1}, ""),
+        ({"by": "giulia@example.it", "value": "x"}, "/by"),
+    ],
+)
+def test_a_look_up_at_fault_names_where_and_never_what(desk: Desk, customer: str, body: Any, pointer: str) -> None:
+    answer = desk.call("POST", "/v1/subjects:search", "t1", body, ticket="TCK-1")
+    assert (answer.status_code, code(answer)) == (422, "invalid-value")
+    assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
+    assert "giulia" not in answer.text
+
+
+# --- enrol, amend
+
+
+def test_a_person_is_enrolled_and_corrected(desk: Desk) -> None:
+    made = desk.call("POST", "/v1/subjects", "system", ENROLMENT)
+    assert made.status_code == 201, made.text
+    body = made.json()
+    assert (made.headers["ETag"], made.headers["Vault-Entry"]) == ('"1"', body["entry_id"])
+    patch = {"agreement_id": body["agreements"][0], "fields": {"email": "nuova@example.it", "given_name": None}}
+    path = f"/v1/subjects/{body['subject_id']}/fields"
+    changed = desk.call("PATCH", path, "system", patch, If_Match='"1"')
+    assert (changed.status_code, changed.headers["ETag"]) == (200, '"2"'), changed.text
+    stale = desk.call("PATCH", path, "system", patch, If_Match='"1"')
+    assert (stale.status_code, code(stale)) == (412, "stale")
+
+
+@pytest.mark.parametrize(
+    ("if_match", "status", "expected"),
+    [
+        (None, 428, "precondition-required"),
+        ("*", 412, "stale"),
+        ("1", 412, "stale"),
+        ('W/"1"', 412, "stale"),
+        ('"x"', 412, "stale"),
+    ],
+)
+def test_a_change_states_what_was_read(desk: Desk, customer: str, if_match: str | None, status: int, expected: str) -> None:
+    patch = {"agreement_id": "agr_" + "a" * 26, "fields": {"email": "nuova@example.it"}}
+    answer = desk.call("PATCH", f"/v1/subjects/{customer}/fields", "system", patch, If_Match=if_match)
+    assert (answer.status_code, code(answer)) == (status, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "pointers"),
+    [
+        ({"fields": {}}, ["/fields"]),
+        ({"fields": {"email": "x"}}, ["/fields/email"]),
+        ({"fields": {"giulia@example.it": "x"}}, ["/fields"]),
+        ({"fields": {"iban": "IT60X0542811101000000123457"}}, ["/fields/iban"]),
+        ({"fields": {"iban": 1.5}}, ["/fields/iban"] * 3),
+        ({"agreements": []}, ["/agreements"]),
+        ({"agreements": [{**RETAIL, "template": "giulia"}]}, ["/agreements/0/template"]),
+        ({"agreements": [{**RETAIL, "pre_ticked": True}]}, ["/agreements/0"]),
+        ({"agreements": [{**RETAIL, "version": "1"}]}, ["/agreements/0/version"]),
+        ({"stato": "attivo"}, [""]),
+    ],
+    ids=range(10),
+)
+def test_an_enrolment_at_fault_names_where_and_never_what(desk: Desk, change: Any, pointers: list[str]) -> None:
+    answer = desk.call("POST", "/v1/subjects", "system", ENROLMENT | change)
+    assert (answer.status_code, code(answer)) == (422, "invalid-value")
+    assert [one["pointer"] for one in answer.json()["errors"]] == pointers
+    assert "giulia" not in answer.text
+    assert "123457" not in answer.text
+
+
+# --- agreements, tickets
+
+
+def test_an_agreement_is_made_and_withdrawn(desk: Desk) -> None:
+    customer = make_subject(desk.vault, desk.controller_id, {"customer_number": "C0000077", "email": "b@example.it"}).subject_id
+    marketing = {**RETAIL, "template": "marketing", "evidence": {**RETAIL["evidence"], **consent(desk)}}  # type: ignore[dict-item]
+    made = desk.call("POST", f"/v1/subjects/{customer}/agreements", "system", marketing, Vault_Channel="phone")
+    assert made.status_code == 201, made.text
+    agreement_id = made.json()["agreement_id"]
+    path = f"/v1/agreements/{agreement_id}/withdrawal"
+    withdrawn = desk.call("POST", path, "system", {"method": "call", "agent": "t2-1"}, Vault_Channel="phone")
+    assert withdrawn.status_code == 200, withdrawn.text
+    assert (withdrawn.json()["agreement_id"], withdrawn.json()["subject_id"]) == (agreement_id, customer)
+    again = desk.call("POST", path, "system", {}, Vault_Channel="phone")
+    assert again.status_code == 409
+
+
+def consent(desk: Desk) -> dict[str, str]:
+    template = next(one for one in desk.vault.templates.values() if one.id == "marketing")
+    return {"call_id": "call-1", "agent": "t2-1", "script_version": "v1", "text_sha256": template.texts["it"].hex()}
+
+
+def test_a_helpdesk_pushes_references_and_never_text(desk: Desk, customer: str) -> None:
+    ticket = {"subject_id": customer, "state": "open", "assignee": "t1-1", "team": "support"}
+    stored = desk.call("PUT", "/v1/tickets/TCK-7", "system", ticket)
+    assert (stored.status_code, stored.json()["entry_id"]) == (200, stored.headers["Vault-Entry"])
+    assert desk.profile("t1", customer, ticket="TCK-7").status_code == 200
+    for wrong in ({"subject": "rimborso"}, {"topic": "Chiede un rimborso"}, {"state": "new"}, {"assignee": "a b"}):
+        assert desk.call("PUT", "/v1/tickets/TCK-7", "system", ticket | wrong).status_code == 422
+    assert desk.call("PUT", "/v1/tickets/giulia@example.it", "system", ticket).status_code == 404
+    denied = desk.call("PUT", "/v1/tickets/TCK-7", "t1", ticket, ticket="TCK-1")
+    assert (denied.status_code, denied.json()["entry_id"]) == (403, denied.headers["Vault-Entry"])
+
+
+# --- everyone
+
+
+def test_everyone_may_ask_whether_it_lives(desk: Desk) -> None:
+    assert desk.client.get("/livez").json() == {"live": True}
+    ready = desk.client.get("/readyz")
+    assert ready.status_code == 200, ready.text
+    body = ready.json()
+    assert body["ready"] is True
+    assert {"disclosure_lanes", "key_service"} <= {one["name"] for one in body["checks"]}
+    assert all(one.keys() == {"name", "ok"} for one in body["checks"])
+
+
+def test_the_way_in_is_described(desk: Desk) -> None:
+    assert desk.client.get("/.well-known/riserbo").json() == {
+        "api": "1",
+        "issuer": "https://issuer.example",
+        "audience": "riserbo",
+        "algorithms": ["ES256", "RS256"],
+    }
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/metrics"])
+def test_nothing_else_is_open(desk: Desk, path: str) -> None:
+    assert desk.client.get(path).status_code == 404
+
+
+def test_a_method_that_is_not_there_is_405(desk: Desk) -> None:
+    answer = desk.client.delete(f"/v1/subjects/{NOBODY}/profile")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
+
+
+def test_the_templates_are_listed_to_callers(desk: Desk) -> None:
+    listed = desk.client.get("/v1/templates", headers={"Authorization": f"Bearer {desk.token('t1')}"}).json()["templates"]
+    assert {"retail", "marketing", "health-insurance"} <= {one["template"] for one in listed}
+    marketing = next(one for one in listed if one["template"] == "marketing")
+    assert (marketing["basis"], len(marketing["texts"]["it"]), len(marketing["digest"])) == ("consent", 64, 64)
