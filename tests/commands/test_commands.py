@@ -1,0 +1,149 @@
+"""What an operator types: each command says what it did, in words or as one JSON document, and ends 1 when it could not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vault.__main__ import app
+from vault.connectors.demo_issuer import run_demo_issuer
+from vault.opening import Opened
+
+runner = CliRunner()
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+@pytest.fixture
+def environment(database_url: str, keyring_home: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of a command: the shared database and keyring."""
+    monkeypatch.setenv("RISERBO_DATABASE_URL", database_url)
+    monkeypatch.setenv("RISERBO_DATABASE_ADMIN_URL", database_url)
+    monkeypatch.setenv("RISERBO_HOME", str(keyring_home))
+
+
+@pytest.mark.usefixtures("environment")
+def test_migrate_can_be_repeated() -> None:
+    done = runner.invoke(app, ["migrate", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {"migrated": True}
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_controller_is_created_once(opened: Opened) -> None:
+    name = opened.vault.new_id("ctl")
+    assert runner.invoke(app, ["controllers", "add", name]).exit_code == 0
+    again = runner.invoke(app, ["controllers", "add", name, "--json"])
+    assert again.exit_code == 1
+    assert json.loads(again.stdout)["error"] == "controller-exists"
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_controller_that_makes_no_sense_is_refused_by_member() -> None:
+    refused = runner.invoke(app, ["controllers", "add", "Not A Name", "--zone", "Mars/Olympus", "--languages", "xx", "--json"])
+    assert refused.exit_code == 1
+    assert [one["pointer"] for one in json.loads(refused.stdout)["errors"]] == ["/controller_id", "/zone", "/languages"]
+
+
+@pytest.mark.usefixtures("environment")
+def test_import_ends_with_its_counts_and_repeats_as_unchanged(controller_id: str) -> None:
+    key = json.loads((SAMPLES / "crm_it.key.json").read_text())
+    line = ["import", str(SAMPLES / "crm_it.csv"), "--mapping", str(SAMPLES / "crm_it.mapping.yaml"), "-c", controller_id]
+    first = json.loads(runner.invoke(app, [*line, "--json"]).stdout)
+    assert (first["accepted"], first["refused"], first["unchanged"]) == (key["accepted"], key["refused"], 0)
+    assert first["refused_by_code"] == key["refused_by_code"]
+    said = runner.invoke(app, line)
+    assert said.exit_code == 0
+    assert f"{key['accepted']} unchanged" in said.stderr
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_controller_must_be_named_when_there_are_several(controller_id: str) -> None:
+    refused = runner.invoke(app, ["audit", "verify", "--json"])
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["errors"][0]["pointer"] == "--controller"
+    unknown = runner.invoke(app, ["audit", "verify", "-c", "nobody", "--json"])
+    assert json.loads(unknown.stdout)["error"] == "controller-not-found"
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_trail_is_verified_and_a_false_checkpoint_is_not(opened: Opened, controller_id: str, tmp_path: Path) -> None:
+    added = runner.invoke(app, ["callers", "add", "agent-7", "--role", "t1", "-c", controller_id, "--json"])
+    assert added.exit_code == 0, added.output
+    verified = runner.invoke(app, ["audit", "verify", "-c", controller_id, "--json"])
+    document = json.loads(verified.stdout)
+    assert document["ok"], document
+    assert document["size"] > 0
+    note = tmp_path / "note"
+    note.write_text("not a checkpoint")
+    assert runner.invoke(app, ["audit", "verify", "-c", controller_id, "--against", str(note)]).exit_code == 1
+
+
+@pytest.mark.usefixtures("environment")
+def test_callers_whose_roles_exclude_each_other_are_refused(controller_id: str) -> None:
+    line = ["callers", "add", "agent-8", "--role", "t1", "--role", "dpo", "-c", controller_id]
+    refused = runner.invoke(app, line)
+    assert refused.exit_code == 1
+    assert "/roles" in refused.stderr
+
+
+@pytest.mark.usefixtures("environment")
+def test_doctor_has_a_line_for_each_part() -> None:
+    seen = runner.invoke(app, ["doctor", "--json"])
+    names = {one["name"] for one in json.loads(seen.stdout)["checks"]}
+    assert {"database", "migrations", "roles", "row security", "fsync", "key_service", "policy"} <= names
+    assert "ok" in runner.invoke(app, ["doctor"]).stderr
+
+
+@pytest.mark.usefixtures("environment")
+def test_settings_are_shown_without_addresses_and_wrong_ones_by_name(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    shown = runner.invoke(app, ["config", "check", "--json"])
+    assert database_url not in shown.stdout
+    assert json.loads(shown.stdout)["database_url"] == "(set)"
+    monkeypatch.setenv("RISERBO_LANES", "many")
+    wrong = runner.invoke(app, ["config", "check", "--json"])
+    assert wrong.exit_code == 1
+    assert json.loads(wrong.stdout)["errors"][0]["pointer"] == "RISERBO_LANES"
+    assert "many" not in wrong.output
+
+
+def test_tokens_are_signed_only_while_the_demo_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RISERBO_HOME", str(tmp_path))
+    assert runner.invoke(app, ["token", "--role", "t1"]).exit_code == 1
+    with run_demo_issuer(tmp_path / "demo" / "issuer", "riserbo"):
+        assert runner.invoke(app, ["token", "--role", "t1"]).stdout.count(".") == 2
+        assert "token" in json.loads(runner.invoke(app, ["token", "--role", "dpo", "--json"]).stdout)
+        assert runner.invoke(app, ["token", "--role", "nobody"]).exit_code == 1
+
+
+def test_a_profile_nobody_serves_is_an_error_in_words(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("x.y.z")
+    line = ["profile", "sub_x", "--purpose", "customer-care", "--token-file", str(token), "--url", "http://127.0.0.1:9"]
+    refused = runner.invoke(app, line)
+    assert refused.exit_code == 1
+    assert "vault-unreachable" in refused.stderr
+
+
+def test_every_command_explains_itself() -> None:
+    for line in ([], *([name] for name in ("demo", "serve", "worker", "migrate", "import", "profile", "token", "audit", "doctor", "config"))):
+        shown = runner.invoke(app, [*line, "--help"])
+        assert shown.exit_code == 0
+        assert "Usage" in shown.output
+
+
+def test_the_demo_does_the_main_job_from_an_empty_directory_twice(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("demo")
+    environment = {**os.environ, "RISERBO_HOME": str(home)}
+    for unchanged in (False, True):
+        command = [sys.executable, "-m", "vault", "demo", "--once", "--json"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        document = json.loads(done.stdout.splitlines()[-1])
+        assert document["verified"]
+        assert document["profile"]["fields"]["email"]["state"] == "masked"
+        assert document["entry"]["leaf"]["fields"]["email"] == "masked:email_domain"
+        assert (document["import"]["unchanged"] > 0) is unchanged

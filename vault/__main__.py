@@ -1,0 +1,49 @@
+"""`riserbo`: the operator's commands. `riserbo --help` lists them; each says what it does and what it asks for."""
+
+import logging
+import sys
+
+import structlog
+import typer
+
+from vault.commands.data import import_file, profile
+from vault.commands.demo import demo
+from vault.commands.running import serve, token, worker
+from vault.commands.setting_up import callers, config, controllers, doctor, migrate
+from vault.commands.trail import audit
+
+app = typer.Typer(
+    name="riserbo",
+    help="The vault between a company's customers and its helpdesk. Start with `riserbo demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with locals would show values
+)
+app.command()(demo)
+app.command()(serve)
+app.command()(worker)
+app.command()(migrate)
+app.add_typer(controllers, name="controllers")
+app.add_typer(callers, name="callers")
+app.command(name="import")(import_file)
+app.command()(profile)
+app.command()(token)
+app.add_typer(audit, name="audit")
+app.command()(doctor)
+app.add_typer(config, name="config")
+
+
+def main() -> None:
+    """Run a command; logs are JSON lines on stderr."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        processors=[
+            structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), structlog.processors.JSONRenderer()
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )  # fmt: skip
+    app()
+
+
+if __name__ == "__main__":
+    main()

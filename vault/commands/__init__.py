@@ -1,0 +1,1 @@
+"""What an operator types. Each command calls one operation; with `--json` one document goes to stdout, all else to stderr."""

@@ -1,0 +1,183 @@
+"""`riserbo demo`: the main job from an empty directory, on the embedded server, with invented people.
+
+Everything is real: PostgreSQL, keys, policies, the audit trail, tokens, HTTP. Only the token issuer exists for the demo alone.
+"""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from vault.commands.data import import_document
+from vault.commands.running import until_stopped
+from vault.commands.say import AsJson, people, said
+from vault.connectors.demo_issuer import IDENTITIES, DemoIssuer, run_demo_issuer
+from vault.connectors.vault_client import Reply, Why, ask, ask_profile, is_serving
+from vault.errors import Conflict, DatabaseUnavailable, VaultError
+from vault.opening import Opened, assembled, new_id, now, open_keyring, reach_database
+from vault.operations.callers import Registration, register_caller
+from vault.operations.import_subjects import run_import
+from vault.operations.show_entry import show_entry
+from vault.settings import Settings, environment_with, read_settings
+
+CONTROLLER = "demo"
+CUSTOMER = "C0000001"
+TICKET = "TCK-1"
+STARTING_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What the demo plays on."""
+
+    opened: Opened
+    issuer: DemoIssuer
+    url: str
+
+    def token(self, role: str, subject_id: str | None = None) -> str:
+        return self.issuer.sign(role, CONTROLLER, now(), new_id("jti"), subject_id)
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Do the main job once, check the trail, and end.")] = False,
+    port: Annotated[int, typer.Option(help="Port to serve on; 0 takes a free one.")] = 8000,
+    as_json: AsJson = False,
+) -> None:
+    """Set everything up, import invented customers, read one masked profile as an agent, and verify the audit trail."""
+    with said(as_json=as_json), _stage(0 if once else port) as stage:
+        imported = _import(stage)
+        subject_id = _customer(stage)
+        reply = ask_profile(stage.url, stage.token("t1"), subject_id, None, Why("customer-care", TICKET, "phone"))
+        people.print(f"\n[bold]A first-tier agent asks for a profile[/bold]: {reply.status}")
+        _show(reply.body, as_json=as_json)
+        stage.opened.trail.settle(CONTROLLER)
+        entry = _entry(stage, reply)
+        people.print("\n[bold]The entry that recorded it[/bold], committed before anything was opened:")
+        _show(entry, as_json=as_json)
+        verified = stage.opened.verify(CONTROLLER)
+        people.print(f"\n[bold]The audit trail[/bold]: {'verified' if verified.ok else 'NOT verified'}, {verified.size} entries")
+        if as_json:
+            document = {
+                "profile": reply.body,
+                "entry": entry,
+                "verified": verified.ok,
+                "entries": verified.size,
+                "import": imported,
+            }
+            typer.echo(orjson.dumps(document).decode())
+        if reply.status != 200 or not verified.ok:
+            raise typer.Exit(1)
+        if not once:
+            _invite(stage, subject_id)
+            until_stopped()
+
+
+@contextmanager
+def _stage(port: int) -> Iterator[_Stage]:
+    """Start database, issuer and server, in a home of the demo's own."""
+    home = read_settings().home / "demo"
+    people.print(f"Everything lives in {home}.")
+    with run_demo_issuer(home / "issuer", "riserbo") as issuer:
+        settings = read_settings(home=home, token_issuer=issuer.issuer, jwks_url=issuer.jwks_url, token_audience=issuer.audience)
+        with reach_database(settings) as addresses:
+            keyring = open_keyring(settings)
+            settings = settings.model_copy(update={"database_url": addresses.url})
+            with _server(settings, port) as url, assembled(settings, addresses, keyring) as opened:
+                with suppress(Conflict):  # it is there at a second run
+                    opened.add_controller(CONTROLLER)
+                _register(opened)
+                _await(url)
+                yield _Stage(opened, issuer, url)
+
+
+@contextmanager
+def _server(settings: Settings, port: int) -> Iterator[str]:
+    """Serve the API in a process of its own, as in production, until the block ends."""
+    port = port or _free_port()
+    command = [sys.executable, "-m", "vault", "serve", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment_with(settings), stdout=sys.stderr)  # noqa: S603 - our own command
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _register(opened: Opened) -> None:
+    for one in IDENTITIES.values():
+        if one.caller_id:
+            registration = Registration(one.caller_id, one.roles, one.team, one.training, one.recipient)
+            register_caller(opened.vault, CONTROLLER, registration)
+
+
+def _await(url: str) -> None:
+    """Wait until the server is ready. Raises DatabaseUnavailable when it is not within half a minute."""
+    ends_at = time.monotonic() + STARTING_S
+    while not is_serving(url):
+        if time.monotonic() > ends_at:
+            raise DatabaseUnavailable("vault-unreachable")
+        time.sleep(0.1)
+
+
+def _import(stage: _Stage) -> dict[str, Any]:
+    samples = Path(str(resources.files("samples")))
+    result = run_import(stage.opened.vault, CONTROLLER, samples / "crm_it.csv", samples / "crm_it.mapping.yaml")
+    people.print(
+        f"\n[bold]Imported[/bold]: {result.accepted} customers ({result.unchanged} unchanged), {result.refused} lines refused."
+    )
+    return import_document(result)
+
+
+def _customer(stage: _Stage) -> str:
+    """Find the demo's customer as an agent would, and let the helpdesk say whose ticket it is."""
+    why, wanted = Why("customer-care", TICKET, "phone"), {"by": "customer_number", "value": CUSTOMER}
+    found = ask(stage.url, "POST", "/v1/subjects:search", stage.token("t1"), why, wanted)
+    subject_id = str(_expect(found)["matches"][0]["subject_id"])
+    ticket = {"subject_id": subject_id, "state": "open", "assignee": "demo-t1", "team": "first-line"}
+    _expect(ask(stage.url, "PUT", f"/v1/tickets/{TICKET}", stage.token("system"), Why("customer-care", None, "api"), ticket))
+    return subject_id
+
+
+def _expect(reply: Reply) -> Any:
+    if reply.status >= 400:
+        raise VaultError(str(reply.body.get("type", "")).rsplit("/", 1)[-1])
+    return reply.body
+
+
+def _entry(stage: _Stage, reply: Reply) -> dict[str, Any]:
+    """Return the entry of a reading: its leaf, as it stands in the log or is about to."""
+    return show_entry(stage.opened.vault, CONTROLLER, str(reply.body["entry_id"]))
+
+
+def _show(document: Any, *, as_json: bool) -> None:
+    if not as_json:
+        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+
+
+def _invite(stage: _Stage, subject_id: str) -> None:
+    """Print lines to copy: agent, DPO, customer, then the others."""
+    people.print(f"\nServing on {stage.url}. Ctrl-C ends it. In another terminal:\n")
+    for role in ("t1", "dpo", "customer", "t2", "billing", "medical", "dsr-officer", "system", "operator"):
+        who = IDENTITIES[role]
+        ticket = "" if role == "customer" else f" --ticket {TICKET}"
+        subject = f" --subject {subject_id}" if role == "customer" else ""
+        line = (
+            f"riserbo token --role {role}{subject} | riserbo profile {subject_id} --purpose {who.purpose}{ticket}"
+            f" --channel {who.channel} --url {stage.url}"
+        )
+        typer.echo(line)
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])

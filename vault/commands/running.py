@@ -1,0 +1,59 @@
+"""Commands that run: serve, worker, token."""
+
+import signal
+from threading import Event
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from vault.commands.say import AsJson, answer, people, said
+from vault.connectors.demo_issuer import IDENTITIES, running_demo_issuer
+from vault.jobs import job_app
+from vault.opening import new_id, now, open_vault
+from vault.settings import read_settings
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on. Put a TLS proxy before anything but loopback.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(help="Processes; one a core.", min=1)] = 1,
+) -> None:
+    """Serve the API. Needs RISERBO_TOKEN_ISSUER and RISERBO_JWKS_URL; run `riserbo migrate` first."""
+    with said():
+        read_settings()  # what is wrong is said here, in words, before any process starts
+        uvicorn.run(
+            "api.main:application", factory=True, host=host, port=port, workers=workers, access_log=False, log_config=None,
+            server_header=False, date_header=False, proxy_headers=False,
+        )  # fmt: skip
+
+
+def worker() -> None:
+    """Run jobs (ends of agreements, clean-up) and the audit trail's sequencer and signer, until it is told to stop."""
+    with said(), open_vault(read_settings()) as opened:
+        people.print("The worker runs. Ctrl-C ends it.")
+        job_app(opened.vault, opened.addresses.url).run_worker(install_signal_handlers=True, listen_notify=True)
+
+
+def token(
+    role: Annotated[str, typer.Option(help="Who: " + " ".join(IDENTITIES))],
+    subject: Annotated[str | None, typer.Option(help="For the customer: their sub_…")] = None,
+    controller: Annotated[str, typer.Option("--controller", "-c", help="The controller.")] = "demo",
+    as_json: AsJson = False,
+) -> None:
+    """Print an access token of one hour, signed by the demo's issuer. Only while `riserbo demo` runs."""
+    with said(as_json=as_json):
+        issuer = running_demo_issuer(read_settings().home / "demo" / "issuer")
+        signed = issuer.sign(role, controller, now(), new_id("jti"), subject)
+    if as_json:
+        answer({"token": signed}, as_json=True, text="")
+    else:
+        typer.echo(signed)
+
+
+def until_stopped() -> None:
+    """Wait for Ctrl-C or a request to end."""
+    stopped = Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stopped.set())
+    stopped.wait()

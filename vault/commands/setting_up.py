@@ -1,0 +1,92 @@
+"""Commands that prepare and check an installation: migrate, controllers, callers, doctor, config."""
+
+from typing import Annotated, Any
+
+import typer
+
+from vault.commands.say import AsJson, ControllerOption, answer, people, said, the_controller
+from vault.opening import open_vault, reach_database
+from vault.operations.callers import Registration, register_caller
+from vault.operations.examine import examine
+from vault.operations.migrate import migrate as run_migrations
+from vault.settings import Settings, read_settings
+
+controllers = typer.Typer(help="Companies whose customers' data are kept here.", no_args_is_help=True)
+callers = typer.Typer(help="The register of callers: who may ask, in which roles, until when.", no_args_is_help=True)
+config = typer.Typer(help="Settings (environment variables RISERBO_…).", no_args_is_help=True)
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """Create the roles (embedded server, or RISERBO_DATABASE_ADMIN_URL) and bring every table to this version. Safe to repeat."""
+    with said(as_json=as_json):
+        settings = read_settings()
+        with reach_database(settings) as addresses:
+            run_migrations(addresses.url, addresses.admin_url)
+        answer({"migrated": True}, as_json=as_json, text="The database is at this version.")
+
+
+@controllers.command("add")
+def controllers_add(
+    controller_id: Annotated[str, typer.Argument(help="Lower-case letters, digits, - and _; at most 63.")],
+    zone: Annotated[str, typer.Option(help="Time zone in which its days end.")] = "Europe/Rome",
+    languages: Annotated[str, typer.Option(help="Languages of its texts: it, en, or both with a comma.")] = "it,en",
+    as_json: AsJson = False,
+) -> None:
+    """Create a controller: its keys, its secrets and its own audit log."""
+    with said(as_json=as_json), open_vault(read_settings()) as opened:
+        opened.add_controller(controller_id, zone, [one.strip() for one in languages.split(",") if one.strip()])
+        answer({"controller_id": controller_id}, as_json=as_json, text=f"Controller {controller_id} is there.")
+
+
+@callers.command("add")
+def callers_add(
+    caller_id: Annotated[str, typer.Argument(help="The `sub` of their token (a system: its client id).")],
+    role: Annotated[list[str], typer.Option(help="t1 t2 billing medical dpo dsr-officer system operator; may be repeated.")],
+    controller: ControllerOption = None,
+    team: Annotated[str | None, typer.Option(help="Their team at the helpdesk.")] = None,
+    training: Annotated[list[str] | None, typer.Option(help="Training on record, such as gdpr-art9; may be repeated.")] = None,
+    recipient: Annotated[str, typer.Option(help="The party they work for: controller, helpdesk or care-unit.")] = "helpdesk",
+    region: Annotated[str, typer.Option(help="Country of their desk, ISO 3166-1 alpha-2.")] = "IT",
+    as_json: AsJson = False,
+) -> None:
+    """Register a caller, or change what is registered. Effective with the next read."""
+    with said(as_json=as_json), open_vault(read_settings()) as opened:
+        registration = Registration(caller_id, role, team, training or (), recipient, region)
+        entry_id = register_caller(opened.vault, the_controller(opened.vault.database.controllers(), controller), registration)
+        answer({"caller_id": caller_id, "entry_id": entry_id}, as_json=as_json, text=f"{caller_id} is registered ({entry_id}).")
+
+
+@config.command("check")
+def config_check(as_json: AsJson = False) -> None:
+    """Read the settings and show them; what is wrong is named, secrets are not shown."""
+    with said(as_json=as_json):
+        settings = read_settings()
+        shown = {name: _shown(settings, name) for name in type(settings).model_fields}
+        answer(shown, as_json=as_json, text="\n".join(f"{name} = {value}" for name, value in shown.items()))
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check settings, keys, database, rights, server settings and audit trail, one line each. Exit status 1 if one fails."""
+    with said(as_json=as_json), open_vault(read_settings()) as opened:
+        checks = examine(opened.vault, opened.health)
+        document: dict[str, Any] = {
+            "ok": all(one.ok for one in checks),
+            "checks": [{"name": c.name, "ok": c.ok, "note": c.note} for c in checks],
+        }
+        answer(document, as_json=as_json, text="\n".join(f"{'ok  ' if c.ok else 'FAIL'}  {c.name}  {c.note}" for c in checks))
+    if not document["ok"]:
+        people.print("Something needs attention.")
+        raise typer.Exit(1)
+
+
+def _shown(settings: Settings, name: str) -> Any:
+    value = getattr(settings, name)
+    if value is None:
+        return None
+    return (
+        "(set)"
+        if name in ("database_url", "database_admin_url")
+        else value
+        if isinstance(value, int | float | bool)
+        else str(value)
+    )

@@ -1,0 +1,24 @@
+"""Work that waits: procrastinate tasks on PostgreSQL. Each calls one operation; arguments are ids only."""
+
+import sqlalchemy as sa
+from procrastinate import App, PsycopgConnector
+
+from vault.assembly import Vault
+from vault.operations.expire import expire
+
+SCHEMA = "jobs"
+
+
+def job_app(vault: Vault, url: str) -> App:
+    """Return the application whose tasks act on this vault; its tables are in schema `jobs`, outside row-level security."""
+    arguments = sa.make_url(url).set(username="riserbo_app").translate_connect_args(username="user", database="dbname")
+    query = dict(sa.make_url(url).query)
+    app = App(connector=PsycopgConnector(kwargs={**arguments, **query, "options": f"-c search_path={SCHEMA}"}))
+
+    @app.periodic(cron="*/10 * * * *")
+    @app.task(name="expire_agreements", queueing_lock="expire_agreements", pass_context=False)
+    def expire_agreements(timestamp: int) -> int:  # noqa: ARG001  # procrastinate hands the scheduled instant over
+        """End what the clock has ended, for every controller."""
+        return sum(expire(vault, controller_id) for controller_id in vault.database.controllers())
+
+    return app
