@@ -1,0 +1,170 @@
+"""Audit before reveal: when the trail, the database or the keys cannot do their part, every route answers 503 and shows nothing.
+
+On a server and a keyring of its own, which each test breaks and mends. Canaries are values no answer may hold.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from fastapi.testclient import TestClient
+
+from api.main import bare_app, create_app
+from tests.assurance.desk import Desk, Keys, register_identities
+from tests.makers import EVERYTHING, evidence, terms
+from vault.connectors.demo_issuer import DemoIssuer
+from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database, start_embedded
+from vault.errors import KeysUnavailable
+from vault.opening import Addresses, assembled, open_keyring
+from vault.operations.enroll import enroll
+from vault.operations.migrate import migrate
+from vault.settings import Settings
+
+KEY_LIFETIME_S = 1.0
+CANARIES = ("giulia.bianchi@example.it", "Giulia", "g•••@example.it", "IT60X0542811101000000123456", "RSSMRA85T10A562S")
+RETAIL = {name: value for name, value in EVERYTHING.items() if name != "related_person"}
+
+
+@dataclass(frozen=True, slots=True)
+class Lone:
+    """A vault alone on its server, with one customer and a ticket about them."""
+
+    desk: Desk
+    server: PostgresServer
+    settings: Settings
+    subject_id: str
+    agreement_id: str
+    ticket: str
+
+    def requests(self) -> dict[str, Callable[[], Any]]:
+        """Return a call for every operation under /v1 of the OpenAPI document, each of which succeeds when nothing is broken."""
+        agreed = {"template": "marketing", "language": "it", "evidence": evidence("marketing")}
+        new = {"fields": {"given_name": "Giulia"}, "agreements": [{"template": "retail", "language": "it", "evidence": {}}]}
+        amendment = {"agreement_id": self.agreement_id, "fields": {"contact_hours": "mai"}}
+        subject, desk = f"/v1/subjects/{self.subject_id}", self.desk
+        headers = {**desk.headers("t2", ticket=self.ticket), "If-Match": '"1"'}
+        search = {"by": "email", "value": "giulia.bianchi@example.it"}
+        about = {"subject_id": self.subject_id, "state": "open", "assignee": "demo-t2", "team": "second-line"}
+        return {
+            "readProfile": lambda: desk.profile("t2", self.subject_id, ticket=self.ticket),
+            "findSubjects": lambda: desk.call("POST", "/v1/subjects:search", "t2", search, ticket=self.ticket),
+            "enrollSubject": lambda: desk.call("POST", "/v1/subjects", "system", new),
+            "amendFields": lambda: desk.client.patch(f"{subject}/fields", headers=headers, json=amendment),
+            "makeAgreement": lambda: desk.call("POST", f"{subject}/agreements", "t2", agreed, ticket=self.ticket),
+            "withdrawAgreement": lambda: desk.call(
+                "POST", f"/v1/agreements/{self.agreement_id}/withdrawal", "t2", {}, ticket=self.ticket
+            ),
+            "putTicket": lambda: desk.call("PUT", "/v1/tickets/TCK-9", "system", about),
+        }
+
+    def expect_closed(self) -> None:
+        """Expect 503 with a time to wait and no canary from every route, within three seconds each."""
+        for name, request in self.requests().items():
+            begun = time.monotonic()
+            answer = request()
+            assert answer.status_code == 503, (name, answer.status_code, answer.text)
+            assert "retry-after" in answer.headers, name
+            assert time.monotonic() - begun < 4.5, name  # three seconds, and room for two busy cores
+            assert not [canary for canary in CANARIES if canary in answer.text], name
+
+    def expect_open(self) -> None:
+        """Expect the profile to be shown, as soon as what was broken has healed."""
+        ends_at = time.monotonic() + 30
+        while (answer := self.requests()["readProfile"]()).status_code != 200:
+            assert time.monotonic() < ends_at, answer.text
+            time.sleep(0.2)
+        assert "g•••@example.it" in answer.text
+
+
+@pytest.fixture(scope="module")
+def lone() -> Iterator[Lone]:
+    """A vault of its own: what these tests do to it, no other test must meet."""
+    root = Path(tempfile.mkdtemp(prefix="rsbl"))
+    root.chmod(0o755)
+    server = start_embedded(root / "data")
+    try:
+        ensure_database(server)
+        migrate(admin_url(server), admin_url(server))
+        settings = Settings(
+            home=root, token_issuer="https://issuer.example", jwks_url="http://127.0.0.1:1/jwks", key_lifetime_s=KEY_LIFETIME_S
+        )
+        issuer = DemoIssuer("https://issuer.example", "http://127.0.0.1:1/jwks", "riserbo", ec.generate_private_key(ec.SECP256R1()))
+        with assembled(settings, Addresses(admin_url(server), None), open_keyring(settings)) as opened:
+            opened.add_controller("lone")
+            register_identities(opened.vault, "lone")
+            app = create_app(opened.vault, opened.health, keys=Keys(tuple(issuer.key_set()["keys"])))
+            with TestClient(app, raise_server_exceptions=False) as client:
+                desk = Desk(client, issuer, opened, "lone")
+                made = enroll(opened.vault, desk.context("system"), RETAIL, (terms("retail"),))
+                ticket = desk.ticket(made.subject_id, "t2")
+                yield Lone(desk, server, settings, made.subject_id, made.agreements[0], ticket)
+    finally:
+        server.cleanup()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def test_every_operation_of_the_api_is_tried(lone: Lone) -> None:
+    routes = {
+        operation["operationId"]
+        for path, methods in bare_app().openapi()["paths"].items()
+        if path.startswith("/v1/") and path != "/v1/templates"
+        for operation in methods.values()
+    }
+    assert set(lone.requests()) == routes
+
+
+def test_when_an_entry_cannot_be_written_nothing_is_shown(lone: Lone) -> None:
+    lone.expect_open()
+    with psycopg.connect(admin_url(lone.server), autocommit=True) as owner:
+        owner.execute(
+            "CREATE FUNCTION vault.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
+            " CREATE TRIGGER fail BEFORE INSERT ON vault.audit_pending FOR EACH ROW EXECUTE FUNCTION vault.fail()"
+        )
+        try:
+            lone.expect_closed()
+        finally:
+            owner.execute("DROP TRIGGER fail ON vault.audit_pending; DROP FUNCTION vault.fail()")
+    lone.expect_open()
+
+
+def test_when_the_log_is_gone_nothing_is_shown(lone: Lone) -> None:
+    lone.expect_open()
+    with psycopg.connect(admin_url(lone.server), autocommit=True) as owner:
+        owner.execute("ALTER TABLE vault.audit_pending RENAME TO audit_away")
+        try:
+            lone.expect_closed()
+        finally:
+            owner.execute("ALTER TABLE vault.audit_away RENAME TO audit_pending")
+    lone.expect_open()
+
+
+def test_when_the_keyring_cannot_be_read_for_longer_than_a_key_may_live_nothing_is_shown(lone: Lone) -> None:
+    lone.expect_open()
+    file, away = lone.settings.keyring / "keyring.json", lone.settings.home / "keyring.away"
+    file.rename(away)
+    try:
+        time.sleep(KEY_LIFETIME_S * 1.5)
+        lone.expect_closed()
+        with pytest.raises(KeysUnavailable):
+            open_keyring(lone.settings.model_copy(update={"database_url": "postgresql://elsewhere"}))
+    finally:
+        away.rename(file)
+    lone.expect_open()
+
+
+def test_when_the_database_stops_nothing_is_shown_and_it_heals_by_itself(lone: Lone) -> None:
+    lone.expect_open()
+    lone.server.cleanup()
+    try:
+        lone.expect_closed()
+        assert lone.desk.client.get("/readyz").status_code == 503
+    finally:
+        start_embedded(lone.settings.data)
+    lone.expect_open()

@@ -1,0 +1,252 @@
+"""One company's connection reaches no row of another, whatever the statement says, on every table there is.
+
+The rights of a role are one layer and row security is another, so the owner, who has every right, is tried as well as the roles of
+the application. "Here" is a controller without a single row: whatever a statement without WHERE reaches is a neighbour's.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from psycopg import errors, sql
+
+from tests.conftest import Controllers
+from vault import tables
+from vault.database import Database
+from vault.errors import DatabaseUnavailable
+
+ROLES = ("riserbo_owner", "riserbo_app", "riserbo_sequencer", "riserbo_signer")
+TABLES = sorted(f"{one.schema}.{one.name}" for one in tables.metadata.sorted_tables)
+HERE = "ctl-without-a-row"
+SEALED = ("vault.audit_entry", "vault.agreement", "vault.agreement_event")
+EVERY_TABLE = """
+    SELECT n.nspname || '.' || c.relname, c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner)
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname IN ('vault', 'keys') AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname <> 'migration'"""
+
+
+@contextmanager
+def session(url: str, role: str | None, controller_id: str | None = None) -> Iterator["psycopg.Connection[Any]"]:
+    """Open a connection as the application does: the controller is fixed by a start-up option. None: not set at all."""
+    address = sa.make_url(url)
+    arguments: dict[str, Any] = {**address.translate_connect_args(username="user", database="dbname"), **address.query}
+    if role is not None:
+        arguments["user"] = role
+    if controller_id is not None:
+        arguments["options"] = f"-c riserbo.controller={controller_id}"
+    with psycopg.connect(autocommit=True, **arguments) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def neighbour(shared_controllers: Controllers, database_url: str) -> str:
+    """A controller with at least one row in every table: what it has by itself, and made-up rows where it has none."""
+    controller_id = shared_controllers()
+    with session(database_url, None) as connection:
+        for table in tables.metadata.sorted_tables:
+            values = {column.name: made_up(column) for column in table.columns} | {"controller_id": controller_id}
+            query = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
+                sql.Identifier(str(table.schema), table.name),
+                sql.SQL(", ").join(map(sql.Identifier, values)),
+                sql.SQL(", ").join([sql.Placeholder()] * len(values)),
+            )
+            connection.execute(query, list(values.values()))
+    return controller_id
+
+
+def made_up(column: "sa.Column[Any]") -> Any:
+    """Return a value of a column's type that no key in use has."""
+    kinds: Mapping[type[Any], Any] = {
+        sa.Text: "made-up", sa.LargeBinary: b"\x00", sa.Boolean: True, sa.ARRAY: ["made-up"],
+        sa.DateTime: datetime(2000, 1, 1, tzinfo=UTC), sa.JSON: psycopg.types.json.Jsonb({}),
+    }  # fmt: skip
+    return next((value for kind, value in kinds.items() if isinstance(column.type, kind)), 987_654 if column.name == "epoch" else 7)
+
+
+def count(connection: "psycopg.Connection[Any]", table: str) -> int:
+    found = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def reached(connection: "psycopg.Connection[Any]", statement: str, *values: Any) -> int | str:
+    """Return how many rows a statement reaches; `forbidden` where the role lacks the right. Whatever it does is undone."""
+    try:
+        with connection.transaction(force_rollback=True):
+            return connection.execute(statement.encode(), values).rowcount
+    except errors.InsufficientPrivilege:
+        return "forbidden"
+
+
+# --- how the tables stand
+
+
+def test_every_table_and_partition_has_row_security_forced(database_url: str) -> None:
+    with session(database_url, None) as connection:
+        found = connection.execute(EVERY_TABLE).fetchall()
+    assert {name for name, *_ in found} == set(TABLES)
+    assert [name for name, secured, forced, _ in found if not (secured and forced)] == []
+
+
+def test_every_policy_is_the_one_policy(database_url: str) -> None:
+    """A second, permissive policy would be joined by OR."""
+    with session(database_url, None) as connection:
+        found = connection.execute("SELECT schemaname || '.' || tablename, permissive, roles, cmd, qual, with_check FROM pg_policies").fetchall()
+    own = "(controller_id = current_setting('riserbo.controller'::text, true))"
+    register = f"({own} OR (current_setting('riserbo.controller'::text, true) = '*'::text))"
+    assert sorted(found) == [
+        (name, "PERMISSIVE", ["public"], "ALL", register if name == "vault.controller" else own, own) for name in TABLES
+    ]
+
+
+def test_no_role_of_the_application_stands_above_row_security(database_url: str) -> None:
+    with session(database_url, None) as connection:
+        found = connection.execute(
+            "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = ANY(%s)",
+            (list(ROLES),),
+        ).fetchall()
+        owners = {owner for *_, owner in connection.execute(EVERY_TABLE).fetchall()}
+        member = connection.execute(
+            "SELECT m.rolname, g.rolname FROM pg_auth_members JOIN pg_roles m ON m.oid = member JOIN pg_roles g ON g.oid = roleid"
+            " WHERE m.rolname = ANY(%s)",
+            (list(ROLES),),
+        ).fetchall()
+    assert sorted(found) == sorted((name, False, False, False, False, False) for name in ROLES)
+    assert owners == {"riserbo_owner"}
+    assert member == []
+
+
+def test_nothing_runs_with_somebody_elses_rights(database_url: str) -> None:
+    with session(database_url, None) as connection:
+        found = connection.execute(
+            "SELECT proname FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace"
+            " WHERE prosecdef AND nspname NOT IN ('pg_catalog', 'information_schema')"
+        ).fetchall()
+    assert found == []
+
+
+# --- what a connection reaches
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_neighbour_has_a_row_to_protect(neighbour: str, database_url: str, table: str) -> None:
+    """What the zeros below are compared with."""
+    with session(database_url, "riserbo_owner", neighbour) as connection:
+        assert count(connection, table) > 0
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_statement_without_where_sees_and_writes_nothing_of_a_neighbour(neighbour: str, database_url: str, role: str) -> None:
+    allowed: dict[str, list[str]] = {"read": [], "update": [], "delete": [], "insert": []}
+    with session(database_url, role, HERE) as connection:
+        for table in TABLES:
+            answers = {
+                "read": reached(connection, f"SELECT 1 FROM {table}"),
+                "update": reached(connection, f"UPDATE {table} SET controller_id = controller_id"),
+                "delete": reached(connection, f"DELETE FROM {table}"),
+            }
+            assert set(answers.values()) <= {0, "forbidden"}, (table, answers)
+            for verb, answer in answers.items():
+                if answer == 0:
+                    allowed[verb].append(table)
+    if role == "riserbo_owner":  # who may do everything, so it was row security that held
+        assert allowed["read"] == allowed["update"] == allowed["delete"] == TABLES
+    if role == "riserbo_app":
+        assert {"vault.subject", "vault.profile_frame", "keys.data_key", "keys.data_key_wrap"} <= set(allowed["read"])
+        assert "keys.data_key_wrap" in allowed["delete"]
+
+
+@pytest.mark.parametrize("role", ["riserbo_owner", "riserbo_app"])
+def test_no_row_is_written_for_a_neighbour(neighbour: str, database_url: str, role: str) -> None:
+    with session(database_url, role, HERE) as connection:
+        for table in tables.metadata.sorted_tables:
+            values = {column.name: made_up(column) for column in table.columns} | {"controller_id": neighbour}
+            names, marks = ", ".join(f'"{name}"' for name in values), ", ".join(["%s"] * len(values))
+            statement = f"INSERT INTO {table.schema}.{table.name} ({names}) VALUES ({marks})"
+            assert reached(connection, statement, *values.values()) == "forbidden", table.name
+
+
+def test_no_row_of_ones_own_is_given_to_a_neighbour(neighbour: str, database_url: str) -> None:
+    with session(database_url, "riserbo_owner", neighbour) as connection:
+        for table in TABLES:
+            if table not in (*SEALED, "vault.audit_checkpoint"):  # a trigger refuses those first
+                assert reached(connection, f"UPDATE {table} SET controller_id = '{HERE}'") == "forbidden", table
+
+
+@pytest.mark.parametrize("controller_id", [None, "*", "x"], ids=["not-set", "every", "unknown"])
+@pytest.mark.parametrize("role", ROLES)
+def test_without_a_controller_nothing_is_seen(neighbour: str, database_url: str, role: str, controller_id: str | None) -> None:
+    with session(database_url, role, controller_id) as connection:
+        seen = {table: reached(connection, f"SELECT 1 FROM {table}") for table in TABLES}
+    register = seen.pop("vault.controller")
+    assert set(seen.values()) <= {0, "forbidden"}
+    assert (register != 0) == (controller_id == "*")
+
+
+@pytest.mark.parametrize(
+    "disturbing",
+    ["DISCARD ALL", "RESET ALL", "RESET riserbo.controller", "SELECT 1/0", "BEGIN; SET LOCAL riserbo.controller = 'x'; ROLLBACK"],
+)
+def test_the_controller_survives_whatever_a_statement_leaves_behind(database_url: str, neighbour: str, disturbing: str) -> None:
+    """A pooled connection is used again after an error, an open transaction, a reset."""
+    with session(database_url, "riserbo_app", HERE) as connection:
+        with suppress(errors.DivisionByZero):
+            connection.execute(disturbing.encode())
+        assert connection.execute("SHOW riserbo.controller").fetchone() == (HERE,)
+        assert count(connection, "vault.subject") == 0
+
+
+def test_a_pool_keeps_its_controller_after_an_error(app: Database, neighbour: str) -> None:
+    statement = sa.text("SELECT controller_id FROM vault.subject")
+    for _ in range(3):
+        with pytest.raises(DatabaseUnavailable), app.transaction(HERE) as rows:
+            rows.execute(sa.text("SELECT 1/0"))
+        assert app.read(HERE, statement, {}) == []
+        assert {row.controller_id for row in app.read(neighbour, statement, {})} == {neighbour}
+
+
+def test_a_controller_that_would_end_the_option_is_refused(app: Database) -> None:
+    for name in ("x -c role=postgres", "x'", "", "X", "*x", "a" * 64):
+        with pytest.raises(DatabaseUnavailable):
+            app.read(name, sa.text("SELECT 1"), {})
+
+
+# --- what was agreed and what was recorded
+
+
+@pytest.mark.parametrize("table", SEALED)
+def test_the_application_changes_nothing_that_is_on_record(neighbour: str, database_url: str, table: str) -> None:
+    with session(database_url, "riserbo_app", neighbour) as connection:
+        assert count(connection, table) > 0
+        for statement in (f"UPDATE {table} SET entry_id = entry_id", f"DELETE FROM {table}", f"TRUNCATE {table}"):
+            if table == "vault.audit_entry":
+                statement = statement.replace("entry_id", "leaf")
+            assert reached(connection, statement) == "forbidden", statement
+
+
+@pytest.mark.parametrize("table", [*SEALED, "vault.audit_checkpoint"])
+def test_not_even_the_owner_changes_it_by_mistake(neighbour: str, database_url: str, table: str) -> None:
+    with session(database_url, "riserbo_owner", neighbour) as connection:
+        for statement in (f"UPDATE {table} SET controller_id = controller_id", f"DELETE FROM {table}", f"TRUNCATE {table}"):
+            with pytest.raises(errors.ObjectNotInPrerequisiteState):
+                reached(connection, statement)
+
+
+def test_the_application_writes_entries_only_where_they_wait(neighbour: str, database_url: str) -> None:
+    """It adds what happens next; positions, tiles and checkpoints are others' to write, and what waits cannot be read back."""
+    with session(database_url, "riserbo_app", neighbour) as connection:
+        for table in TABLES:
+            if "audit" not in table or table == "vault.audit_subject_head":
+                continue
+            statements = [f"UPDATE {table} SET controller_id = controller_id", f"DELETE FROM {table}"]
+            if table not in ("vault.audit_pending", "vault.audit_head"):
+                statements.append(f"INSERT INTO {table} (controller_id) VALUES ('{neighbour}')")
+            for statement in statements:
+                if table.startswith("vault."):
+                    assert reached(connection, statement) == "forbidden", statement
+        assert reached(connection, "SELECT leaf FROM vault.audit_pending") == "forbidden"
+        assert reached(connection, "SELECT mac FROM vault.audit_pending") == "forbidden"

@@ -1,0 +1,209 @@
+"""Who has no right to a person cannot tell whether the person is there: same answer, same work, and both on record.
+
+Compared are status, members, header names, length, and the statements sent to the database, text by text. Only ids differ.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.assurance.desk import NOBODY, Desk
+from tests.assurance.statements import watched
+from tests.makers import evidence, make_subject
+from vault.audit.reading import ReadEntry
+
+GROUND = {"given_name": "Giulia", "email": "giulia.bianchi@example.it", "mobile": "+39 333 1234567"}
+HERE, MISSING, FOREIGN = "here", "missing", "foreign"
+IDS = ("instance", "decision_id", "entry_id")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One answer, what it took, and the entry it left."""
+
+    answer: httpx2.Response
+    statements: tuple[str, ...]
+    entry: ReadEntry
+
+    @property
+    def told(self) -> tuple[Any, ...]:
+        """What a caller can see but for the ids."""
+        body = {name: value for name, value in self.answer.json().items() if name not in IDS}
+        headers = [name for name, _ in self.answer.headers.raw]
+        return self.answer.status_code, body, set(self.answer.json()), headers, len(self.answer.content)
+
+
+@dataclass(frozen=True)
+class House:
+    """A desk and three ids: of somebody here who agreed to marketing and nothing else, of nobody, of somebody of another company."""
+
+    desk: Desk
+    subjects: Mapping[str, str]
+    agreements: Mapping[str, str]
+
+    def ask(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[str], httpx2.Response]) -> dict[str, Seen]:
+        """Do one thing about each of the three: once to warm what is warmed once, then watched."""
+        seen = {}
+        for which in self.subjects:
+            act(which)
+        for which in self.subjects:
+            with watched(monkeypatch) as statements:
+                answer = act(which)
+            seen[which] = Seen(answer, tuple(statements), self.desk.entry_of(answer))
+        return seen
+
+
+@pytest.fixture(scope="module")
+def house(shared_desk: Desk, opened: Any, issuer: Any, client: Any, shared_controllers: Callable[[], str]) -> House:
+    elsewhere = shared_controllers()
+    here = make_subject(shared_desk.vault, shared_desk.controller_id, GROUND, ("marketing",))
+    foreign = make_subject(shared_desk.vault, elsewhere, GROUND, ("marketing",))
+    return House(
+        shared_desk,
+        {HERE: here.subject_id, MISSING: NOBODY, FOREIGN: foreign.subject_id},
+        {HERE: here.agreements[0], MISSING: "agr_" + "z" * 26, FOREIGN: foreign.agreements[0]},
+    )
+
+
+def assert_alike(seen: Mapping[str, Seen]) -> None:
+    assert len({repr(one.told) for one in seen.values()}) == 1, {which: one.told for which, one in seen.items()}
+    here = seen[HERE]
+    assert len(here.statements) >= 2  # one to read, one to record
+    assert {one.statements for one in seen.values()} == {here.statements}
+    for one in seen.values():
+        assert one.entry.leaf["outcome"] == "refused"
+        assert set(one.entry.leaf) == set(here.entry.leaf)
+        assert len(one.entry.leaf["subject"]) == len(here.entry.leaf["subject"])
+        assert {**one.entry.leaf["fields"]} == {**here.entry.leaf["fields"]} if "fields" in here.entry.leaf else True
+
+
+def assert_on_record(house: House, seen: Mapping[str, Seen], *, asked: bool = True) -> None:
+    """The refusal of somebody who is here is in their own chain; of the others only officers see whom it was about."""
+    assert seen[HERE].entry.subject_id == house.subjects[HERE]
+    for which in (MISSING, FOREIGN):
+        assert seen[which].entry.subject_id is None
+        assert not asked or seen[which].entry.internal["asked"] == house.subjects[which]
+
+
+# --- profiles
+
+
+@pytest.mark.parametrize("role", ["t1", "t2", "billing", "medical", "dpo", "operator", "dsr-officer", "system"])
+def test_a_profile_one_may_not_see_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    def act(which: str) -> httpx2.Response:
+        return house.desk.profile(role, house.subjects[which], "email", "given_name", "iban", ticket="TCK-asserted")
+
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404
+    assert_alike(seen)
+    assert_on_record(house, seen)
+
+
+def test_a_profile_of_somebody_else_is_as_missing_to_a_customer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    me = make_subject(house.desk.vault, house.desk.controller_id, GROUND, ("marketing",)).subject_id
+
+    def act(which: str) -> httpx2.Response:
+        path = f"/v1/subjects/{house.subjects[which]}/profile"
+        return house.desk.call("GET", path, "customer", subject_id=me)
+
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404
+    assert_alike(seen)
+    assert_on_record(house, seen)
+
+
+def test_the_role_s_default_fields_tell_nothing_either(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = house.ask(monkeypatch, lambda which: house.desk.profile("t1", house.subjects[which], ticket="TCK-asserted"))
+    assert_alike(seen)
+    assert_on_record(house, seen)
+
+
+# --- verbs
+
+
+@pytest.mark.parametrize("role", ["t1", "t2", "billing", "dpo", "operator", "system"])
+@pytest.mark.parametrize(
+    "fields",
+    [{"preferred_language": "en"}, {"email": "x@example.it"}, {"no_such_field": "x"}, {"email": "not an address"}, {"health_note": None}],
+    ids=["language", "email", "unknown-field", "invalid-value", "removal"],
+)
+def test_values_one_may_not_change_are_as_missing(
+    house: House, monkeypatch: pytest.MonkeyPatch, role: str, fields: Mapping[str, Any]
+) -> None:
+    def act(which: str) -> httpx2.Response:
+        body = {"agreement_id": house.agreements[which], "fields": fields}
+        return house.desk.call(
+            "PATCH", f"/v1/subjects/{house.subjects[which]}/fields", role, body, ticket="TCK-asserted", if_match='"1"'
+        )
+
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert_alike(seen)
+    assert_on_record(house, seen, asked=False)
+
+
+@pytest.mark.parametrize("role", ["dpo", "operator", "customer"])
+def test_an_agreement_one_may_not_make_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    me = house.subjects[MISSING] if role == "customer" else None
+    body = {"template": "retail", "language": "it", "evidence": evidence("retail")}
+
+    def act(which: str) -> httpx2.Response:
+        path = f"/v1/subjects/{house.subjects[which]}/agreements"
+        return house.desk.call("POST", path, role, body, subject_id=me and "sub_" + "y" * 26)
+
+    body["evidence"]["indicated_at"] = house.desk.vault.now().isoformat(timespec="seconds")
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert_alike(seen)
+
+
+@pytest.mark.parametrize("role", ["dpo", "operator", "customer"])
+def test_an_agreement_one_may_not_withdraw_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    me = "sub_" + "y" * 26 if role == "customer" else None
+
+    def act(which: str) -> httpx2.Response:
+        path = f"/v1/agreements/{house.agreements[which]}/withdrawal"
+        return house.desk.call("POST", path, role, {"method": "portal"}, subject_id=me)
+
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert_alike(seen)
+
+
+# --- search
+
+
+@pytest.mark.parametrize(("role", "purpose"), [("t1", "customer-care"), ("billing", "billing"), ("system", "customer-care")])
+def test_a_hit_without_a_right_is_as_a_miss(desk: Desk, monkeypatch: pytest.MonkeyPatch, role: str, purpose: str) -> None:
+    person = make_subject(desk.vault, desk.controller_id, GROUND, ("marketing",)).subject_id
+    values = {"hit": GROUND["email"], "miss": "giulia.bianchi@example.com"}
+
+    def act(value: str) -> httpx2.Response:
+        return desk.call("POST", "/v1/subjects:search", role, {"by": "email", "value": value}, ticket="TCK-asserted", purpose=purpose)
+
+    seen = {}
+    for which, value in values.items():
+        act(value)
+        before = desk.entries()
+        with watched(monkeypatch) as statements:
+            answer = act(value)
+        assert len(desk.entries()) == len(before) + 1, which
+        seen[which] = Seen(answer, tuple(statements), desk.entry_of(answer))
+    hit, miss = seen["hit"], seen["miss"]
+    assert (hit.answer.status_code, hit.answer.json()) == (200, {"matches": []})
+    assert hit.told == miss.told
+    assert hit.statements == miss.statements
+    assert len(hit.statements) > 3
+    assert set(hit.entry.leaf) == set(miss.entry.leaf)
+    assert hit.entry.leaf["outcome"] == miss.entry.leaf["outcome"] == "refused"
+    assert (hit.entry.subject_id, miss.entry.subject_id) == (person, None)
+
+
+def test_a_hit_with_a_right_is_a_hit(desk: Desk) -> None:
+    """What the two above are told apart from."""
+    person = make_subject(desk.vault, desk.controller_id, GROUND, ("retail",)).subject_id
+    answer = desk.call("POST", "/v1/subjects:search", "t1", {"by": "email", "value": GROUND["email"]}, ticket="TCK-asserted")
+    assert answer.json() == {"matches": [{"subject_id": person, "label": "G•••"}]}

@@ -1,0 +1,25 @@
+"""A policy that always says yes: what is left when it does is what the keys alone hold back."""
+
+from collections.abc import Iterable
+
+from vault.policy.engine import Policy
+from vault.policy.model import Act, CallerFacts, Context, Decision, FieldDecision, SubjectFacts, TicketFacts
+
+
+class AlwaysYes(Policy):
+    """Everything asked for, in clear, resting on whichever agreement it is told."""
+
+    agreement_id = ""
+
+    def decide(
+        self,
+        context: Context,
+        act: Act,
+        caller: CallerFacts,
+        ticket: TicketFacts,
+        subject: SubjectFacts,
+        fields: Iterable[str],
+    ) -> Decision:
+        """Say yes."""
+        shown = {name: FieldDecision("clear", None, "agreed", self.agreement_id) for name in fields}
+        return Decision(self.digest, shown, hidden=False, restricted=False)
