@@ -205,7 +205,9 @@ def amending(keys: ControllerKeys, here: str, made: NewClass) -> AmendedClass:
     wraps = {wrap.holder_id: (wrap.epoch, wrap.wrap) for wrap in made.wraps}
     read = SealedClass(here, SUBJECT, "contact", 1, made.commit, made.manifest, made.frame, wraps)
     change = Changes([NewValue("phone", "+390212345678", "agr-1", 2)])
-    (amended,) = amend_classes(keys, make_permit({"~contact": "agr-1"}, controller_id=here), [read], {"contact": change}, {"contact": "agr-1"}, at=0.0)
+    (amended,) = amend_classes(
+        keys, make_permit({"~contact": "agr-1"}, controller_id=here), [read], {"contact": change}, {"contact": "agr-1"}, at=0.0
+    )
     return amended
 
 

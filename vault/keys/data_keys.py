@@ -118,18 +118,22 @@ class AmendedClass:
     history: tuple[HistoryRow, ...]
 
 
-def open_fields(keys: ControllerKeys, permit: ReadPermit, sealed: Sequence[SealedClass], at: float) -> dict[str, Clear]:
+def open_fields(
+    keys: ControllerKeys, permit: ReadPermit, sealed: Sequence[SealedClass], at: float, absent: Mapping[str, str] | None = None
+) -> dict[str, Clear]:
     """Return the fields the permit names, opened; fields without a value are absent.
 
     The permit is spent first (`at` is monotonic seconds). Then, for each class that holds such a field: the wrap of each deciding
-    agreement, the key's commitment, the frame's manifest, and only then those fields. Raises Unreadable, or KeysUnavailable.
+    agreement, the key's commitment, the frame's manifest, and only then those fields. `absent` names each class a field of which is
+    said to have no value, and the agreement its decision rests on: that frame is authenticated even where nothing in it is opened,
+    or a value could be made to disappear by SQL. Raises Unreadable, or KeysUnavailable.
     """
     granted = permit.spend(permit.controller_id, permit.subject_id, at)
     opened: dict[str, Clear] = {}
     try:
         for one in sealed:
             _expect_subject(one, permit)
-            _open_class(keys, one, granted, opened)
+            _open_class(keys, one, granted, (absent or {}).get(one.class_name), opened)
     except (ValueError, OverflowError):  # JSON that is none, a number no format holds
         raise Unreadable from None
     return opened
@@ -244,12 +248,15 @@ def open_bytes(key: bytes, place: bytes, sealed: bytes) -> bytes:
     return envelope.open_value(key, place, sealed)
 
 
-def _open_class(keys: ControllerKeys, one: SealedClass, granted: Mapping[str, str], opened: dict[str, Clear]) -> None:
+def _open_class(
+    keys: ControllerKeys, one: SealedClass, granted: Mapping[str, str], absent: str | None, opened: dict[str, Clear]
+) -> None:
     chosen = frame.select(one.frame, granted)
-    if not chosen:
+    through = {granted[name] for name, _, _ in chosen} or ({absent} if absent is not None else set())
+    if not through:
         return
     scope = _scope(one)
-    for agreement_id in {granted[name] for name, _, _ in chosen}:
+    for agreement_id in through:
         data_key = _unwrap(keys, one, scope, agreement_id)  # the commitment makes them one and the same key
     _expect_manifest(data_key, scope, one)
     shared = envelope.class_place(one.controller_id, one.subject_id, one.class_name)
