@@ -28,9 +28,9 @@ RECIPIENTS = {"medical": "care-unit", "dsr-officer": "controller", "dpo": "contr
 TOPICS = {"medical": "care", "dsr-officer": "request"}
 
 EVERYTHING: Mapping[str, Any] = {
-    "customer_number": "C0000001", "given_name": "Giulia", "family_name": "Bianchi", "gender": "female", "date_of_birth": "1980-02-29",
-    "birth_place": "Roma", "preferred_language": "it", "email": "giulia.bianchi@example.it", "mobile": "+39 333 1234567",
-    "phone": "02 1234 5678",
+    "customer_number": "C0000001", "given_name": "Giulia", "family_name": "Bianchi", "gender": "female",
+    "date_of_birth": "1980-02-29", "birth_place": "Roma", "preferred_language": "it",
+    "email": "giulia.bianchi@example.it", "mobile": "+39 333 1234567", "phone": "02 1234 5678",
     "address": {"street": "Via Roma 1", "postal_code": "20121", "city": "Milano", "province": "MI", "country": "IT"},
     "contact_hours": "dopo le 18", "marketing_choice": "opted-in", "support_note": "chiede rateizzazione",
     "verification_phrase": "il gatto dorme", "related_person": "Luca Bianchi", "tax_code": "RSSMRA85T10A562S",
@@ -116,7 +116,7 @@ def make_complete_subject(vault: Vault, controller_id: str, template: str, **oth
     context = make_context(controller_id, "system", channel="phone")
     made = agreed(vault, context, terms(template), vault.now(), "")
     reach = generous.policy.granted_fields(made.template.reference)
-    values = normalised(vault.catalogue, {**EVERYTHING, **HEALTH, **UNSHARED, **other}) | FILES
+    values = {**normalised(vault.catalogue, {**EVERYTHING, **HEALTH, **UNSHARED, **other}), **FILES}
     shared = Enrolment({name: value for name, value in values.items() if name in reach}, (made,))
     person = new_subject(generous, controller_id, shared, Author("system-1", "system"), vault.new_id("ent"), vault.now())
     with vault.database.transaction(controller_id) as transaction:

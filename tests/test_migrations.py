@@ -1,4 +1,4 @@
-"""Migrations up, down and up again; the tables are those of the code; and the rights they hand out, tried as each role."""
+"""Migrations up, down and up again, and the tables those of the code. What roles may: `assurance/test_row_security.py`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,9 +17,7 @@ from vault.operations.migrate import configuration, migrate, owner_url
 from vault.tables import metadata
 
 SCHEMAS = frozenset({"vault", "keys"})
-ROLES = ("riserbo_owner", "riserbo_app", "riserbo_sequencer", "riserbo_signer")
 TABLES = sorted((str(table.schema), table.name) for table in metadata.sorted_tables)
-TRAIL = sorted(name for schema, name in TABLES if name.startswith("audit_"))
 
 
 @pytest.fixture
@@ -77,24 +75,6 @@ def test_drift_is_seen(fresh) -> None:
     assert len(drift(fresh)) == 2
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_no_role_stands_above_row_security(database_url, role) -> None:
-    with psycopg.connect(database_url) as connection:
-        found = connection.execute(
-            "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = %s", (role,)
-        ).fetchone()
-    assert found == (False,) * 5
-
-
-def test_row_security_is_forced_on_every_table(database_url) -> None:
-    with psycopg.connect(database_url) as connection:
-        forced = connection.execute(
-            "SELECT nspname, relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-            " WHERE nspname IN ('vault', 'keys') AND relkind IN ('r', 'p') AND relrowsecurity AND relforcerowsecurity"
-        ).fetchall()
-    assert sorted(forced) == TABLES
-
-
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.fullname)
 def test_every_key_begins_with_the_controller(table) -> None:
     assert next(iter(table.primary_key.columns)).name == "controller_id"
@@ -106,71 +86,6 @@ def connected(url: str, role: str, controller_id: str) -> "psycopg.Connection[An
         return database.dedicated(controller_id)
     finally:
         database.close()
-
-
-@pytest.fixture
-def neighbours(database_url, controllers) -> tuple[str, str]:
-    """Two controllers with one caller each."""
-    pair = controllers(), controllers()
-    for controller_id in pair:
-        with connected(database_url, "riserbo_app", controller_id) as app:
-            app.execute(
-                "INSERT INTO vault.caller (controller_id, caller_id, roles, recipient, region, valid_from, entry_id)"
-                " VALUES (%s, 'agent', '{t1}', 'helpdesk', 'IT', now(), 'ent')",
-                (controller_id,),
-            )
-    return pair
-
-
-def test_a_statement_without_where_sees_its_own_controller_only(database_url, neighbours) -> None:
-    with connected(database_url, "riserbo_app", neighbours[0]) as app:
-        assert app.execute("SELECT DISTINCT controller_id FROM vault.caller").fetchall() == [(neighbours[0],)]
-
-
-def test_a_statement_without_where_changes_its_own_controller_only(database_url, neighbours) -> None:
-    with connected(database_url, "riserbo_app", neighbours[0]) as app:
-        assert app.execute("UPDATE vault.caller SET team = 'mine'").rowcount == 1
-    with connected(database_url, "riserbo_app", neighbours[1]) as app:
-        assert app.execute("SELECT team FROM vault.caller").fetchall() == [(None,)]
-
-
-def test_no_row_is_written_into_another_controller(database_url, neighbours) -> None:
-    with connected(database_url, "riserbo_app", neighbours[0]) as app, pytest.raises(errors.InsufficientPrivilege):
-        app.execute("UPDATE vault.caller SET controller_id = %s", (neighbours[1],))
-
-
-def test_without_a_controller_nothing_is_seen(database_url, neighbours) -> None:
-    address = sqlalchemy.make_url(database_url).set(username="riserbo_app")
-    arguments = {**address.translate_connect_args(username="user", database="dbname"), **address.query}
-    with psycopg.connect(**arguments) as app:
-        assert app.execute("SELECT count(*) FROM vault.caller").fetchone() == (0,)
-
-
-def test_the_controller_survives_a_reset_of_the_session(database_url, neighbours) -> None:
-    with connected(database_url, "riserbo_app", neighbours[0]) as app:
-        app.execute("DISCARD ALL")
-        assert app.execute("SELECT DISTINCT controller_id FROM vault.caller").fetchall() == [(neighbours[0],)]
-
-
-def test_the_owner_of_the_tables_sees_no_rows_of_others_either(database_url, neighbours) -> None:
-    with connected(database_url, "riserbo_owner", neighbours[0]) as owner:
-        assert owner.execute("SELECT DISTINCT controller_id FROM vault.caller").fetchall() == [(neighbours[0],)]
-
-
-@pytest.mark.parametrize("table", ["audit_pending", "audit_entry", "audit_tile", "audit_head", "audit_checkpoint", "audit_detail"])
-@pytest.mark.parametrize("attack", ["UPDATE {} SET controller_id = controller_id", "DELETE FROM {}", "TRUNCATE {}"])
-def test_the_application_cannot_change_what_is_recorded(database_url, controller_id, table, attack) -> None:
-    statement = sql.SQL(attack).format(sql.Identifier("vault", table))
-    with connected(database_url, "riserbo_app", controller_id) as app, pytest.raises(errors.InsufficientPrivilege):
-        app.execute(statement)
-
-
-@pytest.mark.parametrize("table", ["agreement", "agreement_event"])
-@pytest.mark.parametrize("attack", ["UPDATE {} SET controller_id = controller_id", "DELETE FROM {}", "TRUNCATE {}"])
-def test_the_application_cannot_change_what_was_agreed(database_url, controller_id, table, attack) -> None:
-    statement = sql.SQL(attack).format(sql.Identifier("vault", table))
-    with connected(database_url, "riserbo_app", controller_id) as app, pytest.raises(errors.InsufficientPrivilege):
-        app.execute(statement)
 
 
 @pytest.mark.parametrize("role", ["riserbo_sequencer", "riserbo_signer"])

@@ -52,9 +52,7 @@ def _table(name: str, *columns: "Column[Any]", key: tuple[str, ...], schema: str
 
 # --- whose data, and who may ask -------------------------------------------------------------------------------------------
 
-controller = _table(
-    "controller", _text("zone"), Column("languages", ARRAY(Text), nullable=False), _instant("created_at"), key=()
-)
+controller = _table("controller", _text("zone"), Column("languages", ARRAY(Text), nullable=False), _instant("created_at"), key=())
 
 subject = _table(
     "subject",

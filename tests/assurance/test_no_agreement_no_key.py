@@ -1,7 +1,7 @@
 """No agreement, no key: what was withdrawn or has expired shows nothing, and could not if policy were wrong.
 
-Refusing is policy's; that nothing is left to refuse is the keys'. So each is tried without the other: policy without the wraps gone,
-and the wraps gone under a policy that always says yes.
+Refusing is policy's; that nothing is left to refuse is the keys'. So each is tried without the other: policy while the wraps are
+still there, and the wraps gone under a policy that always says yes.
 """
 
 from collections.abc import Iterator
@@ -142,10 +142,11 @@ def test_with_the_last_wrap_the_class_is_gone(desk: Desk, sql: "psycopg.Connecti
     assert all(person.count(table) > 0 for table in (*tables, "vault.field_history"))
     answer = person.withdraw("marketing")
     assert answer.json()["emptied"] == ["contact"]
-    assert {table: person.count(table) for table in (*tables, "vault.field_history")} == dict.fromkeys((*tables, "vault.field_history"), 0)
+    assert [table for table in (*tables, "vault.field_history") if person.count(table) > 0] == []
     assert person.count("vault.subject") == 1  # who it was, and what was agreed, stays on record
     assert person.count("vault.agreement_event") == 2
-    assert desk.call("POST", "/v1/subjects:search", "system", {"by": "email", "value": "g.bianchi@example.it"}).json() == {"matches": []}
+    found = desk.call("POST", "/v1/subjects:search", "system", {"by": "email", "value": "g.bianchi@example.it"})
+    assert found.json() == {"matches": []}
 
 
 def test_a_class_that_another_agreement_holds_outlives_a_withdrawal(desk: Desk, sql: "psycopg.Connection[Any]") -> None:
@@ -169,7 +170,9 @@ def test_a_class_that_another_agreement_holds_outlives_a_withdrawal(desk: Desk, 
 # --- expired
 
 
-def test_one_second_after_its_end_an_agreement_shows_nothing_though_no_job_has_run(desk: Desk, sql: "psycopg.Connection[Any]") -> None:
+def test_one_second_after_its_end_an_agreement_shows_nothing_though_no_job_has_run(
+    desk: Desk, sql: "psycopg.Connection[Any]"
+) -> None:
     person = customer(desk, sql, "marketing")
     ends_at = person.valid_until("marketing")
     ask = Ask(replace(desk.context("system"), purpose="marketing"), person.subject_id, FIELDS)
@@ -201,8 +204,8 @@ def test_once_the_job_has_run_not_even_yes_opens_an_expired_agreement(desk: Desk
 def test_a_consent_given_again_is_a_new_agreement_with_its_own_wrap(desk: Desk, sql: "psycopg.Connection[Any]") -> None:
     person = customer(desk, sql, "retail", "marketing")
     person.withdraw("marketing")
-    body = {"template": "marketing", "language": "it", "evidence": evidence("marketing", channel="phone")}
-    body["evidence"]["indicated_at"] = desk.vault.now().isoformat(timespec="seconds")
+    said = evidence("marketing", channel="phone", indicated_at=desk.vault.now().isoformat(timespec="seconds"))
+    body = {"template": "marketing", "language": "it", "evidence": said}
     again = desk.call("POST", f"/v1/subjects/{person.subject_id}/agreements", "system", body)
     assert again.status_code == 201, again.text
     assert person.marketing().json()["agreements"] == [again.json()["agreement_id"]]

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault.audit import entry
@@ -20,6 +20,7 @@ VALUES: Any = st.recursive(
 OBJECTS = st.dictionaries(NAMES, VALUES, max_size=6)
 
 
+@settings(max_examples=60)
 @given(OBJECTS)
 def test_canonical_bytes_are_those_of_rfc_8785(value: dict[str, Any]) -> None:
     made = entry.canonical(value)
@@ -28,6 +29,7 @@ def test_canonical_bytes_are_those_of_rfc_8785(value: dict[str, Any]) -> None:
     assert json.loads(made) == value
 
 
+@settings(max_examples=60)
 @given(OBJECTS, OBJECTS)
 def test_different_values_have_different_bytes(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert (entry.canonical(one) == entry.canonical(other)) == (

@@ -67,6 +67,7 @@ def test_a_fault_everywhere_closes_every_log() -> None:
     health.measured("ctl", FINE)
     health.judge(EVERYWHERE, "server-settings", stands=True)
     assert health.state("ctl").closed == ("server-settings",)
+    assert not health.is_open("ctl")
 
 
 def test_what_was_never_measured_is_closed() -> None:

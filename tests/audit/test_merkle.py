@@ -5,7 +5,7 @@ from functools import cache
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault.audit.merkle import EMPTY_ROOT, TILE_BYTES, TILE_WIDTH, Frontier, Tile, Tree, fold, grown, leaf_hash, node_hash, split
@@ -162,6 +162,7 @@ def test_outside_the_tree_there_is_no_proof(ask: Callable[[Tree], object]) -> No
         ask(tree_of(3))
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 700), max_size=6))
 def test_tiles_grown_in_any_steps_give_the_tree_of_all_leaves(steps: list[int]) -> None:
     kept, frontier, completed = Kept(), Frontier(), []

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from tests.audit.makers import Log, draft, log_on, now
+from vault.audit import sequencer as sequencing
 from vault.audit.merkle import Tree, leaf_hash
 from vault.audit.records import head, tile_reader
 from vault.audit.sequencer import Break, _cursor
@@ -154,6 +155,24 @@ def test_rows_that_do_not_move_leave_everything_as_it_was(clone: Callable[[], st
         assert sequencer.run_once(log.controller_id) == 0
         assert sequencer.found_break(log.controller_id) == Break("", 0, "moved")
         assert (len(log.pending()), entries(log)) == (10, [])
+
+
+def test_only_the_bytes_that_were_checked_are_moved(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(log, 6)
+    write = sequencing._write
+
+    def edit_first(*given: Any) -> None:
+        log.attack(
+            "UPDATE vault.audit_pending SET leaf = replace(encode(leaf, 'escape'), 'allowed', 'refused')::bytea"
+            f" WHERE controller_id = '{log.controller_id}' AND number = 3"
+        )
+        write(*given)
+
+    monkeypatch.setattr(sequencing, "_write", edit_first)
+    sequencer = log.sequencer()
+    assert sequencer.run_once(log.controller_id) == 0
+    assert sequencer.found_break(log.controller_id) == Break("", 0, "moved")
+    assert entries(log) == []
 
 
 def test_a_log_emptied_by_another_sequencer_is_no_fault(log: Log) -> None:

@@ -169,6 +169,19 @@ def test_people_never_enrolled_after_all_are_counted(log: Log) -> None:
     assert report.unkeyed > 50
 
 
+def test_an_audit_key_that_should_open_and_does_not_is_named(log: Log) -> None:
+    def spoilt(subject_id: str) -> bytes | None:
+        if subject_id == "sub-3":
+            raise Unreadable
+        return audit_key(subject_id)
+
+    report = log.verify(keys=ScrubKeys(spoilt, lambda _version: SECRET, unseal))
+    first = log.ask(
+        "SELECT min(position) FROM vault.audit_detail WHERE subject_id = 'sub-3' AND controller_id = %s", log.controller_id
+    )
+    assert (checks(report), report.first_bad) == ({"audit-key"}, first[0][0])
+
+
 # --- one row ---
 
 ROWS = {

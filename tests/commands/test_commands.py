@@ -129,7 +129,8 @@ def test_a_profile_nobody_serves_is_an_error_in_words(tmp_path: Path) -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    for line in ([], *([name] for name in ("demo", "serve", "worker", "migrate", "import", "profile", "token", "audit", "doctor", "config"))):
+    names = ("demo", "serve", "worker", "migrate", "import", "profile", "token", "audit", "doctor", "config")
+    for line in ([], *([name] for name in names)):
         shown = runner.invoke(app, [*line, "--help"])
         assert shown.exit_code == 0
         assert "Usage" in shown.output

@@ -17,12 +17,14 @@ import pytest
 import yaml
 from psycopg.rows import dict_row
 
-from tests.importing.makers import GOOD, HEADER, LAYOUT, ROOT
+from tests.conftest import Controllers
+from tests.importing.makers import GOOD, HEADER, LAYOUT, ROOT, read
 from tests.makers import make_subject
 from vault.assembly import Vault
 from vault.errors import DatabaseUnavailable, InvalidValue
 from vault.importing import records
 from vault.importing.lines import chunks
+from vault.importing.reading import Customer
 from vault.keys.data_keys import open_bytes, unwrap_audit_key
 from vault.operations import import_subjects
 from vault.operations.enrolment import evidence_place, index_entries
@@ -316,6 +318,19 @@ def test_every_searchable_value_is_found_and_no_row_holds_a_clear_value(importer
     assert not any(value in repr(importer.stored()) for value in ("Lùvari", "IT60X", "38000", "C-1"))
 
 
+def test_what_is_kept_of_a_line_is_keyed_and_says_nothing_across_controllers(
+    importer: Importer, controllers: Controllers, database_url: str, tmp_path: Path
+) -> None:
+    other = Importer(importer.vault, controllers(), database_url, tmp_path / "other")
+    other.directory.mkdir()
+    digests = []
+    for one in (importer, other):
+        one.lines(GOOD)
+        digests.append(one.rows("import_line")[0]["digest"])
+    (customer,) = (found for found in read(f"{HEADER}\n{GOOD}") if isinstance(found, Customer))
+    assert len({*digests, customer.digest()}) == 3
+
+
 # --- when something breaks --------------------------------------------------------------------------------------------------
 
 
@@ -381,6 +396,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from vault.importing.lines import chunks
+from vault.importing.reading import Customer
 from vault.opening import Addresses, assembled, open_keyring
 from vault.operations import import_subjects
 from vault.settings import Settings

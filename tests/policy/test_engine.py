@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from threading import Barrier, Thread
+from time import process_time
 from typing import Any
 
 import cedarpy
@@ -263,6 +264,25 @@ def test_default_fields_of_several_roles_are_a_union_in_the_order_of_the_catalog
     assert set(both) == {*policy().default_fields({"t1"}), *policy().default_fields({"billing"})}
     assert list(both) == [name for name in FIELDS if name in both]
     assert policy().default_fields(()) == ()
+
+
+def test_default_fields_of_an_erring_engine_are_none_and_are_asked_again() -> None:
+    alarms, engine = Alarms(), Scripted(fails_at(0))
+    deciding = Policy(bundle(), engine, alarms)
+    assert deciding.default_fields({"t1"}) == ()
+    assert alarms == ["policy-error"]
+    assert deciding.default_fields({"t1"}) == policy().default_fields({"t1", "stranger"})
+
+
+def test_a_hit_costs_a_hundredth_of_a_miss_at_most() -> None:
+    deciding, made = Policy(bundle()), situation("t1", ["retail@1", "marketing@1"])
+    begun = process_time()
+    made.decided(deciding, *FIELDS[:12])
+    miss = process_time() - begun
+    begun = process_time()
+    for _ in range(500):
+        made.decided(deciding, *FIELDS[:12])
+    assert (process_time() - begun) / 500 < miss / 100
 
 
 @pytest.mark.parametrize(

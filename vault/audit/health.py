@@ -58,13 +58,13 @@ class TrailHealth:
         self._monotonic = monotonic
         self._lock = Lock()
         self._looking = Lock()
-        self._measures: dict[str, tuple[Measure, float]] = {}
+        self._measures: dict[str, tuple[Measure, float, tuple[str, ...]]] = {}  # with its instant and the limits passed
         self._faults: dict[str, frozenset[str]] = {}
 
     def measured(self, controller_id: str, measure: Measure) -> None:
         """Take a measurement made now."""
         with self._lock:
-            self._measures[controller_id] = (measure, self._monotonic())
+            self._measures[controller_id] = (measure, self._monotonic(), measure.exceeded())
 
     def judge(self, controller_id: str, fault: str, *, stands: bool) -> bool:
         """Say whether a fault stands, `*` for every log. Returns whether that is new."""
@@ -75,7 +75,10 @@ class TrailHealth:
 
     def is_open(self, controller_id: str) -> bool:
         """Return whether entries may be taken and values opened. Measures first where that is overdue."""
-        return not self.state(controller_id).closed
+        known = self._measures.get(controller_id)
+        if known is None or self._monotonic() - known[1] > STALE_S:
+            return not self.state(controller_id).closed
+        return not (known[2] or self._faults.get(EVERYWHERE) or self._faults.get(controller_id))  # before every entry: kept short
 
     def state(self, controller_id: str) -> State:
         """Return how this controller's trail stands."""
@@ -88,7 +91,7 @@ class TrailHealth:
             return State(tuple(sorted(faults | {"not-measured"})), (), None)
         measure = known[0]
         apart = ("clocks-apart",) if measure.clocks_apart_s > MOST_APART_S else ()
-        return State(tuple(sorted(faults)) + measure.exceeded(), measure.exceeded(0.5) + apart, measure)
+        return State(tuple(sorted(faults)) + known[2], measure.exceeded(0.5) + apart, measure)
 
     def _measure_now(self, controller_id: str) -> None:
         """Measure, unless another thread is at it: then this one finds the trail closed and its caller tries again."""

@@ -198,7 +198,7 @@ class Lane:
 
         Only after a head was not as expected: locking costs an exchange more, but somebody many ask for moves too fast to guess.
         """
-        people = array_text(tuple(sorted({one.place[0] for one in batch if one.chain_key})))
+        people = array_text(sorted({one.place[0] for one in batch if one.chain_key}))
         values = [self._controller_id.encode(), people, b"%d" % era]
         try:
             rows = self._connected(deadline).begin((_HEADS, values), deadline)

@@ -147,7 +147,7 @@ def _columns(draft: Draft, secret: bytes, sealed: bytes | None) -> tuple[bytes |
         draft.outcome.encode(),
         draft.kind.encode(),
         _text(draft.caller_id),
-        array_text(tuple(draft.roles)),
+        _closed_list(tuple(draft.roles)),
         _text(draft.team),
         _text(draft.recipient),
         _text(draft.purpose),
@@ -155,8 +155,8 @@ def _columns(draft: Draft, secret: bytes, sealed: bytes | None) -> tuple[bytes |
         entry.lookup_hash(hashed, "ticket", draft.ticket_id) if draft.ticket_id is not None else None,
         entry.lookup_hash(hashed, "station", station) if isinstance(station, str) else None,
         _text(draft.ticket_state),
-        array_text(tuple(draft.classes)),
-        array_text(tuple(draft.clear_classes)),
+        _closed_list(tuple(draft.classes)),
+        _closed_list(tuple(draft.clear_classes)),
         b"%d" % list(draft.fields.values()).count("clear"),
         b"%d" % draft.flags,
     )
@@ -166,8 +166,13 @@ def _text(value: str | None) -> bytes | None:
     return value.encode() if value is not None else None
 
 
-@lru_cache(maxsize=1024)
 def array_text(values: Sequence[str]) -> bytes:
-    """Return a PostgreSQL array as text. Cached: roles, classes and the like are closed lists."""
+    """Return a PostgreSQL array as text."""
     quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
     return ("{" + ",".join(quoted) + "}").encode()
+
+
+@lru_cache(maxsize=1024)
+def _closed_list(values: tuple[str, ...]) -> bytes:
+    """The same for roles, classes and the like: few, and the same ones each time."""
+    return array_text(values)

@@ -19,7 +19,11 @@ _SAME = ("operation", "outcome", "kind", "recipient", "purpose", "channel")
 
 @dataclass(frozen=True, slots=True)
 class ScrubKeys:
-    """How details are opened. `audit_key` answers None for a person who has none: never enrolled after all, or erased."""
+    """How details are opened.
+
+    `audit_key` answers None for a person who has none (never enrolled after all, or erased), and raises Unreadable for one who should
+    have one that opens. Any other error ends the verification.
+    """
 
     audit_key: Callable[[str], bytes | None] = field(repr=False)
     audit_secret: Callable[[int], bytes] = field(repr=False)
@@ -93,7 +97,7 @@ class Scrub:
         """Follow a person's chain by one entry."""
         chain, place = self._chain, (row.subject_id, row.stream)
         if chain.place != place:
-            known = chain.audit_key if chain.place[0] == row.subject_id else self._keys.audit_key(row.subject_id)
+            known = chain.audit_key if chain.place[0] == row.subject_id else self._audit_key(row)
             chain.place, chain.number, chain.tag, chain.audit_key = place, 0, b"", known
         if chain.audit_key is None:
             self.unkeyed += 1
@@ -106,6 +110,13 @@ class Scrub:
             self._findings.add("subject-chain", "a person's chain does not hold", row.position)
         chain.number, chain.tag = row.chain_number, tag
         self._open(row, members, row.subject_id, entry.details_key(chain.audit_key))
+
+    def _audit_key(self, row: DetailRow) -> bytes | None:
+        try:
+            return self._keys.audit_key(row.subject_id)
+        except Unreadable:
+            self._findings.add("audit-key", "somebody's audit key is missing or does not open", row.position)
+            return None
 
     def _open(self, row: DetailRow, members: Mapping[str, Any], subject_id: str, key: bytes) -> None:
         """Open sealed details and check both commitments. Nothing sealed and nothing committed is right too."""

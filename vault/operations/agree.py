@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from vault import tables
 from vault.agreements.terms import require_guardian, valid_until
 from vault.assembly import Vault
+from vault.errors import Conflict, Stale
 from vault.keys import records as keys
 from vault.keys.data_keys import seal_bytes, unwrap_audit_key, wraps_for
 from vault.operations.acting import Acting, carrying_out, prepare, record, require_permission, require_person
@@ -30,7 +31,7 @@ class Made:
 
 
 def agree(vault: Vault, context: Context, subject_id: str, terms: AgreementTerms) -> Made:
-    """Make the agreement. Raises InvalidValue (template, evidence), NotFound, AccessDenied.
+    """Make the agreement. Raises InvalidValue (template, evidence), NotFound, AccessDenied, Conflict (`changed-meanwhile`).
 
     Where no agreement in force holds a class's key any more, that class must be shared again; the others are granted.
     """
@@ -48,13 +49,26 @@ def agree(vault: Vault, context: Context, subject_id: str, terms: AgreementTerms
     rows = _rows(vault, acting, new, agreement_id)
     with carrying_out(vault, acting) as transaction:
         keys.lock_data_keys(transaction, context.controller_id, subject_id)
-        version = versions.raise_version(transaction, context.controller_id, subject_id)
+        version = _raise_version(transaction, acting)
         for table, row in rows:
             transaction.execute(sa.insert(table), row)
         keys.insert_wraps(transaction, context.controller_id, subject_id, wraps)
         announce(transaction, vault, context.controller_id, "agreement:given", acting.entry_id, acting.at,
                  subject_id=subject_id, agreement_id=agreement_id)  # fmt: skip
     return Made(agreement_id, version, acting.entry_id)
+
+
+def _raise_version(transaction: sa.Connection, acting: Acting) -> int:
+    """Raise the person's version, or Conflict when it is not the one that was read.
+
+    The wraps were made from what was read. If the agreement they were made through has ended since, and its class with it, they
+    would bring back a key that is gone.
+    """
+    read = acting.person.subject.version if acting.person.subject is not None else 0
+    try:
+        return versions.raise_version(transaction, acting.context.controller_id, acting.subject_id, read)
+    except Stale:
+        raise Conflict("changed-meanwhile") from None
 
 
 def _require_guardian(acting: Acting, new: Agreed) -> None:

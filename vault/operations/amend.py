@@ -47,8 +47,9 @@ def amend(vault: Vault, context: Context, subject_id: str, agreement_id: str, fi
     )  # fmt: skip
     changed, created = _seal(vault, acting, permit, agreement_id, values, removed)
     with carrying_out(vault, acting) as transaction:
+        _refuse_taken(vault, transaction, acting, values)
+        keys.lock_data_keys(transaction, context.controller_id, subject_id)  # keys before the person, as in `withdraw`: no deadlock
         version = versions.raise_version(transaction, context.controller_id, subject_id, if_match)
-        keys.lock_data_keys(transaction, context.controller_id, subject_id)
         _write(transaction, acting, changed, created)
         _reindex(vault, transaction, acting, values, removed)
         announce(transaction, vault, context.controller_id, "subject:amended", acting.entry_id, acting.at,
@@ -57,14 +58,18 @@ def amend(vault: Vault, context: Context, subject_id: str, agreement_id: str, fi
 
 
 def _require_changeable(vault: Vault, acting: Acting, fields: Mapping[str, Any]) -> None:
-    """Refuse, on record, unless policy lets this caller change every one of these fields."""
+    """Refuse, on record, unless policy lets this caller change every one of these fields.
+
+    Where no name is in the catalogue, the caller must be able to change some field: else a made-up name would tell a stranger, by
+    another refusal than the uniform 404, that somebody is here.
+    """
     known = [name for name in fields if name in vault.catalogue.fields]
     facts = subject_facts(acting.subject_id, acting.person, acting.at)
-    decision = vault.policy.decide(acting.context, "amend", acting.caller, acting.ticket, facts, known)
+    decision = vault.policy.decide(acting.context, "amend", acting.caller, acting.ticket, facts, known or vault.policy.fields)
     faults = [Fault(f"/fields/{name}", one.because) for name, one in decision.fields.items() if one.level == "withheld"]
-    if faults:
+    if faults and (known or len(faults) == len(decision.fields)):
         known_person = acting.ticket.state == "verified" and not decision.failed
-        raise refuse(vault, acting, AccessDenied(faults=faults) if known_person else NotFound())
+        raise refuse(vault, acting, AccessDenied(faults=faults if known else ()) if known_person else NotFound())
 
 
 def _in_force(vault: Vault, acting: Acting, agreement_id: str) -> AgreementFacts:
@@ -143,6 +148,16 @@ def _write(transaction: sa.Connection, acting: Acting, changed: Sequence[Amended
             sa.insert(tables.profile_frame),
             {**place, "class": new.class_name, "generation": new.generation, "frame": new.frame, "entry_id": acting.entry_id},
         )
+
+
+def _refuse_taken(vault: Vault, transaction: sa.Connection, acting: Acting, values: Mapping[str, Any]) -> None:
+    """Raise Conflict when a unique value is somebody else's; whoever wants the same one waits here, as in `enroll`."""
+    controller_id, fields = acting.context.controller_id, vault.catalogue.fields
+    unique = {name: value for name, value in values.items() if fields[name].unique}
+    for index_name, version, bidx in index_entries(vault, controller_id, unique):
+        keys.lock_value(transaction, controller_id, index_name, bidx)
+        if set(keys.look_up(transaction, controller_id, index_name, {version: bidx})) - {acting.subject_id}:
+            raise Conflict("value-taken")
 
 
 def _reindex(vault: Vault, transaction: sa.Connection, acting: Acting, values: Mapping[str, Any], removed: frozenset[str]) -> None:

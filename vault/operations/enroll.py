@@ -73,6 +73,8 @@ def agreed(vault: Vault, context: Context, terms: AgreementTerms, at: datetime, 
     ]
     if not versions:
         raise InvalidValue(faults=[Fault(f"{pointer}/template", "agreement.unknown_template")])
+    if not terms.excluded <= vault.catalogue.fields.keys():  # they are kept as they are: a name nobody declared could be a value
+        raise InvalidValue(faults=[Fault(f"{pointer}/excluded", "field.unknown")])
     template = max(versions, key=lambda one: one.version)
     try:
         signed_at = check_evidence(template, terms.language, context.channel, terms.evidence, at)

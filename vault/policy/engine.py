@@ -4,7 +4,7 @@ Misses are evaluated one at a time: the engine holds the interpreter lock anyway
 is re-evaluated once a second, after its answer: a difference empties both tables, alarms, and withholds everything from then on.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import Any, Final, Protocol
@@ -96,7 +96,9 @@ class Policy:
         self._laws: Table[LawKey, Lawfulness] = Table(LAW_ROWS)
         self._views: Table[ViewKey, View] = Table(VIEW_ROWS)
         self._missing = Lock()
-        self._typical_roles = {name: frozenset(one["roles"]) for name, one in bundle.matrix["contexts"].items()}
+        self._typical: Mapping[str, Json] = bundle.matrix["contexts"]
+        self._roles = frozenset(role for one in self._typical.values() for role in one["roles"])
+        self._default_fields: dict[frozenset[str], tuple[str, ...]] = {}
         self._plates: Table[tuple[tuple[str, ...], View, tuple[Lawfulness, ...]], Plate] = Table(PLATES)
         self._sample: tuple[list[LawKey], list[tuple[Lawfulness, AgreementFacts]], ViewKey, View] | None = None
         self._recheck_at = 0.0
@@ -135,9 +137,18 @@ class Policy:
 
     def default_fields(self, roles: Iterable[str]) -> tuple[str, ...]:
         """Return the fields a profile shows when none is named: those whose cell for one of the roles is neither `·` nor V."""
-        held = frozenset(roles)
-        shown = set().union(*(self._defaults(name) for name, roles in self._typical_roles.items() if roles <= held))
-        return tuple(name for name in self.fields if name in shown)
+        held = frozenset(roles) & self._roles
+        found = self._default_fields.get(held)
+        if found is None:
+            try:
+                shown = set().union(
+                    *(self._typically_shown(one) for one in self._typical.values() if held.issuperset(one["roles"]))
+                )
+            except EngineFault:
+                self._alarm("policy-error")
+                return ()
+            found = self._default_fields[held] = tuple(name for name in self.fields if name in shown)
+        return found
 
     def decide(
         self,
@@ -180,8 +191,8 @@ class Policy:
 
     def warm(self) -> None:
         """Work out the rows of the table of roles for persons as they are most often met."""
-        for name, stated in self._bundle.matrix["contexts"].items():
-            self._defaults(name)
+        for stated in self._typical.values():
+            self.default_fields(stated["roles"])
             for person in typical.persons(self._bundle.templates):
                 self.decide(
                     typical.context_of(stated), "profile", typical.caller_of(stated), typical.ticket_of(stated), person, self.fields
@@ -291,11 +302,11 @@ class Policy:
             failed=True,
         )
 
-    def _defaults(self, name: str) -> frozenset[str]:
-        stated = self._bundle.matrix["contexts"][name]
+    def _typically_shown(self, stated: Json) -> set[str]:
+        """Return what a context of the table of roles shows of a person for whom everything is lawful."""
         context, caller, ticket = typical.context_of(stated), typical.caller_of(stated), typical.ticket_of(stated)
         row = self._view(view_key(context, "profile", caller, ticket, typical.person_with(()), self._lexicon.everything, 0))
-        return frozenset(field for field, place in self._lexicon.positions.items() if row.cells[place].shown.level != "withheld")
+        return {field for field, place in self._lexicon.positions.items() if row.cells[place].shown.level != "withheld"}
 
     def _judged(self, verb: str, key: ViewKey) -> Verdict:
         if verb in FIELD_VERBS:

@@ -7,11 +7,12 @@ correlated sub-select and no outer join, which a sharded database would run on e
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Row, Select, Text, bindparam, null
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Select, Text, bindparam, null
 from sqlalchemy import and_ as both
+from sqlalchemy.dialects.postgresql import psycopg
 
 from vault import tables
 from vault.database import Database
@@ -128,9 +129,9 @@ def snapshot_all(
     classes: Iterable[str],
 ) -> Snapshot:
     """Read everything decisions about these subjects need, in one statement of one controller."""
-    rows = database.read(
+    rows = database.fetch(
         controller_id,
-        STATEMENT,
+        SQL,
         {
             "controller_id": controller_id,
             "subjects": sorted(set(subjects)),
@@ -142,21 +143,42 @@ def snapshot_all(
     return _sorted_out(rows)
 
 
-def _sorted_out(rows: Sequence[Row[Any]]) -> Snapshot:
+class _Row(NamedTuple):
+    """One row of the union: `kind` says which part it is of, and so what the other columns hold."""
+
+    kind: str
+    id: str
+    a: Any
+    b: Any
+    c: Any
+    d: Any
+    n: Any
+    m: Any
+    since: Any
+    until: Any
+    p: Any
+    q: Any
+    u: Any
+    v: Any
+    w: Any
+
+
+def _sorted_out(rows: Iterable[Sequence[Any]]) -> Snapshot:
     read = Snapshot()
-    for row in rows:
+    for columns in rows:
+        row = _Row._make(columns)
         _PLACES[row.kind](read, row)
     return read
 
 
-def _of(read: Snapshot, row: Row[Any]) -> Person:
+def _of(read: Snapshot, row: _Row) -> Person:
     person = read.people.get(row.id)
     if person is None:
         person = read.people[row.id] = Person()
     return person
 
 
-def _subject(read: Snapshot, row: Row[Any]) -> None:
+def _subject(read: Snapshot, row: _Row) -> None:
     _of(read, row).subject = SubjectRow(
         state=row.a,
         version=row.n,
@@ -170,45 +192,45 @@ def _subject(read: Snapshot, row: Row[Any]) -> None:
     )
 
 
-def _agreement(read: Snapshot, row: Row[Any]) -> None:
+def _agreement(read: Snapshot, row: _Row) -> None:
     _of(read, row).agreements.append(AgreementRow(row.a, row.b, row.c, row.d, frozenset(row.p), row.since, row.until))
 
 
-def _frame(read: Snapshot, row: Row[Any]) -> None:
+def _frame(read: Snapshot, row: _Row) -> None:
     _of(read, row).frames[row.a] = FrameRow(row.a, row.n, row.u, row.v, row.w)
 
 
-def _wrap(read: Snapshot, row: Row[Any]) -> None:
+def _wrap(read: Snapshot, row: _Row) -> None:
     held = _of(read, row).wraps.setdefault(row.a, {})
     if row.b not in held or held[row.b][0] < row.m:
         held[row.b] = (row.m, row.u)
 
 
-def _audit_key(read: Snapshot, row: Row[Any]) -> None:
+def _audit_key(read: Snapshot, row: _Row) -> None:
     person = _of(read, row)
     if person.audit_key is None or person.audit_key[0] < row.n:
         person.audit_key = (row.n, row.u)
 
 
-def _head(read: Snapshot, row: Row[Any]) -> None:
+def _head(read: Snapshot, row: _Row) -> None:
     _of(read, row).head = (row.n, row.m, row.u)
 
 
-def _token(read: Snapshot, row: Row[Any]) -> None:
+def _token(read: Snapshot, row: _Row) -> None:
     tokens = _of(read, row).tokens
     if row.n > tokens.get((row.a, row.b), (0, None))[0]:
         tokens[row.a, row.b] = (row.n, row.until)
 
 
-def _caller(read: Snapshot, row: Row[Any]) -> None:
+def _caller(read: Snapshot, row: _Row) -> None:
     read.callers[row.id] = CallerRow(frozenset(row.p), frozenset(row.q), row.a, row.b, row.c, row.since, row.until)
 
 
-def _ticket(read: Snapshot, row: Row[Any]) -> None:
+def _ticket(read: Snapshot, row: _Row) -> None:
     read.tickets[row.id] = TicketRow(row.id, row.a, row.b, row.c, row.d)
 
 
-def _assignment(read: Snapshot, row: Row[Any]) -> None:
+def _assignment(read: Snapshot, row: _Row) -> None:
     read.assigned.setdefault((row.id, row.a), set()).add(row.b)
 
 
@@ -306,3 +328,4 @@ def _grounds() -> list[Select[Any]]:
 
 
 STATEMENT = sa.union_all(*_people(), *_grounds())
+SQL = str(STATEMENT.compile(dialect=psycopg.dialect()))  # type: ignore[no-untyped-call]  # a dialect is untyped
