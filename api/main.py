@@ -18,6 +18,7 @@ from vault.assembly import Vault
 from vault.connectors.signing_keys import SigningKeys, is_loopback
 from vault.errors import Fault, InvalidValue
 from vault.lanes import Lanes
+from vault.logs import configure_logs
 from vault.opening import open_vault
 from vault.operations.examine import Check
 from vault.settings import Settings, read_settings
@@ -69,6 +70,7 @@ def create_app(
 
 def application() -> FastAPI:
     """Open the vault the settings describe and return its application: what `riserbo serve` hands to uvicorn, as a factory."""
+    configure_logs()  # each worker is a process of its own
     closing = ExitStack()
     with ExitStack() as opening:
         opened = opening.enter_context(open_vault(read_settings()))

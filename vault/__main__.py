@@ -1,9 +1,5 @@
 """`riserbo`: the operator's commands. `riserbo --help` lists them; each says what it does and what it asks for."""
 
-import logging
-import sys
-
-import structlog
 import typer
 
 from vault.commands.data import import_file, profile
@@ -11,6 +7,7 @@ from vault.commands.demo import demo
 from vault.commands.running import serve, token, worker
 from vault.commands.setting_up import callers, config, controllers, doctor, migrate
 from vault.commands.trail import audit
+from vault.logs import configure_logs
 
 app = typer.Typer(
     name="riserbo",
@@ -35,13 +32,7 @@ app.add_typer(config, name="config")
 
 def main() -> None:
     """Run a command; logs are JSON lines on stderr."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        processors=[
-            structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), structlog.processors.JSONRenderer()
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )  # fmt: skip
+    configure_logs()
     app()
 
 

@@ -7,7 +7,7 @@ nothing else: the driver's text can hold the row.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
 
@@ -47,7 +47,7 @@ class Database:
     @contextmanager
     def snapshot(self, controller_id: str) -> Iterator[Connection]:
         """Yield a read-only connection in autocommit: each statement is its own snapshot, no BEGIN is sent."""
-        with _ours(), self._engine(controller_id).connect() as connection:
+        with _ours(), self._engine(controller_id).connect() as connection, _noticed(connection):
             yield connection
 
     def read(self, controller_id: str, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
@@ -70,7 +70,7 @@ class Database:
             return self._fetched(controller_id, sql, parameters)
 
     def _fetched(self, controller_id: str, sql: str, parameters: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
-        with _ours(), self._engine(controller_id).connect() as connection, connection.connection.cursor() as cursor:
+        with self.snapshot(controller_id) as connection, connection.connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             return list(cursor.fetchall())
 
@@ -137,6 +137,22 @@ def _ours() -> Iterator[None]:
         raise _translated(error.orig) from None
     except (psycopg.Error, SQLAlchemyError) as error:
         raise _translated(error) from None
+
+
+@contextmanager
+def _noticed(connection: Connection) -> Iterator[None]:
+    """Let Core notice a connection that died in the driver's own hands: it then replaces all those that died with it.
+
+    In autocommit nothing else tells it, and the dead would go back to the pool for ever.
+    """
+    try:
+        yield
+    except psycopg.Error:
+        driver = connection.connection.driver_connection
+        if driver is not None and driver.closed:
+            with suppress(DBAPIError):
+                connection.exec_driver_sql("SELECT")
+        raise
 
 
 def _translated(error: BaseException | None) -> VaultError:

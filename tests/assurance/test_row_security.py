@@ -195,9 +195,9 @@ def test_without_a_controller_nothing_is_seen(neighbour: str, database_url: str,
     "disturbing",
     ["DISCARD ALL", "RESET ALL", "RESET riserbo.controller", "SELECT 1/0", "BEGIN; SET LOCAL riserbo.controller = 'x'; ROLLBACK"],
 )
-def test_the_controller_survives_whatever_a_statement_leaves_behind(database_url: str, neighbour: str, disturbing: str) -> None:
-    """A pooled connection is used again after an error, an open transaction, a reset."""
-    with session(database_url, "riserbo_app", HERE) as connection:
+def test_the_controller_survives_whatever_a_statement_leaves_behind(app: Database, neighbour: str, disturbing: str) -> None:
+    """A connection is used again after an error, an open transaction, a reset."""
+    with app.dedicated(HERE) as connection:
         with suppress(errors.DivisionByZero):
             connection.execute(disturbing.encode())
         assert connection.execute("SHOW riserbo.controller").fetchone() == (HERE,)

@@ -21,7 +21,8 @@ from tests.conftest import Controllers
 from tests.importing.makers import GOOD, HEADER, LAYOUT, ROOT, read
 from tests.makers import make_subject
 from vault.assembly import Vault
-from vault.errors import DatabaseUnavailable, InvalidValue
+from vault.audit.recorder import RecorderLane
+from vault.errors import AuditUnavailable, DatabaseUnavailable, InvalidValue
 from vault.importing import records
 from vault.importing.lines import chunks
 from vault.importing.reading import Customer
@@ -357,6 +358,27 @@ def test_a_failing_database_leaves_whole_chunks_and_says_what_did_not_happen(
     again = importer.run()
     assert (again.accepted, again.refused, again.unchanged) == (KEY["accepted"], KEY["refused"], len(people))
     assert {row["entry_id"] for row in importer.rows("subject")} > people
+
+
+def test_without_its_entry_nobody_is_taken_in(importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = RecorderLane.record_all, Counter[str]()
+
+    def unavailable_once(lane: RecorderLane, drafts: Any) -> Any:
+        calls["record"] += 1
+        if calls["record"] == 4:  # the import's own entry, two groups of this chunk, and this one
+            raise AuditUnavailable
+        return real(lane, drafts)
+
+    monkeypatch.setattr(import_subjects, "ENTRIES_AT_ONCE", 20)
+    with monkeypatch.context() as broken:
+        broken.setattr(RecorderLane, "record_all", unavailable_once)
+        with pytest.raises(AuditUnavailable):
+            importer.run()
+    assert not importer.rows("subject")
+    entries = importer.entries()
+    assert {leaf["id"] for leaf in entries if "subject" in leaf} <= {leaf.get("ref") for leaf in entries}
+    assert sum("subject" in leaf for leaf in entries) == 40
+    assert importer.run().accepted == KEY["accepted"]
 
 
 def test_a_number_taken_between_look_up_and_insert_is_not_inserted(importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ LEXICON = bundle().lexicon
 FACTS = {one.name: one for one in LEXICON.fields}
 STRENGTH = {mask: strength for one in LEXICON.fields for mask, strength in one.ladder}
 DESKS = ("t1", "t2", "billing", "medical")
+PURPOSES = ("customer-care", "billing", "health-service", "rights-fulfilment", "marketing", "legal-claims", "customer-management")
 CELLS = {name: one["purpose"] for name, one in bundle().matrix["contexts"].items()}
 
 
@@ -109,7 +110,7 @@ def test_an_office_shows_nothing_with_any_other_role(office: str) -> None:
 @pytest.mark.parametrize("start", DESKS)
 def test_a_desk_acts_for_its_purpose_on_its_ticket(start: str) -> None:
     assert shown(row_of(start))
-    for purpose in LEXICON.purposes:
+    for purpose in PURPOSES:
         if purpose != CELLS[start]:
             assert shown(row_of(start, purpose=purpose, act="reveal", caller_verified=True)) == set()
     unfit: tuple[dict[str, Any], ...] = (
@@ -147,7 +148,7 @@ def test_only_a_reveal_to_a_verified_caller_on_a_verified_ticket_shows_more(star
 
 
 def test_systems_and_the_person_are_kept_to_their_purposes_and_acts() -> None:
-    for purpose in LEXICON.purposes:
+    for purpose in PURPOSES:
         if purpose not in ("customer-care", "marketing"):
             assert shown(row_of("system", purpose=purpose)) == set()
         if purpose != "rights-fulfilment":

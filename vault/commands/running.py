@@ -24,7 +24,7 @@ def serve(
         read_settings()  # what is wrong is said here, in words, before any process starts
         uvicorn.run(
             "api.main:application", factory=True, host=host, port=port, workers=workers, access_log=False, log_config=None,
-            server_header=False, date_header=False, proxy_headers=False,
+            server_header=False, date_header=False, proxy_headers=False, ws="none",
         )  # fmt: skip
 
 

@@ -80,8 +80,10 @@ def agreed(vault: Vault, context: Context, terms: AgreementTerms, at: datetime, 
         signed_at = check_evidence(template, terms.language, context.channel, terms.evidence, at)
     except InvalidValue as error:
         raise _placed(error, pointer) from None
-    evidence = {**terms.evidence, "channel": context.channel, "language": terms.language, "captured_by": context.caller.id}
-    return Agreed(template, signed_at, terms.language, context.channel, evidence, terms.excluded)
+    # a system that enrols over `api` says where the person agreed
+    channel = str(terms.evidence.get("channel", "api")) if context.channel == "api" else context.channel
+    evidence = {**terms.evidence, "channel": channel, "language": terms.language, "captured_by": context.caller.id}
+    return Agreed(template, signed_at, terms.language, channel, evidence, terms.excluded)
 
 
 def _placed(error: InvalidValue, pointer: str) -> InvalidValue:
