@@ -70,7 +70,7 @@ class Database:
             return self._fetched(controller_id, sql, parameters)
 
     def _fetched(self, controller_id: str, sql: str, parameters: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
-        with self.snapshot(controller_id) as connection, connection.connection.cursor() as cursor:
+        with self.snapshot(controller_id) as connection, closing(connection.connection.cursor()) as cursor:
             cursor.execute(sql, parameters)
             return list(cursor.fetchall())
 
