@@ -36,7 +36,7 @@ check: $(VENV)/test.stamp  ## what CI runs: form, layers, types, suite, coverage
 	@$(BIN)/python -m tests.gates
 
 drill: $(VENV)/test.stamp  ## the long and large tests
-	@$(BIN)/python -m pytest -m drill $(ARGS)
+	@$(BIN)/python -m pytest -m drill $(ARGS) || { [ $$? -eq 5 ] && echo "no drill is written yet"; }
 
 bench: $(VENV)/bench.stamp  ## the masked read and the import against their references (needs wrk)
 	@command -v wrk >/dev/null || { echo "make bench needs wrk, the load generator (Debian: apt-get install wrk)" >&2; exit 2; }

@@ -5,6 +5,8 @@ Exit status 0 when every gate holds, 1 when one fails in two runs, 2 when nothin
 
 import argparse
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +31,7 @@ from benchmarks.seed import Seeded, World, seed, slow_commit, world
 MINUTES = 10.0
 ENDING_S = 30.0  # kept back to stop servers and write results
 WARM_UP = 2
+WIDTH = 130
 
 people = Console(stderr=True, highlight=False)
 
@@ -42,14 +45,18 @@ def main() -> int:
         people.print(str(missing))
         return 2
     until = time.monotonic() + asked.minutes * 60 - ENDING_S
+    signal.signal(signal.SIGALRM, _time_is_up)
+    signal.setitimer(signal.ITIMER_REAL, asked.minutes * 60)
     with _home(asked.home) as home:
         try:
             results, first, second = _run(asked, home, until)
-        except WrongAnswer as wrong:
-            people.print(f"[red]Void:[/red] {wrong}")
+        except (WrongAnswer, TimeoutError, OSError, subprocess.SubprocessError) as wrong:
+            people.print(f"[red]Nothing to show:[/red] {type(wrong).__name__} {wrong}", markup=True)
             return 2
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     copy = report.kept(results, datetime.now(UTC))
-    report.show(Console(highlight=False), results, first)
+    report.show(Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH), results, first)
     people.print(f"Kept in {copy} and benchmarks/results.json.")
     failed = failed_in_both(first, second)
     for gate in failed:
@@ -64,8 +71,8 @@ def _run(asked: argparse.Namespace, home: Path, until: float) -> tuple[dict[str,
         people.print(f"enrolling {asked.subjects} subjects")
         seeded = seed(made, asked.subjects)
         results["workload"] = report.workload(asked.subjects)
-        every = {"masked_read", "import"} | ({"slow_commit"} if asked.slow_commit else set())
-        results |= _measured(made, seeded, asked, every - ({"import"} if asked.reads_only else set()), until)
+        wanted = {asked.only} if asked.only else {"masked_read", "import"}
+        results |= _measured(made, seeded, asked, wanted | ({"slow_commit"} if asked.slow_commit else set()), until)
         first = judge(results)
         again = {one.gate.path[0] for one in first if one.outcome in ("fail", "void")}
         second: list[Verdict] = []
@@ -110,6 +117,10 @@ def _read_slowly(made: World, loads: Sequence[Load], plan: Plan) -> dict[str, An
     return {"slow_commit": report.compared(rounds, MASKED_READ.name)}
 
 
+def _time_is_up(_number: int, _frame: object) -> None:
+    raise TimeoutError("time is up")
+
+
 @contextmanager
 def _home(given: Path | None) -> Iterator[Path]:
     """Yield a new directory that goes at the end. PostgreSQL refuses root, so its own user must be able to walk there."""
@@ -127,7 +138,7 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     asked.add_argument("--seconds", type=int, default=1, help="of each window (1)")
     asked.add_argument("--subjects", type=int, default=20_000, help="customers enrolled (20000)")
     asked.add_argument("--slow-commit", action="store_true", help="measure under commits of 2 ms too")
-    asked.add_argument("--reads-only", action="store_true", help="leave the import out")
+    asked.add_argument("--only", choices=("masked_read", "import"), help="measure this alone")
     asked.add_argument("--minutes", type=float, default=MINUTES, help="when to stop (10)")
     asked.add_argument("--home", type=Path, help="directory on the disk to be measured (the system's for temporary files)")
     return asked.parse_args(given)

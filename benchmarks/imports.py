@@ -29,7 +29,7 @@ from vault.importing.mapping import load_mapping
 from vault.importing.reading import Customer
 from vault.opening import open_vault
 from vault.operations.import_subjects import Importing, _reader, run_import
-from vault.operations.imported import Run, numbered, renew_by, sealed, templates_of
+from vault.operations.imported import Run, numbered, sealed, templates_of
 from vault.profiles.catalogue import names_card_secret
 from vault.settings import read_settings
 
@@ -130,7 +130,7 @@ def rates(file: Path, mapping: Path, read_before: str, whole: str) -> Rates:
         layout = load_mapping(mapping.read_bytes(), vault.catalogue.fields, names_card_secret)
         templates = templates_of(vault, layout)
         controller, at = vault.controller(read_before), vault.now()
-        run = Run(vault, controller, layout, templates, b"\0" * 32, at, renew_by(controller, at))
+        run = Run(vault, controller, layout, templates, b"\0" * 32, at)
         with file.open("rb") as octets:
             found = records(octets, layout.file)
             reader = _reader(run, found)

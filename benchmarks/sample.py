@@ -30,8 +30,12 @@ class WrongAnswer(Exception):
     """An answer that makes every figure void: what is wrong, never a value."""
 
 
+class NotReady(Exception):
+    """The vault said to try again: on a busy machine its trail may need a moment."""
+
+
 def check_answers(made: World, seeded: Seeded, port: int, workload: Workload) -> None:
-    """Read a hundred customers spread over all. Raises WrongAnswer."""
+    """Read a hundred customers spread over all. Raises WrongAnswer, or NotReady."""
     step = max(1, len(seeded.subjects) // SAMPLED)
     token = tokens(made, workload)[0]
     before, entries = recorded(made), []
@@ -42,6 +46,8 @@ def check_answers(made: World, seeded: Seeded, port: int, workload: Workload) ->
             connection.request("GET", people.path(workload, subject_id), headers=headers)
             reply = connection.getresponse()
             body = json.loads(reply.read())
+            if reply.status == 503:
+                raise NotReady(workload.name)
             if reply.status != 200:
                 raise WrongAnswer(f"{workload.name}: status {reply.status}, {body.get('type')}, {body.get('errors')}")
             check_answer(workload, row, subject_id, body)

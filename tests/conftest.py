@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 import sqlalchemy
@@ -22,6 +23,9 @@ from vault.operations.migrate import migrate
 from vault.settings import Settings
 
 Controllers = Callable[[], str]
+
+hypothesis.settings.register_profile("house", deadline=None)  # two shared cores: a slow example is no fault
+hypothesis.settings.load_profile("house")
 
 _names = (f"clone_{number}" for number in itertools.count())
 

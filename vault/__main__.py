@@ -5,7 +5,7 @@ import typer
 from vault.commands.data import import_file, profile
 from vault.commands.demo import demo
 from vault.commands.running import serve, token, worker
-from vault.commands.setting_up import callers, config, controllers, doctor, migrate
+from vault.commands.setting_up import callers, config, controllers, doctor, keys, migrate
 from vault.commands.trail import audit
 from vault.logs import configure_logs
 
@@ -27,6 +27,7 @@ app.command()(profile)
 app.command()(token)
 app.add_typer(audit, name="audit")
 app.command()(doctor)
+app.add_typer(keys, name="keys")
 app.add_typer(config, name="config")
 
 

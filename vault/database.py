@@ -7,7 +7,7 @@ nothing else: the driver's text can hold the row.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from threading import Lock
 from typing import Any
 

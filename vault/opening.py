@@ -23,7 +23,7 @@ from vault.audit.signer import Signer
 from vault.audit.trail import Trail
 from vault.audit.watch import Watch
 from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
-from vault.connectors.keyrings.file import FileKeyring, Seal, make_keyring
+from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_keyring
 from vault.connectors.signer_state import DirectorySignerState
 from vault.database import Database
 from vault.errors import KeysUnavailable, NotFound
@@ -73,18 +73,22 @@ def open_keyring(settings: Settings) -> FileKeyring:
 
     Raises KeysUnavailable where the file or its permissions will not do: a vault without keys does not start.
     """
-    credential = settings.credential
     forbidden = [settings.data, settings.state]
-    if not (settings.keyring / "keyring.json").exists() and settings.database_url is None:
-        settings.home.mkdir(parents=True, exist_ok=True, mode=0o711)
-        if not credential.exists():
-            credential.touch(mode=0o600)
-            credential.write_bytes(secrets.token_bytes(CREDENTIAL_BYTES))
-        make_keyring(settings.keyring, _seal(settings), forbidden=forbidden, draw=secrets.token_bytes)
+    if not (settings.keyring / FILE_NAME).exists() and settings.database_url is None:
+        found_keyring(settings)
     keyring = FileKeyring(settings.keyring, _seal(settings), forbidden=forbidden, now=now, draw=secrets.token_bytes)
     for name in ("audit-mac/1", "audit-sign/1", "audit-receipt/1"):
         keyring.ensure(name)
     return keyring
+
+
+def found_keyring(settings: Settings) -> None:
+    """Make an empty keyring, and the credential that unseals it (0600) where there is none. KeysUnavailable if one exists."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o711)
+    if not settings.credential.exists():
+        settings.credential.touch(mode=0o600)
+        settings.credential.write_bytes(secrets.token_bytes(CREDENTIAL_BYTES))
+    make_keyring(settings.keyring, _seal(settings), forbidden=[settings.data, settings.state], draw=secrets.token_bytes)
 
 
 def _seal(settings: Settings) -> Seal:

@@ -72,7 +72,11 @@ CHANGED: Mapping[str, Any] = {  # what amendments bring
     "iban": "IT28A0306909606100000913577",
     "health_note": "la canarinite regredisce",
 }
-SOUGHT: Mapping[str, Any] = {"email": "ignota@canarini.example", "tax_code": "QNTZBG87T41F839A", "iban": "IT53Q0100003245348200917364"}
+SOUGHT: Mapping[str, Any] = {
+    "email": "ignota@canarini.example",
+    "tax_code": "QNTZBG87T41F839A",
+    "iban": "IT53Q0100003245348200917364",
+}
 IMPORTED: Mapping[str, Any] = {  # of a file's good lines
     "customer_number": "ZQ-8842015",
     "family_name": "Cinquecanarini",
@@ -223,7 +227,9 @@ class Search:
         found = self._plain(where, octets)
         for packed in _PACKED.finditer(octets):
             with suppress(zlib.error):
-                unpacked = zlib.decompressobj(wbits=47).decompress(octets[packed.start() : packed.start() + _MOST_PACKED], _MOST_UNPACKED)
+                unpacked = zlib.decompressobj(wbits=47).decompress(
+                    octets[packed.start() : packed.start() + _MOST_PACKED], _MOST_UNPACKED
+                )
                 found += self._plain(f"{where}, compressed at {packed.start()}", unpacked)
         return found
 

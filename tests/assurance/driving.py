@@ -66,7 +66,8 @@ class Outside:
         answer = self.http.request(method, path, headers=headers, **sent)
         raw = b"\r\n".join(name + b": " + value for name, value in answer.headers.raw)
         self.answers.append(Answer(f"{method} {path.partition('?')[0]}", answer.status_code, raw, answer.content))
-        if answer.status_code != expected: print("XX", len(self.answers), method, path[:80], expected, answer.status_code, answer.text[:300], str(sent)[:200])
+        if answer.status_code != expected:
+            print("XX", len(self.answers), method, path[:80], expected, answer.status_code, answer.text[:300], str(sent)[:200])
         return answer.json()
 
     def call(
@@ -93,7 +94,11 @@ class Person:
 
 def agreed(template: str, **said: Any) -> dict[str, Any]:
     """Return the body of an agreement made on the phone, its evidence a canary."""
-    return {"template": template, "language": "it", "evidence": evidence(template, call_id=STRAYS["evidence"].replace(" ", "-"), **said)}
+    return {
+        "template": template,
+        "language": "it",
+        "evidence": evidence(template, call_id=STRAYS["evidence"].replace(" ", "-"), **said),
+    }
 
 
 def enrol(outside: Outside, template: str, values: Mapping[str, Any]) -> Person:
@@ -123,9 +128,15 @@ def refuse_enrolments(outside: Outside) -> None:
     }  # fmt: skip
     outside.call(422, "POST", path, "system", {"fields": {name: STRAYS[stray] for name, stray in bad.items()}, "agreements": terms})
     outside.call(422, "POST", path, "system", {"fields": {STRAYS["unknown member"]: STRAYS["wrong type"]}, "agreements": terms})
-    for terms in ([agreed("marketing")], [{**agreed("retail"), "template": "contratto-canarino"}], [{**agreed("retail"), "language": "xx"}]):
+    for terms in (
+        [agreed("marketing")],
+        [{**agreed("retail"), "template": "contratto-canarino"}],
+        [{**agreed("retail"), "language": "xx"}],
+    ):
         outside.call(422, "POST", path, "system", {"fields": FIELDS, "agreements": terms})
-    outside.call(422, "POST", path, "system", {"fields": FIELDS, "agreements": [{**agreed("retail"), "excluded": ["membro_canarino"]}]})
+    outside.call(
+        422, "POST", path, "system", {"fields": FIELDS, "agreements": [{**agreed("retail"), "excluded": ["membro_canarino"]}]}
+    )
     outside.call(403, "POST", path, "t1", {"fields": FIELDS, "agreements": terms}, Vault_Ticket="TCK-0")
 
 
@@ -148,7 +159,8 @@ def look_up(outside: Outside, person: Person) -> None:
     sought = [("email", FIELDS["email"]), ("mobile", FIELDS["mobile"]), ("iban", FIELDS["iban"]), *SOUGHT.items()]
     for by, value in sought:
         found = outside.call(200, "POST", path, "t2", {"by": by, "value": value}, **ticket)["matches"]
-        if bool(found) != (value in FIELDS.values()): print('XX found', by)
+        if bool(found) != (value in FIELDS.values()):
+            print("XX found", by)
     unfit = [("email", "bad mail"), ("membro_canarino", "wrong type"), ("given_name", "wrong type"), ("mobile", "bad phone")]
     for by, stray in unfit:
         outside.call(422, "POST", path, "t2", {"by": by, "value": STRAYS[stray]}, **ticket)
@@ -203,8 +215,12 @@ def send_malformed(outside: Outside) -> None:
     outside.send(413, "POST", path, headers, content=large)
     outside.send(413, "POST", path, headers, content=iter([large]))  # says nothing of its length
     outside.call(422, "PUT", "/v1/tickets/TCK-9", "system", {"subject_id": STRAYS["wrong type"], "state": STRAYS["wrong type"]})
-    outside.call(422, "PUT", "/v1/tickets/TCK-9", "system", {"subject_id": NOBODY, "state": "open", STRAYS["unknown member"]: stray})
-    outside.call(422, "POST", f"/v1/agreements/agr_{'a' * 26}/withdrawal", "t2", {"method": STRAYS["wrong type"]}, Vault_Ticket="TCK-0")
+    outside.call(
+        422, "PUT", "/v1/tickets/TCK-9", "system", {"subject_id": NOBODY, "state": "open", STRAYS["unknown member"]: stray}
+    )
+    outside.call(
+        422, "POST", f"/v1/agreements/agr_{'a' * 26}/withdrawal", "t2", {"method": STRAYS["wrong type"]}, Vault_Ticket="TCK-0"
+    )
 
 
 def send_bad_tokens(outside: Outside, person: Person) -> None:
@@ -277,13 +293,18 @@ def fail_in_the_database(outside: Outside, person: Person, url: str, version: in
     """Let statements fail after they were sent: a check, a unique index, the entry, a lock that does not come."""
     terms = [agreed("retail", channel="phone")]
     new = [{"fields": {**RETAIL, "customer_number": f"ZQ-773191{n}-K"}, "agreements": terms} for n in range(2)]
-    amendment = {"agreement_id": person.agreement_id, "fields": {"email": CHANGED["email"], "support_note": CHANGED["support_note"]}}
+    amendment = {
+        "agreement_id": person.agreement_id,
+        "fields": {"email": CHANGED["email"], "support_note": CHANGED["support_note"]},
+    }
     desk = {"Vault_Ticket": person.tickets["t2"], "If_Match": f'"{version}"'}
     table = "ALTER TABLE vault.profile_frame"
     with broken(url, f"{table} ADD CONSTRAINT canary CHECK (false) NOT VALID", f"{table} DROP CONSTRAINT canary"):
         outside.call(503, "PATCH", f"{person.path}/fields", "t2", amendment, **desk)
         outside.call(503, "POST", "/v1/subjects", "system", new[0])
-    unique = f"CREATE UNIQUE INDEX canary ON vault.agreement_event (subject_id) WHERE recorded_at > timestamptz '{now().isoformat()}'"
+    unique = (
+        f"CREATE UNIQUE INDEX canary ON vault.agreement_event (subject_id) WHERE recorded_at > timestamptz '{now().isoformat()}'"
+    )
     with broken(url, unique, "DROP INDEX vault.canary"):
         outside.call(409, "POST", "/v1/subjects", "system", new[1])  # two agreements in one enrolment: the second is one too many
     refusing = "CREATE FUNCTION vault.canary() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', NEW; END $$;"

@@ -41,7 +41,9 @@ PLACES: Mapping[str, Callable[[House, Search], list[Hit]]] = {
     "answers": _answers,
     "open files": lambda house, search: [hit for pid in house.watched for one in family(pid) for hit in search.open_files(one)],
     "temporary files of the database": lambda house, search: search.tree(house.data / "base" / "pgsql_tmp"),
-    "heap": lambda house, search: search.tree(house.data, without=[house.data / one for one in ("pg_wal", "log", "base/pgsql_tmp")]),
+    "heap": lambda house, search: search.tree(
+        house.data, without=[house.data / one for one in ("pg_wal", "log", "base/pgsql_tmp")]
+    ),
     "write-ahead log": lambda house, search: search.tree(house.data / "pg_wal"),
     "server log": lambda house, search: search.file(house.data / "log"),
     "temporary files": lambda house, search: search.tree(house.home / "tmp"),
@@ -120,7 +122,9 @@ def _in_a_spilt_sort(house: House, plants: Plants) -> Iterator[None]:
     text = plants.text("temporary files of the database")
     with psycopg.connect(house.alone.url) as owner:
         owner.execute("SET work_mem = '64kB'")
-        owner.execute(f"DECLARE leak CURSOR FOR SELECT n, '{text}' || n FROM generate_series(1, 40000) n ORDER BY n DESC, 2".encode())
+        owner.execute(
+            f"DECLARE leak CURSOR FOR SELECT n, '{text}' || n FROM generate_series(1, 40000) n ORDER BY n DESC, 2".encode()
+        )
         owner.execute("FETCH leak")
         yield
 

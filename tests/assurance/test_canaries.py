@@ -5,8 +5,6 @@ then does a search that finds nothing prove something.
 """
 
 import gzip
-import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import httpx2
 import psycopg
 import pytest
 
@@ -85,7 +82,10 @@ def drive(house: House) -> None:
     outside = house.outside
     with ExitStack() as running:
         imports = [running.enter_context(house.running("import", *line)) for line in import_lines(house)]
-        person, patient = driving.enrol(outside, "retail", driving.RETAIL), driving.enrol(outside, "health-insurance", driving.PATIENT)
+        person, patient = (
+            driving.enrol(outside, "retail", driving.RETAIL),
+            driving.enrol(outside, "health-insurance", driving.PATIENT),
+        )
         driving.refuse_enrolments(outside)
         desk = {"Vault_Ticket": person.tickets["t2"]}
         made = outside.call(201, "POST", f"{person.path}/agreements", "t2", driving.agreed("marketing"), **desk)
@@ -124,12 +124,17 @@ def import_lines(house: House) -> list[list[str]]:
         "Contratto": "bad template", "Note operatore": "card number", "Consenso marketing": "wrong type", "Canale consenso": "wrong type",
         "Codice Cliente": "bad number", "Reddito annuo": "wrong type",
     }  # fmt: skip
-    rows = [good, *({**good, "Codice Cliente": f"ZQ-9{at}", column: STRAYS[stray]} for at, (column, stray) in enumerate(spoilt.items()))]
+    rows = [
+        good,
+        *({**good, "Codice Cliente": f"ZQ-9{at}", column: STRAYS[stray]} for at, (column, stray) in enumerate(spoilt.items())),
+    ]
     rows += [good, {**good, "Note operatore": STRAYS["wrong type"]}]  # the same number twice more
     lines = [HEADER, *(";".join(row.get(column, "") for column in HEADER.split(";")) for row in rows)]
     lines += [f"{lines[1]};{STRAYS['odd cell']}", f'"{STRAYS["open quote"]};{lines[1]}']
     inbox = house.home / "inbox"
-    (inbox / "spoilt.csv").write_bytes("\r\n".join(lines).encode("cp1252") + b"\r\n" + b"\x81" + lines[1].encode("cp1252") + b"\r\n")
+    (inbox / "spoilt.csv").write_bytes(
+        "\r\n".join(lines).encode("cp1252") + b"\r\n" + b"\x81" + lines[1].encode("cp1252") + b"\r\n"
+    )
     (inbox / "headerless.csv").write_text("\r\n".join([lines[1].replace("ZQ-", STRAYS["headerless"]), lines[1]]))
     return [["import", str(inbox / name), "--mapping", str(MAPPING), "-c", CONTROLLER] for name in ("spoilt.csv", "headerless.csv")]
 
@@ -140,15 +145,20 @@ def fail_to_import(house: House) -> None:
     file.write_bytes((house.home / "inbox" / "spoilt.csv").read_bytes().split(b"\r\n")[1].replace(b"ZQ-8842015", b"ZQ-8842016"))
     file.write_bytes(HEADER.encode("cp1252") + b"\r\n" + file.read_bytes())
     table = "ALTER TABLE vault.import_line"
-    with driving.broken(house.alone.url, f"{table} ADD CONSTRAINT canary CHECK (false) NOT VALID", f"{table} DROP CONSTRAINT canary"):
-        with house.running("import", "import", str(file), "--mapping", str(MAPPING), "-c", CONTROLLER, "--json") as unlucky:
-            unlucky.wait(60); print((house.home / "out" / "import.log").read_text()); assert unlucky.returncode == 1
+    with driving.broken(
+        house.alone.url, f"{table} ADD CONSTRAINT canary CHECK (false) NOT VALID", f"{table} DROP CONSTRAINT canary"
+    ), house.running("import", "import", str(file), "--mapping", str(MAPPING), "-c", CONTROLLER, "--json") as unlucky:
+        unlucky.wait(60)
+        print((house.home / "out" / "import.log").read_text())
+        assert unlucky.returncode == 1
 
 
 def crash(house: House) -> None:
     """Kill the process of the database that is inserting somebody. The whole server starts anew, and so must the vault."""
     outside, url = house.outside, house.alone.url
-    sleeping = "CREATE FUNCTION vault.canary() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;"
+    sleeping = (
+        "CREATE FUNCTION vault.canary() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;"
+    )
     sleeping += " CREATE TRIGGER canary AFTER INSERT ON vault.profile_frame EXECUTE FUNCTION vault.canary()"
     terms = [driving.agreed("retail", channel="phone")]
     body = {"fields": {**driving.RETAIL, "customer_number": "ZQ-7731999-K"}, "agreements": terms}
@@ -192,7 +202,10 @@ def test_each_spelling_of_each_canary_is_found_wherever_it_stands() -> None:
     for canary in planned():
         for at, (encoding, needle) in enumerate(canary.needles()):
             found = search.octets("there", b"\xa5" * (at % 7 + 1) + needle + b"\xa5" * (at % 3))
-            assert canary.name in {hit.canary for hit in found} or encoding in {hit.encoding for hit in found}, (canary.name, encoding)
+            assert canary.name in {hit.canary for hit in found} or encoding in {hit.encoding for hit in found}, (
+                canary.name,
+                encoding,
+            )
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2])
@@ -215,9 +228,8 @@ def test_no_hit_prints_what_was_found() -> None:
 # --- nothing is met --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", EVERYWHERE)
-def test_a_leak_planted_there_is_found(planted: Mapping[str, list[Hit]], place: str) -> None:
-    assert {hit.canary for hit in planted[place]} == {place}
+def test_a_leak_planted_in_each_place_is_found(planted: Mapping[str, list[Hit]]) -> None:
+    assert {place: {hit.canary for hit in hits} for place, hits in planted.items()} == {place: {place} for place in EVERYWHERE}
 
 
 def test_every_operation_was_driven_rightly_and_wrongly(searched: Searched) -> None:
@@ -233,12 +245,14 @@ def test_every_operation_was_driven_rightly_and_wrongly(searched: Searched) -> N
     operations = {one["operationId"] for methods in bare_app().openapi()["paths"].values() for one in methods.values()}
     assert {name for name, statuses in answered.items() if "2" in statuses} == operations
     assert {name for name, statuses in answered.items() if "4" in statuses} >= operations - public
-    assert {status for _, status in searched.driven} >= {str(one) for one in (200, 201, 400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 428, 429, 503)}
+    assert {status for _, status in searched.driven} >= {
+        str(one) for one in (200, 201, 400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 428, 429, 503)
+    }
 
 
-@pytest.mark.parametrize("place", EVERYWHERE)
-def test_no_canary_is_met_there(searched: Searched, place: str) -> None:
-    assert not searched.hits[place]
+def test_no_canary_is_met_anywhere(searched: Searched) -> None:
+    assert searched.hits.keys() == set(EVERYWHERE)
+    assert [(place, hit) for place, hits in searched.hits.items() for hit in hits] == []
 
 
 def test_the_places_held_something(searched: Searched) -> None:

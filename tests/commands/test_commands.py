@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -90,6 +93,15 @@ def test_callers_whose_roles_exclude_each_other_are_refused(controller_id: str) 
     assert "/roles" in refused.stderr
 
 
+def test_a_keyring_is_made_once_for_a_database_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RISERBO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RISERBO_DATABASE_URL", "postgresql://elsewhere")
+    made = json.loads(runner.invoke(app, ["keys", "init", "--json"]).stdout)
+    assert Path(made["keyring"]).stat().st_mode & 0o077 == 0
+    assert Path(made["credential"]).stat().st_mode & 0o077 == 0
+    assert runner.invoke(app, ["keys", "init"]).exit_code == 1
+
+
 @pytest.mark.usefixtures("environment")
 def test_doctor_has_a_line_for_each_part() -> None:
     seen = runner.invoke(app, ["doctor", "--json"])
@@ -136,9 +148,17 @@ def test_every_command_explains_itself() -> None:
         assert "Usage" in shown.output
 
 
-def test_the_demo_does_the_main_job_from_an_empty_directory_twice(tmp_path_factory: pytest.TempPathFactory) -> None:
-    home = tmp_path_factory.mktemp("demo")
-    environment = {**os.environ, "RISERBO_HOME": str(home)}
+@pytest.fixture
+def empty_home() -> Iterator[Path]:
+    """A directory PostgreSQL's own user may walk to, with a short path: a socket's name has little room."""
+    home = Path(tempfile.mkdtemp(prefix="rsbd"))
+    home.chmod(0o755)
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def test_the_demo_does_the_main_job_from_an_empty_directory_twice(empty_home: Path) -> None:
+    environment = {**os.environ, "RISERBO_HOME": str(empty_home)}
     for unchanged in (False, True):
         command = [sys.executable, "-m", "vault", "demo", "--once", "--json"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)

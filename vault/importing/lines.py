@@ -15,13 +15,13 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Literal, Protocol
 
 from vault.importing.mapping import FileFormat
 
 MAX_RECORD_BYTES = 65_536
 RECORDS_IN_CHUNK = 1_000
+CHUNK_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SKIP_BYTES = 1 << 20
 
@@ -55,10 +55,17 @@ def records(file: Lines, layout: FileFormat) -> Iterator[Record]:
     return (record for record in joined if record.fault is not None or record.octets.strip())
 
 
-def chunks(source: Iterable[Record], size: int = RECORDS_IN_CHUNK) -> Iterator[list[Record]]:
-    """Yield lists of at most `size` records."""
-    waiting = iter(source)
-    while chunk := list(islice(waiting, size)):
+def chunks(source: Iterable[Record], size: int = RECORDS_IN_CHUNK, full_bytes: int = CHUNK_BYTES) -> Iterator[list[Record]]:
+    """Yield lists of at most `size` records; a list with `full_bytes` or more ends there: long lines must not cost memory."""
+    chunk: list[Record] = []
+    held = 0
+    for record in source:
+        chunk.append(record)
+        held += len(record.octets)
+        if len(chunk) == size or held >= full_bytes:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
         yield chunk
 
 
