@@ -25,16 +25,20 @@ _OWN_PLACES = ("data", "tmp", "out", "inbox", "keyring.credential", "state/impor
 
 
 def _answers(house: House, search: Search) -> list[Hit]:
-    """Search every header, and every body but what a caller may see: the clear cells of a profile that was shown."""
+    """Search every header, and every body but what a caller may see of a profile that was shown."""
     found = []
     for one in house.outside.answers:
-        body = one.body
-        if one.status == 200 and one.asked.endswith("/profile"):
-            document = json.loads(body)
-            document["fields"] = {name: cell for name, cell in document["fields"].items() if cell["state"] != "clear"}
-            body = json.dumps(document).encode()
+        shown = one.status == 200 and one.asked.endswith("/profile")
+        body = json.dumps(_without_what_is_shown(json.loads(one.body))).encode() if shown else one.body
         found += search.octets(f"answer {one.status}", one.headers + b"\r\n\r\n" + body)
     return found
+
+
+def _without_what_is_shown(profile: dict[str, Any]) -> dict[str, Any]:
+    """Return a profile without its clear cells, and without the city, which the mask of an address leaves as it is."""
+    cells = {name: cell for name, cell in profile["fields"].items() if cell["state"] != "clear"}
+    cities = {name: {**cell["value"], "city": None} for name, cell in cells.items() if cell["mask"] == "address_city"}
+    return {**profile, "fields": {name: {**cell, "value": cities.get(name, cell["value"])} for name, cell in cells.items()}}
 
 
 PLACES: Mapping[str, Callable[[House, Search], list[Hit]]] = {

@@ -87,6 +87,8 @@ class Policy:
         """`alarm` is told `policy-error` or `policy-difference`; nothing else is known of it."""
         self._bundle, self._alarm = bundle, alarm
         self._lexicon = bundle.lexicon
+        self._granted = {reference: self._grants(reference) for reference in self._lexicon.terms}
+        self._granted_classes = {reference: self._classes_of(granted) for reference, granted in self._granted.items()}
         self._engine = engine or CedarEngine(bundle.policies, bundle.schema, bundle.lexicon)
         self._notes = notes(bundle.policies)
         self._groups = {
@@ -126,13 +128,18 @@ class Policy:
 
     def granted_fields(self, reference: str) -> frozenset[str]:
         """Return the fields an agreement of this template (`id@version`) grants: named, not excluded, allowed by Art. 9."""
+        return self._granted[reference]
+
+    def _grants(self, reference: str) -> frozenset[str]:
         terms = self._lexicon.terms[reference]
         special = {one.name for one in self._lexicon.fields if one.special and not terms.allows_special}
         return terms.named - terms.excluded - special
 
     def lawful_classes(self, reference: str) -> tuple[str, ...]:
         """Return the classes whose key an agreement of this template holds a wrap of."""
-        granted = self.granted_fields(reference)
+        return self._granted_classes[reference]
+
+    def _classes_of(self, granted: frozenset[str]) -> tuple[str, ...]:
         return tuple(sorted({one.class_name for one in self._lexicon.fields if one.name in granted}))
 
     def default_fields(self, roles: Iterable[str]) -> tuple[str, ...]:
