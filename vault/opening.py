@@ -34,7 +34,7 @@ from vault.operations.controllers import add_controller
 from vault.operations.examine import Check
 from vault.operations.migrate import migrate
 from vault.operations.verify_trail import verify_trail
-from vault.policy.bundle import Bundle, load_bundle
+from vault.policy.bundle import load_bundle
 from vault.policy.engine import Policy
 from vault.profiles.catalogue import Catalogue
 from vault.settings import Settings
@@ -145,19 +145,16 @@ class Opened:
 
 
 @contextmanager
-def open_vault(settings: Settings, *, warm: bool = False) -> Iterator[Opened]:
-    """Open the vault these settings describe; its trail runs until the block ends. Raises KeysUnavailable, DatabaseUnavailable.
-
-    `warm`: work the usual decisions out beforehand, as whoever serves agents does and a command need not.
-    """
+def open_vault(settings: Settings) -> Iterator[Opened]:
+    """Open the vault these settings describe; its trail runs until the block ends. Raises KeysUnavailable, DatabaseUnavailable."""
     with ExitStack() as closing:
         addresses = closing.enter_context(reach_database(settings))
         keyring = open_keyring(settings)
-        yield closing.enter_context(assembled(settings, addresses, keyring, warm=warm))
+        yield closing.enter_context(assembled(settings, addresses, keyring))
 
 
 @contextmanager
-def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring, *, warm: bool = False) -> Iterator[Opened]:
+def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) -> Iterator[Opened]:
     """Put a vault together over a database and a keyring that are there, and run its trail until the block ends."""
     with ExitStack() as closing:
         app, sequencing, signing = (closing.enter_context(_pools(addresses.url, role)) for role in ROLES)
@@ -176,7 +173,7 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring, *,
             settings=settings,
             database=app,
             keys=keys,
-            policy=_policy(bundle, warm=warm),
+            policy=Policy(bundle, alarm=lambda code: log.error("policy_alarm", code=code)),
             catalogue=Catalogue.of(bundle.catalogue),
             templates={reference: Template.of(document) for reference, document in bundle.templates.items()},
             audit=recorder,
@@ -272,13 +269,6 @@ def _audit_secret(keys: ControllerKeys, controller_id: str) -> tuple[int, bytes]
 
 def _mac(keyring: FileKeyring) -> Callable[[str, bytes], bytes]:
     return lambda key, message: keyring.mac(key, [message])[0]
-
-
-def _policy(bundle: Bundle, *, warm: bool) -> Policy:
-    policy = Policy(bundle, alarm=lambda code: log.error("policy_alarm", code=code))
-    if warm:
-        policy.warm()
-    return policy
 
 
 def _controller(app: Database, controller_id: str) -> Controller:

@@ -66,8 +66,7 @@ class Outside:
         answer = self.http.request(method, path, headers=headers, **sent)
         raw = b"\r\n".join(name + b": " + value for name, value in answer.headers.raw)
         self.answers.append(Answer(f"{method} {path.partition('?')[0]}", answer.status_code, raw, answer.content))
-        if answer.status_code != expected:
-            print("XX", len(self.answers), method, path[:80], expected, answer.status_code, answer.text[:300], str(sent)[:200])
+        assert answer.status_code == expected, (len(self.answers), method, expected, answer.status_code)
         return answer.json()
 
     def call(
@@ -159,8 +158,7 @@ def look_up(outside: Outside, person: Person) -> None:
     sought = [("email", FIELDS["email"]), ("mobile", FIELDS["mobile"]), ("iban", FIELDS["iban"]), *SOUGHT.items()]
     for by, value in sought:
         found = outside.call(200, "POST", path, "t2", {"by": by, "value": value}, **ticket)["matches"]
-        if bool(found) != (value in FIELDS.values()):
-            print("XX found", by)
+        assert bool(found) == (value in FIELDS.values())
     unfit = [("email", "bad mail"), ("membro_canarino", "wrong type"), ("given_name", "wrong type"), ("mobile", "bad phone")]
     for by, stray in unfit:
         outside.call(422, "POST", path, "t2", {"by": by, "value": STRAYS[stray]}, **ticket)

@@ -167,6 +167,31 @@ def test_a_class_that_another_agreement_holds_outlives_a_withdrawal(desk: Desk, 
     assert {one["state"] for one in answer.json()["fields"].values()} == {"withheld"}
 
 
+# --- collected under a consent
+
+
+def test_what_was_collected_under_a_consent_serves_no_other_agreement(desk: Desk, sql: "psycopg.Connection[Any]") -> None:
+    """Art. 6(4): the contract names these categories too, but this is not what they were given for."""
+    person = customer(desk, sql, "marketing", "retail", **GROUND, contact_hours="dopo le 18")  # the first collects
+    ticket = desk.ticket(person.subject_id, "t1")
+
+    def read() -> dict[str, tuple[str, str]]:
+        shown = desk.profile("t1", person.subject_id, "email", "given_name", "contact_hours", ticket=ticket).json()["fields"]
+        return {name: (one["state"], one["because"]) for name, one in shown.items()}
+
+    foreign = ("withheld", "collected-for-other-consent")
+    assert read() == {"email": foreign, "given_name": foreign, "contact_hours": ("clear", "support-t1-identity")}
+    assert person.marketing().json()["fields"]["email"]["state"] == "token"
+    own = desk.profile("customer", person.subject_id, "email", "given_name").json()["fields"]
+    assert {name: one["value"] for name, one in own.items()} == {name: GROUND[name] for name in own}
+    person.withdraw("marketing")
+    assert read() == {"email": foreign, "given_name": foreign, "contact_hours": ("clear", "support-t1-identity")}
+    given_again = desk.call("PATCH", f"/v1/subjects/{person.subject_id}/fields", "system",
+                            {"agreement_id": person.agreements["retail"], "fields": {"email": "g@example.it"}}, if_match='"2"')  # fmt: skip
+    assert given_again.status_code == 200, given_again.text
+    assert read()["email"] == ("masked", "support-t1-contact")
+
+
 # --- expired
 
 

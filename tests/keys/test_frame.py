@@ -29,7 +29,7 @@ def test_parsing_gives_back_the_entries_whatever_their_order(entries: list[Frame
     assert frame.encode(entries) == packed
     parsed = frame.parse(packed)
     assert parsed == {entry.field: entry for entry in entries}
-    assert frame.fields(packed) == set(parsed)
+    assert frame.collected(packed) == {name: entry.agreement_id for name, entry in parsed.items()}
     assert list(parsed) == sorted(parsed, key=str.encode)
 
 
@@ -97,7 +97,7 @@ IRREGULAR = {
 
 @pytest.mark.parametrize("defect", IRREGULAR)
 def test_an_irregular_frame_is_unreadable(defect: str):
-    for read in (frame.parse, frame.fields, lambda octets: frame.select(octets, {"a", "email"})):
+    for read in (frame.parse, frame.collected, lambda octets: frame.select(octets, {"a", "email"})):
         with pytest.raises(Unreadable):
             read(IRREGULAR[defect])
 

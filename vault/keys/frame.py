@@ -58,9 +58,13 @@ def parse(frame: bytes) -> dict[str, FrameEntry]:
     }
 
 
-def fields(frame: bytes) -> frozenset[str]:
-    """Return which fields a frame holds a value of. Raises Unreadable for any irregularity."""
-    return frozenset(entry[0] for entry in _parts(frame, None)[1])
+def collected(frame: bytes) -> dict[str, str]:
+    """Return which fields a frame holds a value of, each with the agreement it was collected under.
+
+    Raises Unreadable for any irregularity.
+    """
+    agreements, entries = _parts(frame, None)
+    return {field: agreements[index] for field, _, index, *_ in entries}
 
 
 def select(frame: bytes, wanted: Container[str]) -> list[tuple[str, bytes, bytes]]:

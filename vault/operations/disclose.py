@@ -73,14 +73,16 @@ def _decide(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
     caller = caller_facts(ask.context.caller, read.callers.get(ask.context.caller.id), now)
     ticket = ticket_facts(ask.context, caller, ask.subject_id, read)
     names = ask.fields or vault.policy.default_fields(caller.roles)
-    decision = vault.policy.decide(ask.context, ask.act, caller, ticket, subject_facts(ask.subject_id, person, now), names)
-    present: frozenset[str] = frozenset()
+    collected: dict[str, str] = {}
     fault = None
     try:
-        present = frozenset().union(*(frame.fields(row.frame) for row in person.frames.values()))
+        for row in person.frames.values():
+            collected |= frame.collected(row.frame)
     except Unreadable as error:
-        fault = error
-    return Case(ask, person, caller, ticket, decision, present, vault.new_id("ent"), now, fault)
+        collected, fault = {}, error
+    facts = subject_facts(ask.subject_id, person, now, collected)
+    decision = vault.policy.decide(ask.context, ask.act, caller, ticket, facts, names)
+    return Case(ask, person, caller, ticket, decision, frozenset(collected), vault.new_id("ent"), now, fault)
 
 
 def _answer(vault: Vault, case: Case, permit: ReadPermit) -> Profile | VaultError:

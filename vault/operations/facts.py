@@ -1,7 +1,8 @@
 """From rows to what policy may know: nouns do not meet, so the verb carries facts across."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from vault.agreements.terms import standing
 from vault.keys.data_keys import SealedClass
@@ -41,14 +42,22 @@ def _is_theirs(ticket: TicketRow, caller_id: str, caller: CallerFacts) -> bool:
     return ticket.assignee == caller_id or team
 
 
-def subject_facts(subject_id: str, person: Person, at: datetime) -> SubjectFacts:
-    """Return what the gates may know of a person: states and agreements, never a value."""
+def subject_facts(
+    subject_id: str, person: Person, at: datetime, collected: Mapping[str, str] = MappingProxyType({})
+) -> SubjectFacts:
+    """Return what the gates may know of a person: states and agreements, never a value.
+
+    `collected` names the agreement each field's value was collected under. One collected under a consent is foreign to every other
+    agreement (Art. 6(4)); the others serve whatever agreement names their category.
+    """
     row = person.subject
     if row is None or row.state != "active":
         return NO_ONE_AGREED
+    consents = {one.agreement_id for one in person.agreements if one.consent != "none"}
+    bound = {name: under for name, under in collected.items() if under in consents} if consents else {}
     return SubjectFacts(
         subject_id=subject_id,
-        agreements=tuple(_agreement(one, person, at) for one in person.agreements),
+        agreements=tuple(_agreement(one, person, at, bound) for one in person.agreements),
         restricted=row.restricted,
         objected=row.objected,
         objected_marketing=row.objected_marketing,
@@ -57,7 +66,7 @@ def subject_facts(subject_id: str, person: Person, at: datetime) -> SubjectFacts
     )
 
 
-def _agreement(one: AgreementRow, person: Person, at: datetime) -> AgreementFacts:
+def _agreement(one: AgreementRow, person: Person, at: datetime, bound: Mapping[str, str]) -> AgreementFacts:
     row = person.subject
     now_in, consent = standing(one.status, one.consent, one.valid_from, one.valid_until, at)
     return AgreementFacts(
@@ -68,6 +77,7 @@ def _agreement(one: AgreementRow, person: Person, at: datetime) -> AgreementFact
         consent=consent,
         superseded=one.status == "superseded",
         excluded=one.excluded,
+        foreign=frozenset(name for name, under in bound.items() if under != one.agreement_id),
         after_restriction=_after(one.valid_from, row.restricted_at if row else None),
         after_objection=_after(one.valid_from, row.objected_at if row else None),
     )
