@@ -3,7 +3,6 @@
 import itertools
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,7 @@ from pathlib import Path
 import hypothesis
 import psycopg
 import pytest
-import sqlalchemy
 from psycopg import sql
-from sqlalchemy.pool import QueuePool
 
 from vault.assembly import Vault
 from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database, start_embedded
@@ -135,21 +132,10 @@ def controller_id(controllers: Controllers) -> str:
 
 
 def _let_go(opened: Opened, controller_id: str) -> None:
-    """Take a controller out of the register and close its connections: a run makes more controllers than one server has slots."""
+    """Take a controller out of the register, so that nobody looks after a log that nobody writes any more."""
     group = opened.vault.audit._groups.pop(controller_id, None)
     if group is not None:
         group.close()
     with psycopg.connect(opened.addresses.url, autocommit=True) as connection:
         connection.execute("DELETE FROM vault.controller WHERE controller_id = %s", (controller_id,))
     opened.trail._known = [one for one in opened.trail._known if one != controller_id]
-    for database in (opened.vault.database, opened.sequencing, opened.signer._database):
-        _close_pool(database._engines.pop(controller_id, None))
-
-
-def _close_pool(engine: sqlalchemy.Engine | None) -> None:
-    """Close a pool once nobody holds a connection of it: the trail's threads may be looking at this log for the last time."""
-    ends_at = time.monotonic() + 5
-    while engine is not None and isinstance(engine.pool, QueuePool) and engine.pool.checkedout() and time.monotonic() < ends_at:
-        time.sleep(0.01)
-    if engine is not None:
-        engine.dispose()

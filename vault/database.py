@@ -8,6 +8,7 @@ nothing else: the driver's text can hold the row.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 from vault import tables
 from vault.errors import Conflict, DatabaseUnavailable, VaultError
 
+MOST_POOLS = 16  # of one role in one process: a server has a hundred connections or so, whatever the number of controllers
 EVERY_CONTROLLER = "*"  # reads the register of controllers, and nothing else
 CONTROLLER_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _OPTIONS = (
@@ -35,19 +37,27 @@ _IDS = sqlalchemy.select(tables.controller.c.controller_id).order_by(tables.cont
 log = structlog.get_logger()
 
 
+@dataclass(slots=True)
+class _Pool:
+    """One controller's connections, and how many hold or want one now."""
+
+    engine: Engine
+    users: int = 0
+
+
 class Database:
     """Pools of one role (`riserbo_app`, `riserbo_sequencer`, `riserbo_signer`, `riserbo_owner`)."""
 
     def __init__(self, url: str, role: str, *, pool_size: int = 8) -> None:
         self._url = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg", username=role)
         self._pool_size = pool_size
-        self._engines: dict[str, Engine] = {}
-        self._making = Lock()
+        self._pools: dict[str, _Pool] = {}  # the one used last stands last
+        self._choosing = Lock()
 
     @contextmanager
     def snapshot(self, controller_id: str) -> Iterator[Connection]:
         """Yield a read-only connection in autocommit: each statement is its own snapshot, no BEGIN is sent."""
-        with _ours(), self._engine(controller_id).connect() as connection, _noticed(connection):
+        with _ours(), self._using(controller_id) as engine, engine.connect() as connection, _noticed(connection):
             yield connection
 
     def read(self, controller_id: str, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
@@ -77,10 +87,12 @@ class Database:
     @contextmanager
     def transaction(self, controller_id: str) -> Iterator[Connection]:
         """Yield a connection in a transaction that commits at the end of the block, or rolls back."""
-        with _ours():
-            engine = self._engine(controller_id).execution_options(isolation_level="READ COMMITTED")
-            with engine.begin() as connection:
-                yield connection
+        with (
+            _ours(),
+            self._using(controller_id) as engine,
+            engine.execution_options(isolation_level="READ COMMITTED").begin() as connection,
+        ):
+            yield connection
 
     def dedicated(self, controller_id: str) -> "psycopg.Connection[Any]":
         """Return an autocommit connection of the driver, owned and closed by the caller (lanes)."""
@@ -93,10 +105,10 @@ class Database:
 
     def close(self) -> None:
         """Close every pool."""
-        with self._making:
-            engines, self._engines = list(self._engines.values()), {}
-        for engine in engines:
-            engine.dispose()
+        with self._choosing:
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.engine.dispose()
 
     def _arguments(self, controller_id: str) -> dict[str, Any]:
         if controller_id != EVERY_CONTROLLER and not CONTROLLER_ID.fullmatch(controller_id):
@@ -104,14 +116,22 @@ class Database:
         options = _OPTIONS.format(controller=controller_id)
         return {**self._url.translate_connect_args(username="user", database="dbname"), **self._url.query, "options": options}
 
-    def _engine(self, controller_id: str) -> Engine:
-        engine = self._engines.get(controller_id)
-        if engine is not None:
-            return engine
-        with self._making:
-            if controller_id not in self._engines:
-                self._engines[controller_id] = self._make(self._arguments(controller_id))
-            return self._engines[controller_id]
+    @contextmanager
+    def _using(self, controller_id: str) -> Iterator[Engine]:
+        """Yield the controller's pool; beyond the most that are kept, those nobody uses are closed, the longest unused first."""
+        with self._choosing:
+            pool = self._pools.pop(controller_id, None) or _Pool(self._make(self._arguments(controller_id)))
+            self._pools[controller_id] = pool
+            pool.users += 1
+            unused = [one for one, other in self._pools.items() if other.users == 0]
+            surplus = [self._pools.pop(one) for one in unused[: max(0, len(self._pools) - MOST_POOLS)]]
+        for one in surplus:
+            one.engine.dispose()
+        try:
+            yield pool.engine
+        finally:
+            with self._choosing:
+                pool.users -= 1
 
     def _make(self, arguments: dict[str, Any]) -> Engine:
         return sqlalchemy.create_engine(

@@ -4,9 +4,9 @@ A lane takes what is queued, up to 64 asks of one controller, and never waits fo
 the next group waiting. It owns its recorder lane, hence its own writer chain. Queues are per controller, served in turn, bounded.
 """
 
-import queue
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import Any
@@ -23,6 +23,7 @@ BATCH = 64
 WAITING = 256  # asks in one process; more are refused before latency collapses
 PATIENCE_S = 3.0
 IDLE_S = 60.0
+MOST_WRITERS = 32  # of one lane, each with a connection
 
 log = structlog.get_logger()
 Answer = Profile | VaultError
@@ -77,15 +78,6 @@ class Lanes:
             queues.waiting += 1
             queues.lock.notify()
 
-    def ask(self, ask: Ask) -> Profile:
-        """Queue an ask and wait for its answer; raises what it answers for a refusal."""
-        box: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self.submit(ask, None, lambda pairs: box.put(pairs[0][1]))
-        answer = box.get(timeout=PATIENCE_S * 2)
-        if isinstance(answer, VaultError):
-            raise answer
-        return answer
-
     def alive(self) -> bool:
         """Return whether every lane runs."""
         return all(thread.is_alive() for thread in self._threads)
@@ -103,7 +95,8 @@ class Lanes:
         while (batch := self._next()) is not None:
             if batch:
                 _hand_out(self._serve(writers, batch))
-                self._vault.policy.recheck(self._vault.monotonic())
+                with _outlived(len(batch)):
+                    self._vault.policy.recheck(self._vault.monotonic())
             writers.close_idle()
         writers.close_all()
 
@@ -143,13 +136,13 @@ class Lanes:
             return [error] * len(asks)
         except VaultError as error:
             return self._singly(writers, asks, error)
-        except Exception as error:  # noqa: BLE001  # a lane outlives any fault: its askers get 503, nothing was shown
+        except Exception as error:  # noqa: BLE001  # a lane outlives any fault: who caused it gets 503, nothing was shown
             log.error("lane_fault", kind=type(error).__name__, batch=len(asks))
             writers.drop(controller_id)
-            return [AuditUnavailable(retry_after_s=1)] * len(asks)
+            return self._singly(writers, asks, AuditUnavailable(retry_after_s=1))
 
     def _singly(self, writers: "_Writers", asks: Sequence[Ask], error: VaultError) -> Sequence[Answer]:
-        """One ask spoilt the batch before it was recorded: serve each alone, so that only that one fails."""
+        """One ask spoilt the batch: serve each alone, so that only that one fails. What was recorded stays recorded."""
         if len(asks) == 1:
             return [error]
         return [answer for ask in asks for answer in self._disclose(writers, [ask])]
@@ -164,7 +157,9 @@ class _Writers:
 
     def of(self, controller_id: str) -> RecorderLane:
         """Return this controller's recorder lane, opened at its first ask."""
-        held = self._lanes.get(controller_id)
+        held = self._lanes.pop(controller_id, None)
+        if held is None and len(self._lanes) >= MOST_WRITERS:
+            self.drop(next(iter(self._lanes)))  # the one unused for longest
         lane = held[0] if held is not None else self._vault.audit.open_lane(controller_id)
         self._lanes[controller_id] = (lane, self._vault.monotonic())
         return lane
@@ -193,4 +188,14 @@ def _hand_out(answered: Sequence[tuple[_Waiting, Answer]]) -> None:
     for one, answer in answered:
         receivers.setdefault(one.deliver, []).append((one.waiter, answer))
     for deliver, pairs in receivers.items():
-        deliver(pairs)
+        with _outlived(len(pairs)):
+            deliver(pairs)
+
+
+@contextmanager
+def _outlived(batch: int) -> Iterator[None]:
+    """Let no fault outside the disclosure end the lane either."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  # the other lanes would follow, and then nothing is served
+        log.error("lane_fault", kind=type(error).__name__, batch=batch)

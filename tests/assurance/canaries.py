@@ -18,12 +18,14 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from vault.policy.bundle import load_bundle
+import yaml
+
 from vault.profiles.catalogue import Catalogue, Field
 from vault.profiles.normalise import normalise
 
@@ -177,9 +179,10 @@ def _base64(value: bytes, offset: int) -> bytes:
     return encoded[-(-8 * offset // 6) : 8 * (offset + len(value)) // 6]
 
 
+@cache
 def fields() -> Mapping[str, Field]:
     """Return the catalogue's fields."""
-    return Catalogue.of(load_bundle().catalogue).fields
+    return Catalogue.of(yaml.safe_load((Path(__file__).parents[2] / "policies" / "catalogue.yaml").read_text())).fields
 
 
 def of_values(origin: str, values: Mapping[str, Any]) -> Iterator[Canary]:
@@ -195,6 +198,7 @@ def of_values(origin: str, values: Mapping[str, Any]) -> Iterator[Canary]:
                 yield Canary.of(f"{origin} {name}/{member}", part, str(kept[member]))
 
 
+@cache
 def planned() -> list[Canary]:
     """Return every canary that is known beforehand."""
     origins = {

@@ -224,9 +224,10 @@ def send_malformed(outside: Outside) -> None:
 def send_bad_tokens(outside: Outside, person: Person) -> None:
     """Come as somebody else: canaries in claims, in headers of tokens, in what is no token. All are 401."""
     path, claim = f"{person.path}/profile", STRAYS["claim"]
-    odd = [
+    odd: list[dict[str, Any]] = [
         {"sub": f"{claim} "}, {"roles": [claim]}, {"controller": claim}, {"team": f"{claim} {claim}"}, {"subject_id": claim},
-        {"aud": claim}, {"iss": claim}, {"acr": [claim]}, {"exp": claim}, {"cnf": {"jkt": claim, claim: claim}}, {"exp": 1, "name": claim},
+        {"aud": claim}, {"iss": claim}, {"acr": [claim]}, {"exp": claim}, {"cnf": {"jkt": claim, claim: claim}},
+        {"exp": 1, "name": claim},
     ]  # fmt: skip
     tokens = [outside.token("t1", **claims) for claims in odd]
     tokens += [outside.token("t1", header=header) for header in ({"kid": claim}, {"typ": claim}, {"alg": claim}, {"jku": claim})]
@@ -246,10 +247,12 @@ def send_odd_requests(outside: Outside, person: Person) -> None:
     for stated in ({"Vault_Purpose": odd}, {"Vault_Channel": odd}, {"Vault_Ticket": f"{odd} {odd}"}, {"Vault_Ticket": None}):
         outside.call(400, "GET", path, "t1", **{"Vault_Ticket": ticket, **stated})
     outside.call(200, "GET", path, "t1", Vault_Ticket=odd)  # a case nobody has told of is asserted, not verified
-    carried = {"Vault_Request_Id": odd, "traceparent": odd, "Cookie": f"id={STRAYS['cookie']}", "User_Agent": STRAYS["agent"],
-               "Referer": f"https://{odd}.example/", "X_Forwarded_For": odd, "Accept_Language": odd, "Host": f"{odd}.example"}  # fmt: skip
+    carried = {
+        "Vault_Request_Id": odd, "traceparent": odd, "Cookie": f"id={STRAYS['cookie']}", "User_Agent": STRAYS["agent"],
+        "Referer": f"https://{odd}.example/", "X_Forwarded_For": odd, "Accept_Language": odd, "Host": f"{odd}.example",
+    }  # fmt: skip
     outside.call(200, "GET", path, "t1", Vault_Ticket=ticket, **carried)
-    twice = [*outside.headers("t1", Vault_Ticket=ticket).items(), ("Vault-Ticket", odd)]
+    twice: Any = [*outside.headers("t1", Vault_Ticket=ticket).items(), ("Vault-Ticket", odd)]
     outside.send(400, "GET", path, twice)
     outside.call(400, "POST", "/v1/subjects", "system", {"fields": {}, "agreements": []}, Idempotency_Key=f"{odd} {odd}")
     outside.call(400, "GET", f"{path}?fields={STRAYS['query']}", "t1", Vault_Ticket=ticket)
@@ -290,8 +293,10 @@ def broken(url: str, breaking: str, mending: str) -> Iterator[None]:
 def fail_in_the_database(outside: Outside, person: Person, url: str, version: int) -> None:
     """Let statements fail after they were sent: a check, a unique index, the entry, a lock that does not come."""
     terms = [agreed("retail", channel="phone")]
-    new = [{"fields": {**RETAIL, "customer_number": f"ZQ-773191{n}-K"}, "agreements": terms} for n in range(2)]
-    amendment = {
+    new: list[dict[str, Any]] = [
+        {"fields": {**RETAIL, "customer_number": f"ZQ-773191{n}-K"}, "agreements": terms} for n in range(2)
+    ]
+    amendment: dict[str, Any] = {
         "agreement_id": person.agreement_id,
         "fields": {"email": CHANGED["email"], "support_note": CHANGED["support_note"]},
     }

@@ -195,6 +195,7 @@ def _planted_in_tables(house: House, plants: Plants) -> dict[str, list[Hit]]:
 
 def _leaking(column: "sa.Column[Any]", octets: bytes, text: str) -> Any:
     kinds: list[tuple[Any, Any]] = [
-        (sa.LargeBinary, octets), (sa.ARRAY, [text]), (JSONB, {"a": [text]}), (sa.Boolean, False), (sa.Integer, 0), (sa.DateTime, now()),
+        (sa.LargeBinary, octets), (sa.ARRAY, [text]), (JSONB, {"a": [text]}), (sa.Boolean, False), (sa.Integer, 0),
+        (sa.DateTime, now()),
     ]  # fmt: skip
     return next((value for kind, value in kinds if isinstance(column.type, kind)), text)

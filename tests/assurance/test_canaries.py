@@ -4,6 +4,7 @@ On a database, a home and processes of its own. First a leak is planted in each 
 then does a search that finds nothing prove something.
 """
 
+import base64
 import gzip
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -57,7 +58,7 @@ def searched(house: House, planted: dict[str, list[Hit]]) -> Searched:
     assert planted
     drive(house)
     known = [*planned(), *house.secrets]
-    known += [Canary.of(f"token {at}", token.rpartition(".")[2]) for at, token in enumerate(house.outside.tokens[:40])]
+    known += [Canary.of(f"token {at}", token.rpartition(".")[2]) for at, token in enumerate(house.outside.tokens[:10])]
     hits: dict[str, list[Hit]] = {}
     seen: dict[str, int] = {}
     search = Search(known)
@@ -121,29 +122,28 @@ def entries(owner: "psycopg.Connection[Any]") -> int:
 def import_lines(house: House) -> list[list[str]]:
     """Write a file of good and spoilt lines and one without a header; return how each is imported."""
     good = {
-        "Codice Cliente": IMPORTED["customer_number"], "Cognome": IMPORTED["family_name"], "Nome": IMPORTED["given_name"], "Sesso": "M",
-        "Data di nascita": "20/03/1955", "Comune di nascita": IMPORTED["birth_place"], "Codice Fiscale": IMPORTED["tax_code"],
-        "E-mail": IMPORTED["email"], "Cellulare": IMPORTED["mobile"], "Indirizzo": IMPORTED["address"]["street"], "CAP": "80133",
-        "Comune": IMPORTED["address"]["city"], "Provincia": "NA", "IBAN": IMPORTED["iban"], "Numero polizza": IMPORTED["policy_number"],
-        "Note operatore": IMPORTED["support_note"], "Contratto": "retail", "Data contratto": "11/10/2017",
-        "Consenso marketing": "S", "Data consenso": "08/02/2026", "Canale consenso": "telefono",
+        "Codice Cliente": IMPORTED["customer_number"], "Cognome": IMPORTED["family_name"], "Nome": IMPORTED["given_name"],
+        "Sesso": "M", "Data di nascita": "20/03/1955", "Comune di nascita": IMPORTED["birth_place"],
+        "Codice Fiscale": IMPORTED["tax_code"], "E-mail": IMPORTED["email"], "Cellulare": IMPORTED["mobile"],
+        "Indirizzo": IMPORTED["address"]["street"], "CAP": "80133", "Comune": IMPORTED["address"]["city"], "Provincia": "NA",
+        "IBAN": IMPORTED["iban"], "Numero polizza": IMPORTED["policy_number"], "Note operatore": IMPORTED["support_note"],
+        "Contratto": "retail", "Data contratto": "11/10/2017", "Consenso marketing": "S", "Data consenso": "08/02/2026",
+        "Canale consenso": "telefono",
     }  # fmt: skip
     spoilt = {
-        "IBAN": "bad iban", "Codice Fiscale": "bad tax code", "E-mail": "bad mail", "Cellulare": "bad phone", "Data di nascita": "bad date",
-        "Contratto": "bad template", "Note operatore": "card number", "Consenso marketing": "wrong type", "Canale consenso": "wrong type",
-        "Codice Cliente": "bad number", "Reddito annuo": "wrong type",
+        "IBAN": "bad iban", "Codice Fiscale": "bad tax code", "E-mail": "bad mail", "Cellulare": "bad phone",
+        "Data di nascita": "bad date", "Contratto": "bad template", "Note operatore": "card number",
+        "Consenso marketing": "wrong type", "Canale consenso": "wrong type", "Codice Cliente": "bad number",
+        "Reddito annuo": "wrong type",
     }  # fmt: skip
-    rows = [
-        good,
-        *({**good, "Codice Cliente": f"ZQ-9{at}", column: STRAYS[stray]} for at, (column, stray) in enumerate(spoilt.items())),
-    ]
+    numbered = enumerate(spoilt.items())
+    rows = [good, *({**good, "Codice Cliente": f"ZQ-9{at}", column: STRAYS[stray]} for at, (column, stray) in numbered)]
     rows += [good, {**good, "Note operatore": STRAYS["wrong type"]}]  # the same number twice more
     lines = [HEADER, *(";".join(row.get(column, "") for column in HEADER.split(";")) for row in rows)]
     lines += [f"{lines[1]};{STRAYS['odd cell']}", f'"{STRAYS["open quote"]};{lines[1]}']
+    undecodable = b"\x81" + lines[1].encode("cp1252")
     inbox = house.home / "inbox"
-    (inbox / "spoilt.csv").write_bytes(
-        "\r\n".join(lines).encode("cp1252") + b"\r\n" + b"\x81" + lines[1].encode("cp1252") + b"\r\n"
-    )
+    (inbox / "spoilt.csv").write_bytes("\r\n".join(lines).encode("cp1252") + b"\r\n" + undecodable + b"\r\n")
     (inbox / "headerless.csv").write_text("\r\n".join([lines[1].replace("ZQ-", STRAYS["headerless"]), lines[1]]))
     return [["import", str(inbox / name), "--mapping", str(MAPPING), "-c", CONTROLLER] for name in ("spoilt.csv", "headerless.csv")]
 
@@ -177,9 +177,15 @@ def crash(house: House) -> None:
             until(lambda: inserting(owner) is not None)
             house.kill(inserting(owner) or 0)
         caught.join()
-        until(lambda: psycopg.connect(url).close() is None)
+        until(lambda: reachable(url))
     house.await_ready()
     assert "terminated by signal 9" in (house.data / "log").read_text()
+
+
+def reachable(url: str) -> bool:
+    """Return true, or raise OperationalError while the database recovers."""
+    psycopg.connect(url).close()
+    return True
 
 
 def inserting(owner: "psycopg.Connection[Any]") -> int | None:

