@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.figures import Verdict, failed_in_both, judge
+from benchmarks.figures import ENOUGH_ROUNDS, Verdict, failed_in_both, judge
 from benchmarks.imports import measure_imports
 from benchmarks.load import Load, wrk
 from benchmarks.machine import described
@@ -103,6 +103,8 @@ def _measured(made: World, seeded: Seeded, asked: argparse.Namespace, what: Coll
 
 def _read(made: World, loads: Sequence[Load], plan: Plan) -> dict[str, Any]:
     rounds = measure(made, loads, plan, people.print)
+    if len(rounds) < ENOUGH_ROUNDS:
+        return {}  # time was up: not run is not failed
     beside = {name: report.compared(rounds, name) for name in (T2_DEFAULT.name, SYNCHRONOUS)}
     return {"masked_read": report.compared(rounds, MASKED_READ.name), "beside": beside}
 
@@ -114,7 +116,7 @@ def _read_slowly(made: World, loads: Sequence[Load], plan: Plan) -> dict[str, An
         rounds = measure(made, two, plan, people.print)
     finally:
         slow_commit(made, on=False)
-    return {"slow_commit": report.compared(rounds, MASKED_READ.name)}
+    return {"slow_commit": report.compared(rounds, MASKED_READ.name)} if len(rounds) >= ENOUGH_ROUNDS else {}
 
 
 def _time_is_up(_number: int, _frame: object) -> None:

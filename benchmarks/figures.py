@@ -7,7 +7,7 @@ fewer than seven rounds in which both windows count there is none, and a gate on
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Any
 
 ENOUGH_ROUNDS = 7
@@ -134,11 +134,6 @@ def compare(rounds: Sequence[Round], name: str, reference: str, connections: int
 def _both(one: Round, name: str, reference: str, connections: int) -> bool:
     windows = [one.get((who, connections)) for who in (name, reference)]
     return all(window is not None and not window.void for window in windows)
-
-
-def middle(values: Sequence[float]) -> float | None:
-    """Return the median, None of nothing."""
-    return median(values) if values else None
 
 
 def one_entry_each(answered: int, entries: int, cut: int) -> bool:

@@ -18,9 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from statistics import median
 from typing import Any
 
-from benchmarks.figures import middle
 from benchmarks.processes import end, family, peak_kib
 from benchmarks.seed import World, new_controllers, vault_command
 from samples import make_crm_it as crm
@@ -65,7 +65,7 @@ def _cells(row: int) -> Iterable[str]:
 
 
 def measure_imports(made: World, until: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """Return the figures of the import; None where time ran out."""
+    """Return the figures of the import; those time ran out for are absent."""
     short, long = made.home / "short.csv", made.home / "long.csv"
     write_export(short, LINES)
     write_export(long, LINES * LONGER)
@@ -86,15 +86,17 @@ def measure_imports(made: World, until: float, say: Callable[[str], None]) -> di
 
 def figures_of(rates: list[Rates], peaks: Mapping[str, float]) -> dict[str, Any]:
     """Return the import's part of the results."""
-    return {
-        "per_second": middle([one.parsed for one in rates]),
-        "sealed_per_second": middle([one.sealed for one in rates]),
-        "seal_ratio": middle([one.imported / one.sealed for one in rates]),
-        "with_parsing_ratio": middle([one.parsed / one.sealed for one in rates]),
-        "peak_mb": max(peaks.values(), default=None),
-        "peak_mb_by_length": dict(peaks),
-        "lines": LINES,
-    }
+    found: dict[str, Any] = {"lines": LINES}
+    if rates:
+        found |= {
+            "per_second": median(one.parsed for one in rates),
+            "sealed_per_second": median(one.sealed for one in rates),
+            "seal_ratio": median(one.imported / one.sealed for one in rates),
+            "with_parsing_ratio": median(one.parsed / one.sealed for one in rates),
+        }
+    if peaks:
+        found |= {"peak_mb": max(peaks.values()), "peak_mb_by_length": dict(peaks)}
+    return found
 
 
 def _in_a_process(made: World, file: Path, empty: Iterator[str]) -> Rates:

@@ -147,7 +147,7 @@ def test_the_import_is_compared_run_by_run():
     assert found["with_parsing_ratio"] == pytest.approx(0.5)
     assert found["per_second"] == 600
     assert found["peak_mb"] == 130.0
-    assert figures_of([], {})["seal_ratio"] is None
+    assert figures_of([], {}).keys() == {"lines"}  # what time ran out for was not run, which is not void
 
 
 def answer(row=7, **changed):

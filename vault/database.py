@@ -97,7 +97,7 @@ class Database:
     def dedicated(self, controller_id: str) -> "psycopg.Connection[Any]":
         """Return an autocommit connection of the driver, owned and closed by the caller (lanes)."""
         with _ours():
-            return psycopg.connect(autocommit=True, prepare_threshold=0, **self._arguments(controller_id))
+            return psycopg.connect(autocommit=True, prepare_threshold=0, connect_timeout=3, **self._arguments(controller_id))
 
     def controllers(self) -> list[str]:
         """Return the ids in the register of controllers."""

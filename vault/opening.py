@@ -75,6 +75,8 @@ def open_keyring(settings: Settings) -> FileKeyring:
     """
     forbidden = [settings.data, settings.state]
     if not (settings.keyring / FILE_NAME).exists() and settings.database_url is None:
+        if (settings.state / "checkpoints.log").exists():
+            raise KeysUnavailable("keyring-missing")  # there is a vault here: another keyring would open none of it
         found_keyring(settings)
     keyring = FileKeyring(settings.keyring, _seal(settings), forbidden=forbidden, now=now, draw=secrets.token_bytes)
     for name in ("audit-mac/1", "audit-sign/1", "audit-receipt/1"):

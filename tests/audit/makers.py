@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -242,3 +243,12 @@ def log_on(url: str, directory: Path) -> Iterator[Log]:
             connection.execute("DELETE FROM vault.controller WHERE controller_id = %s", (controller_id,))
         for database in databases:
             database.close()
+
+
+def leaves(log: Log) -> list[dict[str, Any]]:
+    return [orjson.loads(row[2]) for row in log.pending()]
+
+
+def wrote(log: Log, *drafts: Draft) -> bool:
+    ids = {one["id"] for one in leaves(log)}
+    return all(one.entry_id in ids for one in drafts)

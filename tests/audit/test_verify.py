@@ -3,145 +3,42 @@
 One log of 560 entries, two writers, signed at 60, 150, 400 and 560. Each attack starts from it and is undone afterwards.
 """
 
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import orjson
-import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.audit.makers import KEYS, SECRET, SIGNING, Log, audit_key, draft, log_on, mac, unseal, vkey
+from tests.audit.makers import SECRET, SIGNING, Log, audit_key, draft, log_on, unseal, vkey
+from tests.audit.tampering import (
+    PLACES,
+    SIZES,
+    WHOLE,
+    alone,
+    checks,
+    note_at,
+    on,
+    refit_writers,
+    refused,
+    relinked,
+    rows_of,
+    scan,
+    store,
+    writer_of,
+)
 from vault.audit import entry
 from vault.audit.checkpoint import Checkpoint, VerifierKey, note_text
-from vault.audit.merkle import grown, leaf_hash
-from vault.audit.reading import open_details
-from vault.audit.records import entry_by_id
-from vault.audit.scan import GivenNote, Report, Scan
+from vault.audit.scan import GivenNote
 from vault.audit.scrub import ScrubKeys
 from vault.audit.verify import verify_log
 from vault.errors import KeysUnavailable, Unreadable
-from vault.octets import b64u
-
-TABLES = ("entry", "detail", "lookup", "tile", "writer", "head", "checkpoint", "pending")
-SIZES = (60, 150, 400, 560)
-WHOLE = SIZES[-1]
-PLACES = (100, 300, 540)  # in a full tile, in the second, in the unfinished one
-
-
-@pytest.fixture(scope="module")
-def whole(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
-    with log_on(database_url, tmp_path_factory.mktemp("state")) as log:
-        recorder = log.recorder()
-        lanes = [recorder.open_lane(log.controller_id) for _ in range(2)]
-        done = 0
-        for size in SIZES:
-            while done < size:
-                number = min(15 - (done < 30), size - done)  # the first of each writer opens it
-                lanes[(done // 15) % 2].record_all([draft(f"sub-{(done + n) % 7}" if n % 5 else "") for n in range(number)])
-                done += number + (done < 30)
-            assert log.settle().checkpoint.size == size
-        log.closing.extend(lane.close for lane in lanes)
-        for table in TABLES:
-            log.ask(
-                f"CREATE TABLE public.kept_{table} AS SELECT * FROM vault.audit_{table} WHERE controller_id = %s", log.controller_id
-            )
-        yield log
-        for table in TABLES:
-            log.ask(f"DROP TABLE public.kept_{table}")
 
 
 @pytest.fixture
-def log(whole: Log) -> Iterator[Log]:
-    """The log, whole again after each attack."""
-    yield whole
-    own = f"controller_id = '{whole.controller_id}'"
-    whole.attack(
-        *(f"DELETE FROM vault.audit_{table} WHERE {own}" for table in TABLES),
-        *(f"INSERT INTO vault.audit_{table} SELECT * FROM public.kept_{table}" for table in TABLES),
-    )
-
-
-def on(log: Log, *statements: str) -> None:
-    """Run statements on this log's rows."""
-    log.attack(*(one.replace("@", f"controller_id = '{log.controller_id}'") for one in statements))
-
-
-def note_at(log: Log, size: int) -> str:
-    return next(text for text in log.state.notes(log.origin) if f"\n{size}\n" in text)
-
-
-def scan(log: Log) -> Report:
-    """Verify with keyring and every checkpoint, without the rows beside the leaves."""
-    return log.verify(keys=None)
-
-
-def alone(log: Log, size: int = WHOLE) -> Report:
-    """Verify with one checkpoint and the public key alone."""
-    return log.verify_against(note_at(log, size))
-
-
-def checks(report: Report) -> set[str]:
-    return {one.check for one in report.findings}
-
-
-# --- what an attacker who owns the database can do ---
-
-Row = tuple[bytes, bytes]  # leaf, mac
-
-
-def rows_of(log: Log) -> list[Row]:
-    rows = log.ask("SELECT leaf, mac FROM vault.audit_entry WHERE controller_id = %s ORDER BY position", log.controller_id)
-    return [(bytes(leaf), bytes(code)) for leaf, code in rows]
-
-
-def store(log: Log, rows: list[Row]) -> None:
-    """Replace entries, tiles and head so that all of it fits."""
-    hashes = [leaf_hash(leaf) for leaf, _ in rows]
-    tiles = {(one.level, one.index): one.hashes for one in grown(0, lambda _level: b"", hashes)}
-    own = (log.controller_id,)
-    with psycopg.connect(log.url) as connection:
-        connection.execute("SET LOCAL session_replication_role = replica")
-        connection.execute("DELETE FROM vault.audit_entry WHERE controller_id = %s", own)
-        connection.execute("DELETE FROM vault.audit_tile WHERE controller_id = %s", own)
-        cursor = connection.cursor()
-        entries = [(*own, at, leaf, hashes[at], code) for at, (leaf, code) in enumerate(rows)]
-        cursor.executemany("INSERT INTO vault.audit_entry VALUES (%s, 1, %s, %s, %s, %s)", entries)
-        places = [(*own, *place, octets) for place, octets in tiles.items()]
-        cursor.executemany("INSERT INTO vault.audit_tile VALUES (%s, 1, %s, %s, %s)", places)
-        connection.execute("UPDATE vault.audit_head SET size = %s WHERE controller_id = %s", (len(rows), *own))
-
-
-def refused(row: Row) -> Row:
-    return row[0].replace(b'"outcome":"allowed"', b'"outcome":"refused"'), row[1]
-
-
-def writer_of(row: Row) -> str:
-    return str(orjson.loads(row[0])["writer"])
-
-
-def relinked(log: Log, rows: list[Row], *, with_key: bool) -> list[Row]:
-    """Make each writer's chain fit again: numbers and hashes, and with the key of all MACs those too."""
-    last: dict[str, tuple[int, bytes, bytes]] = {}
-    made: list[Row] = []
-    for leaf, code in rows:
-        members = orjson.loads(leaf)
-        name = members["writer"]
-        number, previous, key = last.get(name, (0, b"", mac("audit-mac/1", entry.first_mac_message(log.controller_id, name))))
-        members |= {"number": number + 1, "previous": b64u(previous) if previous else ""}
-        octets = entry.encode(members)
-        made.append((octets, entry.leaf_mac(key, octets) if with_key else code))
-        last[name] = (number + 1, leaf_hash(octets), entry.ratchet(key))
-    return made
-
-
-def refit_writers(log: Log, rows: list[Row]) -> None:
-    for name in {writer_of(row) for row in rows}:
-        newest = next(row for row in reversed(rows) if writer_of(row) == name)
-        number, hashed = orjson.loads(newest[0])["number"], leaf_hash(newest[0]).hex()
-        on(log, f"UPDATE vault.audit_writer SET number = {number}, leaf_hash = '\\x{hashed}' WHERE @ AND writer_id = '{name}'")
+def log(signed: Log) -> Log:
+    """The signed log, whole again after each attack."""
+    return signed
 
 
 # --- nothing was done ---
@@ -400,83 +297,6 @@ def test_a_note_of_another_log_is_no_evidence_for_this_one(log: Log) -> None:
     assert {"signature", "writer-chain"} <= checks(report)
 
 
-# --- beside the leaves ---
-
-
-def somebodys(log: Log) -> int:
-    """The first position from 300 on whose entry is about somebody."""
-    statement = "SELECT min(position) FROM vault.audit_detail WHERE position >= 300 AND subject_id <> '-' AND controller_id = %s"
-    return int(log.ask(statement, log.controller_id)[0][0])
-
-
-@pytest.mark.parametrize(
-    ("attack", "check"),
-    [
-        ("UPDATE vault.audit_detail SET sealed = overlay(sealed PLACING '\\x00' FROM 40)", "details"),
-        ("UPDATE vault.audit_detail SET sealed = NULL", "details"),
-        ("UPDATE vault.audit_detail SET entry_id = 'ent_x'", "details"),
-        ("UPDATE vault.audit_detail SET at = at + 1", "details"),
-        ("DELETE FROM vault.audit_detail", "details"),
-        ("UPDATE vault.audit_detail SET chain_number = chain_number + 1", "subject-chain"),
-        ("UPDATE vault.audit_detail SET chain_previous = '\\x00'", "subject-chain"),
-        ("UPDATE vault.audit_detail SET stream = 'odd'", "subject-chain"),
-        ("UPDATE vault.audit_detail SET subject_id = '-'", "subject-chain"),
-        ("UPDATE vault.audit_detail SET subject_id = 'sub-99'", "subject-chain"),
-        ("UPDATE vault.audit_lookup SET caller_id = 'agent-2'", "lookup"),
-        ("UPDATE vault.audit_lookup SET caller_id = NULL", "lookup"),
-        ("UPDATE vault.audit_lookup SET purpose = 'marketing'", "lookup"),
-        ("UPDATE vault.audit_lookup SET roles = '{dpo}'", "lookup"),
-        ("UPDATE vault.audit_lookup SET entry_id = 'ent_x'", "lookup"),
-        ("DELETE FROM vault.audit_lookup", "lookup"),
-    ],
-)
-def test_a_row_beside_the_leaf_touched_is_named(log: Log, attack: str, check: str) -> None:
-    on(log, f"{attack} WHERE @ AND position = {somebodys(log)}")
-    report = log.verify()
-    assert check in checks(report) <= {"details", "subject-chain", "lookup"}
-    assert report.first_bad is not None
-    assert alone(log).ok  # the log itself is whole
-
-
-def test_the_first_bad_position_beside_the_leaves_is_named_for_each_check(log: Log) -> None:
-    on(
-        log,
-        "UPDATE vault.audit_lookup SET caller_id = 'agent-2' WHERE @ AND position IN (300, 301)",
-        "UPDATE vault.audit_detail SET sealed = NULL WHERE @ AND position IN (311, 312)",
-    )
-    assert {one.check: one.position for one in log.verify().findings} == {"lookup": 300, "details": 311}
-
-
-def test_rows_an_erasure_took_away_are_no_fault(log: Log) -> None:
-    lane = log.recorder().open_lane(log.controller_id)
-    lane.record_all([draft(operation="details-shred", outcome="done", opens={})])
-    log.sequencer().drain(log.controller_id)
-    on(log, *(f"DELETE FROM vault.audit_{table} WHERE @ AND subject_id = 'sub-3'" for table in ("detail", "lookup")))
-    assert log.verify().ok
-    lane.close()
-
-
-def test_a_tile_that_is_just_full_is_compared_once() -> None:
-    made = Scan("o", [], vkey("o"), lambda _level, _index: b"", None)
-    for _ in range(256):
-        made._put(1, bytes(32))
-    made.finish(0, [], [], [])
-    assert made._rows[1] == b""
-    assert {one.check for one in made.findings.all()} == {"tile", "empty"}
-
-
-def test_details_of_one_entry_do_not_pass_for_anothers(log: Log) -> None:
-    first = somebodys(log)
-    on(
-        log,
-        "UPDATE vault.audit_detail e SET sealed = o.sealed FROM vault.audit_detail o"
-        " WHERE e.controller_id = o.controller_id AND e.@"
-        f" AND (e.position, o.position) IN (({first}, {first} + 7), ({first} + 7, {first}))",
-    )
-    report = log.verify()
-    assert (checks(report), report.first_bad) == ({"details"}, first)
-
-
 # --- pending ---
 
 
@@ -524,37 +344,3 @@ def test_keys_that_do_not_answer_end_the_verification(log: Log) -> None:
 
     with pytest.raises(KeysUnavailable):
         log.verify(keys=ScrubKeys(unavailable, lambda _version: SECRET, unseal))
-
-
-# --- one entry, for an officer ---
-
-
-@pytest.mark.parametrize("which", ["<>", "="])
-def test_an_officer_reads_what_was_sealed_beside_an_entry(log: Log, which: str) -> None:
-    statement = "SELECT entry_id, position FROM vault.audit_lookup WHERE controller_id = %s AND operation = 'disclose'"
-    (entry_id, position), *_ = log.ask(f"{statement} AND subject_id {which} '-'", log.controller_id)
-    with log.app.snapshot(log.controller_id) as rows:
-        stored = entry_by_id(rows, log.controller_id, entry_id)
-        assert entry_by_id(rows, log.controller_id, "ent_x") is None
-    assert stored is not None
-    read = open_details(stored, log.controller_id, KEYS, 1)
-    assert (read.position, read.leaf["id"], read.subject_id is not None) == (position, entry_id, which == "<>")
-    assert read.internal["caller_id"] == "agent-1"
-    assert read.details["decision_id"] == "dec_x"
-
-
-def test_a_forged_opening_is_not_shown(log: Log) -> None:
-    statement = "SELECT entry_id FROM vault.audit_lookup WHERE controller_id = %s AND position = %s"
-    (entry_id,), *_ = log.ask(statement, log.controller_id, somebodys(log))
-    with log.app.snapshot(log.controller_id) as rows:
-        stored: Any = entry_by_id(rows, log.controller_id, entry_id)
-    blind = ScrubKeys(lambda _subject: None, lambda _version: SECRET, unseal)
-    assert open_details(stored, log.controller_id, blind, 1).internal == {}
-    lying = ScrubKeys(audit_key, lambda _version: SECRET, lambda *_: b'{"details":{},"internal":{},"salts":["AA","AA"]}')
-    forged: list[Callable[[], object]] = [
-        lambda: open_details(stored, log.controller_id, lying, 1),
-        lambda: open_details(type(stored)(1, 300, b"x", "-", None), log.controller_id, KEYS, 1),
-    ]
-    for read in forged:
-        with pytest.raises(Unreadable):
-            read()

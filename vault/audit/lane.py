@@ -108,8 +108,12 @@ class Lane:
     def _connect(self, deadline: float) -> Exchange:
         try:
             exchange = Exchange(self._database.dedicated(self._controller_id), self._means.monotonic)
+        except Unavailable:
+            raise AuditUnavailable(retry_after_s=5) from None
+        try:
             exchange.open((FIRST, NEXT, _ERA, _HEADS, _FOUND), _BOUNDS, deadline)
-        except (Unavailable, Refusal, Unanswered):
+        except (Refusal, Unanswered):
+            exchange.close()
             raise AuditUnavailable(retry_after_s=5) from None
         return exchange
 

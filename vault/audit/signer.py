@@ -51,7 +51,7 @@ def stand(
     text = state.last(name)
     at = records.head(rows, controller_id) or first
     if text is None:
-        return Standing(at, name, None, NO_STATE if at.size else None)
+        return Standing(at, name, None, NO_STATE if at.size or at.era != records.FIRST_ERA else None)
     try:
         last = parse_note(text)
     except ValueError:

@@ -14,7 +14,7 @@ import hmac
 import secrets  # noqa: TID251 (data keys, audit keys and the nonces of values are drawn here)
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -148,9 +148,11 @@ def seal_class(
     values: Sequence[NewValue],
     holders: Sequence[str],
     generation: int = 1,
+    held_for: Sequence[str] = (),
 ) -> NewClass:
     """Seal the values of one class under a new data key, wrapped once for each agreement in `holders`.
 
+    `held_for` are agreements that cover nothing yet: their wrap keeps the key from dying, and no verb opens through it.
     Raises InvalidValue for what is not a storable value, ValueError without a holder: a key nobody holds is lost at once.
     """
     if not holders:
@@ -167,7 +169,10 @@ def seal_class(
         manifest=envelope.manifest(data_key, scope, packed),
         frame=packed,
         seals=len(values),
-        wraps=tuple(_wrap(keys, controller_id, class_name, generation, scope, data_key, holder_id) for holder_id in holders),
+        wraps=(
+            *(_wrap(keys, controller_id, class_name, generation, scope, data_key, holder_id) for holder_id in holders),
+            *(_wrap(keys, controller_id, class_name, generation, scope, data_key, holder_id, "hold") for holder_id in held_for),
+        ),
     )
 
 
@@ -302,10 +307,17 @@ def _expect_manifest(data_key: bytes, scope: bytes, one: SealedClass) -> None:
 
 
 def _wrap(
-    keys: ControllerKeys, controller_id: str, class_name: str, generation: int, scope: bytes, data_key: bytes, holder_id: str
+    keys: ControllerKeys,
+    controller_id: str,
+    class_name: str,
+    generation: int,
+    scope: bytes,
+    data_key: bytes,
+    holder_id: str,
+    holder_kind: Literal["agreement", "hold"] = "agreement",
 ) -> NewWrap:
-    epoch, wrap = keys.wrap(controller_id, envelope.wrap_place(scope, "agreement", holder_id), data_key)
-    return NewWrap(class_name, generation, "agreement", holder_id, epoch, wrap)
+    epoch, wrap = keys.wrap(controller_id, envelope.wrap_place(scope, holder_kind, holder_id), data_key)
+    return NewWrap(class_name, generation, holder_kind, holder_id, epoch, wrap)
 
 
 def _seal(data_key: bytes, shared: bytes, generation: int, values: Sequence[NewValue]) -> list[FrameEntry]:

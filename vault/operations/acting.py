@@ -12,12 +12,12 @@ from vault.assembly import Vault
 from vault.audit.entry import Draft
 from vault.errors import AccessDenied, NotFound, Unavailable, VaultError
 from vault.operations.disclosure import chain_of, decision_of
-from vault.operations.facts import caller_facts, ticket_facts
+from vault.operations.facts import NOBODY_ID, caller_facts, ticket_facts
 from vault.permit import ReadPermit
 from vault.policy.model import CallerFacts, Context, Permission, TicketFacts
 from vault.profiles.records import Person, snapshot_all
 
-NOBODY = "-"
+NOBODY = NOBODY_ID
 HOUSE = Permission(allowed=True, because="house")  # what a command or a job acts by
 
 
@@ -67,22 +67,29 @@ def record(
     terms: tuple[str, ...] = (),
     details: Mapping[str, Any] | None = None,
     count: int | None = None,
+    internal: Mapping[str, Any] | None = None,
 ) -> ReadPermit:
     """Commit the entry of this act and return its permit. Raises AuditUnavailable: then the act does not happen."""
-    return vault.audit.record(acting.context.controller_id, draft(vault, acting, outcome, opens, terms, details, count))
+    return vault.audit.record(acting.context.controller_id, draft(vault, acting, outcome, opens, terms, details, count, internal))
 
 
 @contextmanager
-def carrying_out(vault: Vault, acting: Acting) -> Iterator[Connection]:
-    """Yield the transaction of an act whose entry is committed. If the act then fails, an entry says that it did not happen."""
+def telling(vault: Vault, acting: Acting) -> Iterator[None]:
+    """If an act whose entry is committed fails in this block, write an entry that says that it did not happen."""
     try:
-        with vault.database.transaction(acting.context.controller_id) as transaction:
-            yield transaction
+        yield
     except VaultError:
         entry = replace(draft(vault, acting, "failed"), entry_id=vault.new_id("ent"), ref=acting.entry_id)
         with suppress(Unavailable):  # the log over-reports then, the safe direction
             vault.audit.record(acting.context.controller_id, entry)
         raise
+
+
+@contextmanager
+def carrying_out(vault: Vault, acting: Acting) -> Iterator[Connection]:
+    """Yield the transaction of an act whose entry is committed; a failure is told."""
+    with telling(vault, acting), vault.database.transaction(acting.context.controller_id) as transaction:
+        yield transaction
 
 
 def refuse(vault: Vault, acting: Acting, error: VaultError) -> VaultError:
@@ -117,6 +124,7 @@ def draft(
     terms: tuple[str, ...] = (),
     details: Mapping[str, Any] | None = None,
     count: int | None = None,
+    internal: Mapping[str, Any] | None = None,
 ) -> Draft:
     """Return the entry of one act."""
     context = acting.context
@@ -139,7 +147,7 @@ def draft(
         terms=terms,
         bundle=bytes.fromhex(vault.policy.digest.removeprefix("sha256:")),
         details={**subject, **team, **ticket, **(details or {})},
-        internal={"caller_id": context.caller.id, "application": context.caller.client_id, **request},
+        internal={"caller_id": context.caller.id, "application": context.caller.client_id, **request, **(internal or {})},
         chain=chain,
         opens=opens or {},
         subject_id=acting.subject_id if chain is not None else "",

@@ -12,7 +12,7 @@ from vault.assembly import Vault
 from vault.errors import Conflict, Stale
 from vault.keys import records as keys
 from vault.keys.data_keys import seal_bytes, unwrap_audit_key, wraps_for
-from vault.operations.acting import Acting, carrying_out, prepare, record, require_permission, require_person
+from vault.operations.acting import Acting, carrying_out, prepare, record, require_permission, require_person, telling
 from vault.operations.enroll import AgreementTerms, agreed
 from vault.operations.enrolment import Agreed, evidence_place
 from vault.operations.facts import sealed_classes, subject_facts
@@ -45,7 +45,8 @@ def agree(vault: Vault, context: Context, subject_id: str, terms: AgreementTerms
     permit = record(vault, acting, terms=(new.template.reference,), opens=opens)
     agreement_id = vault.new_id("agr")
     sealed = sealed_classes(context.controller_id, subject_id, acting.person)
-    wraps = wraps_for(vault.keys, permit, sealed, through, agreement_id, vault.monotonic())
+    with telling(vault, acting):
+        wraps = wraps_for(vault.keys, permit, sealed, through, agreement_id, vault.monotonic())
     rows = _rows(vault, acting, new, agreement_id)
     with carrying_out(vault, acting) as transaction:
         keys.lock_data_keys(transaction, context.controller_id, subject_id)

@@ -12,7 +12,7 @@ from vault.errors import AccessDenied, Conflict, Fault, InvalidValue, NotFound, 
 from vault.keys import frame
 from vault.keys import records as keys
 from vault.keys.data_keys import AmendedClass, Changes, NewClass, NewValue, amend_classes, seal_class
-from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person
+from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person, telling
 from vault.operations.enrolment import index_entries, normalised
 from vault.operations.facts import sealed_classes, subject_facts
 from vault.outbox import announce
@@ -45,7 +45,8 @@ def amend(vault: Vault, context: Context, subject_id: str, agreement_id: str, fi
         vault, acting, opens=dict.fromkeys(fields, agreement_id), terms=(agreement.template,), count=len(fields),
         details={"agreements": dict.fromkeys(sorted(fields), agreement_id)},
     )  # fmt: skip
-    changed, created = _seal(vault, acting, permit, agreement_id, values, removed)
+    with telling(vault, acting):
+        changed, created = _seal(vault, acting, permit, agreement_id, values, removed)
     with carrying_out(vault, acting) as transaction:
         _refuse_taken(vault, transaction, acting, values)
         keys.lock_data_keys(transaction, context.controller_id, subject_id)  # keys before the person, as in `withdraw`: no deadlock
@@ -122,11 +123,11 @@ def _seal(
 
 
 def _new_class(vault: Vault, acting: Acting, class_name: str, new: Sequence[NewValue]) -> NewClass:
-    holders = [
-        one.agreement_id for one in acting.person.agreements
-        if one.status in ("in_force", "dormant") and class_name in vault.policy.lawful_classes(one.template)
-    ]  # fmt: skip
-    return seal_class(vault.keys, acting.context.controller_id, acting.subject_id, class_name, vault.new_id("dk"), new, holders)
+    grants = [one for one in acting.person.agreements if class_name in vault.policy.lawful_classes(one.template)]
+    holders = [one.agreement_id for one in grants if one.status == "in_force"]
+    held_for = [one.agreement_id for one in grants if one.status == "dormant"]
+    place = (acting.context.controller_id, acting.subject_id, class_name)
+    return seal_class(vault.keys, *place, vault.new_id("dk"), new, holders, held_for=held_for)
 
 
 def _write(transaction: sa.Connection, acting: Acting, changed: Sequence[AmendedClass], created: Sequence[NewClass]) -> None:

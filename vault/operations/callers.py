@@ -37,7 +37,7 @@ def register_caller(vault: Vault, controller_id: str, registration: Registration
         raise InvalidValue(faults=[Fault("/roles", "roles.unfit")])
     operator = Caller(id="operator", kind="operator", roles=frozenset({"operator"}), client_id="riserbo")
     acting = prepare(vault, "register_caller", Context(controller_id, operator, "legal-compliance", "api"), permission=HOUSE)
-    record(vault, acting, details={"result": "registered"})
+    record(vault, acting, details={"result": "registered"}, internal={"registration": _said(registration)})
     row = {
         "controller_id": controller_id, "caller_id": registration.caller_id, "roles": sorted(roles), "team": registration.team,
         "training": sorted(registration.training), "recipient": registration.recipient, "region": registration.region,
@@ -46,6 +46,19 @@ def register_caller(vault: Vault, controller_id: str, registration: Registration
     with carrying_out(vault, acting) as transaction:
         transaction.execute(_UPSERT, row)
     return acting.entry_id
+
+
+def _said(registration: Registration) -> dict[str, object]:
+    until = registration.valid_until
+    return {
+        "caller_id": registration.caller_id,
+        "roles": sorted(registration.roles),
+        "team": registration.team or "",
+        "training": sorted(registration.training),
+        "recipient": registration.recipient,
+        "region": registration.region,
+        "valid_until": until.isoformat() if until is not None else "",
+    }
 
 
 def _upsert() -> sa.Insert:

@@ -90,6 +90,7 @@ def new_subject(vault: Vault, controller_id: str, enrolment: Enrolment, author: 
     made = _Rows(controller_id, subject_id, entry_id)
     made.add(tables.subject_audit_key, epoch=epoch, wrap=wrap, shred_after=None)
     granted: dict[str, list[str]] = {}
+    held: dict[str, list[str]] = {}  # by companions: kept from dying, opened by nobody until a companion is in force
     collected: list[tuple[str, Template, frozenset[str]]] = []
     for agreed in _with_companions(vault, enrolment.agreements):
         agreement_id = vault.new_id("agr")
@@ -97,8 +98,8 @@ def new_subject(vault: Vault, controller_id: str, enrolment: Enrolment, author: 
         if not agreed.companion:
             collected.append((agreement_id, agreed.template, agreed.excluded))
         for class_name in vault.policy.lawful_classes(agreed.template.reference):
-            granted.setdefault(class_name, []).append(agreement_id)
-    _seal(vault, made, enrolment.values, collected, granted, at)
+            (held if agreed.companion else granted).setdefault(class_name, []).append(agreement_id)
+    _seal(vault, made, enrolment.values, collected, (granted, held), at)
     made.add(
         tables.subject, version=1, state="active", restricted=[], objected=False, objected_marketing=False, time_barred=False,
         minor=minor_band(birth(enrolment.values), at.astimezone(vault.controller(controller_id).zone).date()), created_at=at,
@@ -164,7 +165,7 @@ def _collecting(
 
 def _seal(
     vault: Vault, made: "_Rows", values: Mapping[str, Any], collected: Sequence[tuple[str, Template, frozenset[str]]],
-    granted: Mapping[str, Sequence[str]], at: datetime,
+    holders: tuple[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]], at: datetime,
 ) -> None:  # fmt: skip
     classes: dict[str, list[NewValue]] = {}
     reach = {template.reference: vault.policy.granted_fields(template.reference) for _, template, _ in collected}
@@ -177,7 +178,8 @@ def _seal(
         classes.setdefault(vault.catalogue.fields[name].class_name, []).append(NewValue(name, value, agreement_id, 1))
     for class_name, new in classes.items():
         key_id = vault.new_id("dk")
-        sealed = seal_class(vault.keys, made.controller_id, made.subject_id, class_name, key_id, new, granted[class_name])
+        granted, held = (by_class.get(class_name, ()) for by_class in holders)
+        sealed = seal_class(vault.keys, made.controller_id, made.subject_id, class_name, key_id, new, granted, held_for=held)
         place = {"class": class_name, "generation": sealed.generation}
         made.add(tables.profile_frame, **place, frame=sealed.frame)
         made.add(

@@ -11,6 +11,7 @@ from vault.profiles.records import AgreementRow, CallerRow, Person, Snapshot, Ti
 
 OPEN = frozenset({"open", "pending"})
 NOBODY = CallerFacts()
+NOBODY_ID = "-"  # the subject of a verb that acts on nobody
 NO_ONE_AGREED = SubjectFacts(subject_id="", agreements=())  # an unknown subject is decided on all the same
 
 
@@ -26,13 +27,17 @@ def caller_facts(caller: Caller, row: CallerRow | None, at: datetime) -> CallerF
 def ticket_facts(context: Context, caller: CallerFacts, subject_id: str, read: Snapshot) -> TicketFacts:
     """Return how far the stated ticket justifies this access: open, about this subject, and whose it is."""
     topics: Collection[str] = read.assigned.get((subject_id, context.caller.id), ())
-    if "request" in topics and "dsr-officer" in caller.roles:
+    if "request" in topics and "dsr-officer" in caller.roles and context.purpose == "rights-fulfilment":
         return TicketFacts("verified", assigned=True, in_care="care" in topics, request_assigned=True)
     if context.ticket_id is None:
         return TicketFacts("none", in_care="care" in topics)
     row = read.tickets.get(context.ticket_id)
-    if row is None or row.subject_id != subject_id or row.state not in OPEN:
-        return TicketFacts("asserted", in_care="care" in topics)
+    if row is None:
+        return TicketFacts("asserted", in_care="care" in topics)  # nobody has said that it is not so
+    if row.state not in OPEN or subject_id not in (row.subject_id, NOBODY_ID):
+        return TicketFacts("none", in_care="care" in topics)  # known to justify nothing here: less than one that is not known
+    if subject_id == NOBODY_ID:
+        return TicketFacts("asserted")  # about somebody, when nobody is acted on yet
     return TicketFacts("verified", assigned=_is_theirs(row, context.caller.id, caller), in_care="care" in topics)
 
 
@@ -47,14 +52,14 @@ def subject_facts(
 ) -> SubjectFacts:
     """Return what the gates may know of a person: states and agreements, never a value.
 
-    `collected` names the agreement each field's value was collected under. One collected under a consent is foreign to every other
-    agreement (Art. 6(4)); the others serve whatever agreement names their category.
+    `collected` names the agreement each field's value was collected under. One collected under a consent is foreign to every
+    agreement but those of the same template, its successors (Art. 6(4)); the others serve whatever agreement names their category.
     """
     row = person.subject
     if row is None or row.state != "active":
         return NO_ONE_AGREED
-    consents = {one.agreement_id for one in person.agreements if one.consent != "none"}
-    bound = {name: under for name, under in collected.items() if under in consents} if consents else {}
+    consents = {one.agreement_id: _template_id(one) for one in person.agreements if one.consent != "none"}
+    bound = {name: consents[under] for name, under in collected.items() if under in consents} if consents else {}
     return SubjectFacts(
         subject_id=subject_id,
         agreements=tuple(_agreement(one, person, at, bound) for one in person.agreements),
@@ -77,10 +82,14 @@ def _agreement(one: AgreementRow, person: Person, at: datetime, bound: Mapping[s
         consent=consent,
         superseded=one.status == "superseded",
         excluded=one.excluded,
-        foreign=frozenset(name for name, under in bound.items() if under != one.agreement_id),
-        after_restriction=_after(one.valid_from, row.restricted_at if row else None),
-        after_objection=_after(one.valid_from, row.objected_at if row else None),
+        foreign=frozenset(name for name, template_id in bound.items() if template_id != _template_id(one)),
+        after_restriction=consent == "valid" and _after(one.valid_from, row.restricted_at if row else None),
+        after_objection=consent == "valid" and _after(one.valid_from, row.objected_at if row else None),
     )
+
+
+def _template_id(one: AgreementRow) -> str:
+    return one.template.partition("@")[0]
 
 
 def _after(start: datetime, since: datetime | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vault import budgets
 from vault.assembly import Vault
-from vault.errors import AccessDenied, ContextIncomplete, Fault, InvalidValue, TooMany
+from vault.errors import AccessDenied, Fault, InvalidValue, TooMany
 from vault.keys import records as keys
 from vault.operations.acting import Acting, prepare, refuse, require_permission
 from vault.operations.disclose import disclose_all
@@ -49,8 +49,6 @@ def find(vault: Vault, context: Context, by: str, value: Any) -> Found:
     """Look a person up. Raises InvalidValue (`/by`, `/value`), TooMany with the seconds to wait, AccessDenied."""
     acting = prepare(vault, "find", context)
     require_permission(vault, acting)
-    if context.ticket_id is None and context.caller.kind == "agent":
-        raise refuse(vault, acting, ContextIncomplete(faults=[Fault("Vault-Ticket", "missing")]))
     with vault.database.transaction(context.controller_id) as transaction:
         spent, began = budgets.spend(transaction, context.controller_id, context.caller.id, "find", acting.at, WINDOW)
     if spent > LOOK_UPS:

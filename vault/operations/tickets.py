@@ -26,7 +26,7 @@ def put_ticket(vault: Vault, context: Context, ticket_id: str, facts: TicketFact
     """Store the ticket as it stands now and return the entry's id. Raises AccessDenied for anyone but a helpdesk system."""
     acting = prepare(vault, "put_ticket", context)
     require_permission(vault, acting)
-    record(vault, acting, details={"ticket": {"id": ticket_id, "state": facts.state}})
+    record(vault, acting, details={"ticket": {"id": ticket_id, "state": facts.state}}, internal={"ticket": _said(facts)})
     row = {
         "controller_id": context.controller_id, "ticket_id": ticket_id, "system": context.caller.client_id, **asdict(facts),
         "updated_at": acting.at, "entry_id": acting.entry_id,
@@ -34,6 +34,10 @@ def put_ticket(vault: Vault, context: Context, ticket_id: str, facts: TicketFact
     with carrying_out(vault, acting) as transaction:
         transaction.execute(_UPSERT, row)
     return acting.entry_id
+
+
+def _said(facts: TicketFactsIn) -> dict[str, str]:
+    return {name: value for name, value in asdict(facts).items() if value is not None}
 
 
 def _upsert() -> sa.Insert:

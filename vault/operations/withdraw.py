@@ -49,7 +49,8 @@ def end_agreement(vault: Vault, acting: Acting, agreement_id: str, kind: str, ev
     """End an agreement in force, in one transaction: event, state, wraps, tokens, classes left without a holder, outbox."""
     controller_id, subject_id = acting.context.controller_id, acting.subject_id
     template = next((one.template for one in acting.person.agreements if one.agreement_id == agreement_id), "")
-    consent = _ENDED_CONSENT[kind] if vault.templates[template].basis == "consent" else "none"
+    known = vault.templates.get(template)
+    consent = _ENDED_CONSENT[kind] if known is not None and known.basis == "consent" else "none"
     with carrying_out(vault, acting) as transaction:
         keys.lock_data_keys(transaction, controller_id, subject_id)  # first: the re-wrap job must not bring a wrap back
         status = "withdrawn" if kind == "withdrawn" else "ended"
@@ -80,7 +81,11 @@ def _require_in_force(vault: Vault, acting: Acting, agreement_id: str) -> None:
 def _empty_classes(vault: Vault, transaction: sa.Connection, acting: Acting) -> tuple[str, ...]:
     """Delete every class that no agreement holds any more, dependent agreements aside, and return their names."""
     controller_id, subject_id = acting.context.controller_id, acting.subject_id
-    dependent = [one.agreement_id for one in acting.person.agreements if vault.templates[one.template].dependent]
+    dependent = [
+        one.agreement_id
+        for one in acting.person.agreements
+        if one.template in vault.templates and vault.templates[one.template].dependent
+    ]
     emptied = sorted({key.class_name for key in keys.delete_unheld(transaction, controller_id, subject_id, dependent)})
     if not emptied:
         return ()

@@ -1,0 +1,148 @@
+"""Tickets, callers and controllers: what is written, who may, and that a change which fails is on record as one."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.makers import make_context, make_subject, register
+from tests.operations.conftest import Ledger
+from vault.assembly import Vault
+from vault.errors import AccessDenied, AuditUnavailable, Conflict, DatabaseUnavailable, InvalidValue, NotFound
+from vault.opening import Opened
+from vault.operations.callers import Registration, register_caller
+from vault.operations.controllers import add_controller
+from vault.operations.disclose import disclose_all
+from vault.operations.disclosure import Ask, Profile
+from vault.operations.tickets import TicketFactsIn, put_ticket
+
+NOBODY = "sub_" + "z" * 26
+TICKET = ("ticket_id", "system", "subject_id", "state", "assignee", "team", "topic", "entry_id")
+
+
+# --- tickets -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_ticket_is_kept_as_it_stands_now(vault: Vault, controller_id: str, ledger: Ledger) -> None:
+    register(vault, controller_id, "system")
+    system = make_context(controller_id, "system")
+    first = put_ticket(vault, system, "T-1", TicketFactsIn(NOBODY, "open", "t1-1", "support", "care"))
+    second = put_ticket(vault, system, "T-1", TicketFactsIn(NOBODY, "closed"))
+    assert ledger.rows("vault.ticket", columns=", ".join(TICKET)) == [("T-1", "zammad", NOBODY, "closed", None, None, None, second)]
+    assert [leaf["id"] for leaf in ledger.leaves("put_ticket")] == [first, second]
+    assert "T-1" not in repr(ledger.leaves("put_ticket"))
+
+
+@pytest.mark.parametrize("role", ["t2", "dpo", "operator"])
+def test_only_a_helpdesk_system_tells_of_tickets(vault: Vault, controller_id: str, ledger: Ledger, role: str) -> None:
+    register(vault, controller_id, role)
+    with pytest.raises(AccessDenied) as refusal:
+        put_ticket(vault, make_context(controller_id, role, ticket="T-1"), "T-1", TicketFactsIn(NOBODY, "open"))
+    assert refusal.value.entry_id == ledger.leaves("put_ticket")[0]["id"]
+    assert ledger.outcomes("put_ticket") == ["refused"]
+    assert ledger.rows("vault.ticket") == []
+
+
+def test_an_act_that_fails_after_its_entry_is_on_record_as_failed(vault: Vault, controller_id: str, ledger: Ledger) -> None:
+    register(vault, controller_id, "system")
+    ledger.owner(f"ALTER TABLE vault.ticket ADD CONSTRAINT refusing CHECK (controller_id <> '{controller_id}')")
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            put_ticket(vault, make_context(controller_id, "system"), "T-1", TicketFactsIn(NOBODY, "open"))
+    finally:
+        ledger.owner("ALTER TABLE vault.ticket DROP CONSTRAINT refusing")
+    done, failed = ledger.leaves("put_ticket")
+    assert (done["outcome"], failed["outcome"]) == ("done", "failed")
+    assert done["id"] in repr(failed["about"])
+    assert ledger.rows("vault.ticket") == []
+
+
+def test_when_not_even_that_can_be_recorded_the_first_error_is_told(vault: Vault, controller_id: str, ledger: Ledger) -> None:
+    """The trail then says that it happened, which is the safe direction."""
+    register(vault, controller_id, "system")
+
+    class Once:
+        """The recorder, which writes one entry more and then no longer."""
+
+        def __init__(self) -> None:
+            self.left = 1
+
+        def record(self, *arguments: object) -> object:
+            if not self.left:
+                raise AuditUnavailable
+            self.left -= 1
+            return vault.audit.record(*arguments)  # type: ignore[arg-type]
+
+    ledger.owner(f"ALTER TABLE vault.ticket ADD CONSTRAINT refusing CHECK (controller_id <> '{controller_id}')")
+    try:
+        failing = replace(vault, audit=Once())  # type: ignore[arg-type]
+        with pytest.raises(DatabaseUnavailable):
+            put_ticket(failing, make_context(controller_id, "system"), "T-1", TicketFactsIn(NOBODY, "open"))
+    finally:
+        ledger.owner("ALTER TABLE vault.ticket DROP CONSTRAINT refusing")
+    assert ledger.outcomes("put_ticket") == ["done"]
+
+
+# --- callers -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_registration_replaces_the_one_before(vault: Vault, controller_id: str, ledger: Ledger) -> None:
+    first = register_caller(vault, controller_id, Registration("anna", ("t1", "billing"), "support", ("gdpr-art9",)))
+    second = register_caller(vault, controller_id, Registration("anna", ("t2",), region="DE", recipient="controller"))
+    columns = "caller_id, roles, team, training, recipient, region, entry_id"
+    assert ledger.rows("vault.caller", columns=columns) == [("anna", ["t2"], None, [], "controller", "DE", second)]
+    assert [leaf["id"] for leaf in ledger.leaves("register_caller")] == [first, second]
+
+
+@pytest.mark.parametrize(
+    "roles", [("t1", "dpo"), ("dpo", "t2"), ("medical", "dpo"), ("billing", "dpo"), ("root",), ("t1", "customer")]
+)
+def test_roles_that_exclude_each_other_or_are_none_are_refused(
+    vault: Vault, controller_id: str, ledger: Ledger, roles: tuple[str, ...]
+) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        register_caller(vault, controller_id, Registration("anna", roles))
+    assert [(fault.pointer, fault.code) for fault in refusal.value.faults] == [("/roles", "roles.unfit")]
+    assert ledger.rows("vault.caller") == []
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_registration_counts_until_its_end_and_not_a_moment_longer(vault: Vault, controller_id: str, ended: bool) -> None:
+    register(vault, controller_id, "system")
+    person = make_subject(vault, controller_id, {"given_name": "Giulia"})
+    at = vault.now() + timedelta(seconds=5)
+    register_caller(vault, controller_id, Registration("t1-1", ("t1",), "support", valid_until=at))
+    reader = replace(vault, now=lambda: at if ended else at - timedelta(milliseconds=1))
+    context = make_context(controller_id, "t1", ticket="T-1")
+    put_ticket(vault, make_context(controller_id, "system"), "T-1", TicketFactsIn(person.subject_id, "open", "t1-1"))
+    answer = disclose_all(reader, [Ask(context, person.subject_id, ("given_name",))])[0]
+    assert isinstance(answer, NotFound if ended else Profile)
+
+
+# --- controllers -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_controller_is_created_once(opened: Opened, controller_id: str) -> None:
+    with pytest.raises(Conflict) as refusal:
+        opened.add_controller(controller_id)
+    assert refusal.value.code == "controller-exists"
+
+
+@pytest.mark.parametrize(
+    ("named", "faults"),
+    [
+        (("Not one", "Europe/Rome", ["it"]), ["/controller_id"]),
+        (("fine", "Mars/Olympus", ["it"]), ["/zone"]),
+        (("fine", "../etc/passwd", ["it"]), ["/zone"]),
+        (("fine", "Europe/Rome", []), ["/languages"]),
+        (("*", "", ["it", "tlh"]), ["/controller_id", "/zone", "/languages"]),
+    ],
+)
+def test_a_controller_that_makes_no_sense_is_not_created(
+    opened: Opened, named: tuple[str, str, list[str]], faults: list[str]
+) -> None:
+    vault = opened.vault
+    with pytest.raises(InvalidValue) as refusal:
+        add_controller(vault.database, opened.keyring, vault.settings.installation, *named, vault.now)
+    assert [fault.pointer for fault in refusal.value.faults] == faults
+    assert "fine" not in vault.database.controllers()

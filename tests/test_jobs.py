@@ -1,0 +1,69 @@
+"""Jobs: a worker of the real queue carries out one, and what lies in the queue names nobody."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from procrastinate import App
+from procrastinate.exceptions import AlreadyEnqueued
+
+from tests.makers import make_subject
+from vault.assembly import Vault
+from vault.database import Database
+from vault.jobs import job_app
+
+VALUES = {"given_name": "Giulia", "email": "giulia@example.it"}
+
+
+class OfOne(Database):
+    """The database as if it knew one controller: what the others keep is other tests' business."""
+
+    only = ""
+
+    def controllers(self) -> list[str]:
+        """Return the one."""
+        return [self.only]
+
+
+@pytest.fixture
+def later(vault: Vault, controller_id: str, database_url: str) -> Iterator[Vault]:
+    """The vault three years from now."""
+    database = OfOne(database_url, "riserbo_app")
+    database.only = controller_id
+    yield replace(vault, database=database, now=lambda: vault.now() + timedelta(days=3 * 366))
+    database.close()
+
+
+@pytest.fixture
+def jobs(later: Vault, database_url: str) -> Iterator[App]:
+    yield job_app(later, database_url)
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute("DELETE FROM jobs.procrastinate_jobs")
+
+
+def queued(database_url: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(database_url) as owner:
+        columns = "task_name, status::text, args ->> 'timestamp', queueing_lock"
+        return owner.execute(f"SELECT {columns} FROM jobs.procrastinate_jobs WHERE args ->> 'timestamp' = '7'".encode()).fetchall()
+
+
+def test_a_worker_ends_what_the_clock_has_ended(vault: Vault, controller_id: str, jobs: App, database_url: str) -> None:
+    made = make_subject(vault, controller_id, VALUES, ("marketing",))
+    with jobs.open():
+        jobs.tasks["expire_agreements"].defer(timestamp=7)
+        with pytest.raises(AlreadyEnqueued):  # one waiting is enough: it ends all there is
+            jobs.tasks["expire_agreements"].defer(timestamp=8)
+    assert queued(database_url) == [("expire_agreements", "todo", "7", "expire_agreements")]
+    jobs.run_worker(wait=False, install_signal_handlers=False, listen_notify=False)
+    assert queued(database_url) == [("expire_agreements", "succeeded", "7", "expire_agreements")]
+    with psycopg.connect(database_url) as owner:
+        asked = "SELECT status FROM vault.agreement_state WHERE controller_id = %s AND agreement_id = %s"
+        assert owner.execute(asked, (controller_id, made.agreements[0])).fetchone() == ("ended",)
+
+
+def test_the_job_comes_by_itself_every_ten_minutes(jobs: App) -> None:
+    tasks = jobs.periodic_registry.periodic_tasks
+    assert [(name, one.cron) for (name, _), one in tasks.items()] == [("expire_agreements", "*/10 * * * *")]
