@@ -15,7 +15,7 @@ from api.requests_log import Edge
 from api.routes import agreements, helpdesk, public, tickets
 from api.routes.public import CheckOut
 from vault.assembly import Vault
-from vault.connectors.signing_keys import SigningKeys, is_loopback
+from vault.connectors.signing_keys import SigningKeys
 from vault.errors import Fault, InvalidValue
 from vault.lanes import Lanes
 from vault.logs import configure_logs
@@ -80,7 +80,7 @@ def application() -> FastAPI:
 
 
 def guard_settings(settings: Settings) -> Rules:
-    """Return what a token must say. Only the demo issuer serves its keys on loopback: its systems need no key of their own."""
+    """Return what a token must say. A system's token is bound to its key, unless the settings (the demo's) say otherwise."""
     missing = [name for name in ("token_issuer", "jwks_url") if getattr(settings, name) is None]
     if settings.token_issuer is None or settings.jwks_url is None:
         raise InvalidValue("invalid-setting", faults=[Fault(f"RISERBO_{name.upper()}", "missing") for name in missing])
@@ -89,7 +89,7 @@ def guard_settings(settings: Settings) -> Rules:
         audience=settings.token_audience,
         algorithms=frozenset(settings.token_algorithms),
         host=settings.host,
-        unbound_systems=is_loopback(settings.jwks_url),
+        unbound_systems=settings.unbound_systems,
     )
 
 

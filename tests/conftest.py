@@ -85,7 +85,9 @@ def keyring_home() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def opened(database_url: str, keyring_home: Path) -> Iterator[Opened]:
     """A running vault with its trail, shared: every test brings its own controller."""
-    settings = Settings(home=keyring_home, token_issuer="https://issuer.example", jwks_url="http://127.0.0.1:1/jwks")
+    settings = Settings(
+        home=keyring_home, token_issuer="https://issuer.example", jwks_url="http://127.0.0.1:1/jwks", unbound_systems=True
+    )
     with assembled(settings, Addresses(database_url, None), open_keyring(settings)) as opened:
         yield opened
 

@@ -41,7 +41,8 @@ def later(vault: Vault, controller_id: str, database_url: str) -> Iterator[Vault
 def jobs(later: Vault, database_url: str) -> Iterator[App]:
     yield job_app(later, database_url)
     with psycopg.connect(database_url, autocommit=True) as owner:
-        owner.execute("DELETE FROM jobs.procrastinate_jobs")
+        owner.execute("SET search_path = jobs")  # its triggers name their tables without a schema
+        owner.execute("DELETE FROM procrastinate_jobs")
 
 
 def queued(database_url: str) -> list[tuple[Any, ...]]:

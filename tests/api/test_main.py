@@ -35,17 +35,19 @@ def test_without_an_issuer_nothing_is_served(vault: Vault, missing: tuple[str, .
     assert [fault.pointer for fault in refusal.value.faults] == [f"RISERBO_{name.upper()}" for name in missing]
 
 
-def test_only_an_issuer_on_loopback_may_leave_systems_unbound(vault: Vault) -> None:
-    """That is where the demo's lives; everywhere else a system's token is bound to its key."""
-    rules = guard_settings(with_settings(vault, jwks_url="https://issuer.example/keys", host="vault.example").settings)
+def test_systems_are_bound_wherever_the_key_set_is_unless_the_settings_say_otherwise(vault: Vault) -> None:
+    """A key set on loopback is no reason: a proxy may fetch a real issuer's there."""
+    rules = guard_settings(
+        with_settings(vault, jwks_url="http://127.0.0.1:9/keys", host="vault.example", unbound_systems=False).settings
+    )
     assert rules == Rules(
         "https://issuer.example", "riserbo", frozenset({"ES256", "RS256"}), "vault.example", unbound_systems=False
     )
-    assert guard_settings(with_settings(vault, jwks_url="http://127.0.0.1:9/keys").settings).unbound_systems
+    assert guard_settings(with_settings(vault, unbound_systems=True).settings).unbound_systems
 
 
 def test_over_http_a_system_proves_its_key_for_each_request(vault: Vault, desk: Desk) -> None:
-    strict = with_settings(vault, jwks_url="https://issuer.example/keys", host="testserver")
+    strict = with_settings(vault, jwks_url="https://issuer.example/keys", host="testserver", unbound_systems=False)
     bound, now = desk.token("system", cnf={"jkt": JKT}), int(vault.now().timestamp())
     ath = b64u(sha256(bound.encode()).digest())
     fit: dict[str, Any] = {"htu": "http://testserver/v1/templates", "iat": now, "ath": ath}

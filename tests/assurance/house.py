@@ -94,7 +94,7 @@ def keeping_house() -> Iterator[House]:
         for name in ("tmp", "out", "inbox"):
             (own.home / name).mkdir()
         issuer = closing.enter_context(run_demo_issuer(own.home / "issuer", "riserbo"))
-        settings = Settings(home=own.home, token_issuer=issuer.issuer, jwks_url=issuer.jwks_url)
+        settings = Settings(home=own.home, token_issuer=issuer.issuer, jwks_url=issuer.jwks_url, unbound_systems=True)
         secrets = _settled(settings, own, issuer)
         served = settings.model_copy(update={"database_url": own.url})
         environment = {**environment_with(served), "TMPDIR": str(own.home / "tmp"), "PYTHONUNBUFFERED": "1"}

@@ -86,7 +86,11 @@ def lone() -> Iterator[Lone]:
     """A vault of its own: what these tests do to it, no other test must meet."""
     with alone() as own:
         settings = Settings(
-            home=own.home, token_issuer="https://issuer.example", jwks_url="http://127.0.0.1:1/jwks", key_lifetime_s=KEY_LIFETIME_S
+            home=own.home,
+            token_issuer="https://issuer.example",
+            jwks_url="http://127.0.0.1:1/jwks",
+            unbound_systems=True,
+            key_lifetime_s=KEY_LIFETIME_S,
         )
         issuer = DemoIssuer("https://issuer.example", "http://127.0.0.1:1/jwks", "riserbo", ec.generate_private_key(ec.SECP256R1()))
         with assembled(settings, Addresses(own.url, None), open_keyring(settings)) as opened:

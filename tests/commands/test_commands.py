@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import Controllers
 from vault.__main__ import app
 from vault.connectors.demo_issuer import run_demo_issuer
 from vault.opening import Opened
@@ -64,7 +65,8 @@ def test_import_ends_with_its_counts_and_repeats_as_unchanged(controller_id: str
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_controller_must_be_named_when_there_are_several(controller_id: str) -> None:
+def test_a_controller_must_be_named_when_there_are_several(controllers: Controllers) -> None:
+    controllers(), controllers()
     refused = runner.invoke(app, ["audit", "verify", "--json"])
     assert refused.exit_code == 1
     assert json.loads(refused.stdout)["errors"][0]["pointer"] == "--controller"

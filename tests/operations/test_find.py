@@ -149,7 +149,7 @@ class Sparing(Policy):
         decision = super().decide(context, act, caller, ticket, subject, fields)
         if act != "find" or "tax_code" not in decision.fields:
             return decision
-        return replace(decision, fields={"tax_code": decision.fields["tax_code"]._replace(level="withheld", because="role")})
+        return decision._replace(fields={"tax_code": decision.fields["tax_code"]._replace(level="withheld", because="role")})
 
 
 def test_a_field_this_caller_may_not_search_is_refused_on_record(vault: Vault, agent: Context, ledger: Ledger) -> None:

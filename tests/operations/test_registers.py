@@ -53,7 +53,7 @@ def test_an_act_that_fails_after_its_entry_is_on_record_as_failed(vault: Vault, 
         ledger.owner("ALTER TABLE vault.ticket DROP CONSTRAINT refusing")
     done, failed = ledger.leaves("put_ticket")
     assert (done["outcome"], failed["outcome"]) == ("done", "failed")
-    assert done["id"] in repr(failed["about"])
+    assert failed["ref"] == done["id"]
     assert ledger.rows("vault.ticket") == []
 
 

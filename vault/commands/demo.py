@@ -87,7 +87,9 @@ def _stage(port: int) -> Iterator[_Stage]:
     home = read_settings().home / "demo"
     people.print(f"Everything lives in {home}.")
     with run_demo_issuer(home / "issuer", "riserbo") as issuer:
-        settings = read_settings(home=home, token_issuer=issuer.issuer, jwks_url=issuer.jwks_url, token_audience=issuer.audience)
+        settings = read_settings(
+            home=home, token_issuer=issuer.issuer, jwks_url=issuer.jwks_url, unbound_systems=True, token_audience=issuer.audience
+        )
         with reach_database(settings) as addresses:
             keyring = open_keyring(settings)
             settings = settings.model_copy(update={"database_url": addresses.url})

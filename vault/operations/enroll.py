@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vault import tables
-from vault.agreements.terms import check_evidence, minor_band, require_guardian
+from vault.agreements.terms import Template, check_evidence, minor_band, require_guardian
 from vault.assembly import Vault
 from vault.audit.entry import Chain
 from vault.errors import Conflict, Fault, InvalidValue
@@ -69,7 +69,7 @@ def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements
 def agreed(vault: Vault, context: Context, terms: AgreementTerms, at: datetime, pointer: str) -> Agreed:
     """Return the agreement these terms make, or raise InvalidValue: unknown template, or evidence that shows no agreement."""
     versions = [
-        t for t in vault.templates.values() if t.id == terms.template and terms.version in (None, t.version) and not t.dependent
+        t for t in vault.templates.values() if t.id == terms.template and terms.version in (None, t.version) and is_agreed_with(t)
     ]
     if not versions:
         raise InvalidValue(faults=[Fault(f"{pointer}/template", "agreement.unknown_template")])
@@ -84,6 +84,11 @@ def agreed(vault: Vault, context: Context, terms: AgreementTerms, at: datetime, 
     channel = str(terms.evidence.get("channel", "api")) if context.channel == "api" else context.channel
     evidence = {**terms.evidence, "channel": channel, "language": terms.language, "captured_by": context.caller.id}
     return Agreed(template, signed_at, terms.language, channel, evidence, terms.excluded)
+
+
+def is_agreed_with(template: Template) -> bool:
+    """Return whether people can agree to it: a duty to keep begins by its trigger, vital interest is nobody's to sign."""
+    return template.starts == "signature" and not template.dependent
 
 
 def _placed(error: InvalidValue, pointer: str) -> InvalidValue:

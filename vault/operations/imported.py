@@ -22,6 +22,7 @@ from vault.importing.mapping import CUSTOMER_NUMBER
 from vault.importing.mapping import Mapping as ImportMapping
 from vault.importing.reading import Customer, Refusal
 from vault.octets import b64u, expand, lp, u16
+from vault.operations.enroll import is_agreed_with
 from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, index_entries, new_subject
 
 CALLER = "job:import"
@@ -60,7 +61,7 @@ class Newcomer:
 
 def templates_of(vault: Vault, layout: ImportMapping) -> dict[str, Template]:
     """Return the newest version of each template the mapping names. Raises InvalidValue where one is none, or is no consent."""
-    known = {one.id: one for one in sorted(vault.templates.values(), key=lambda one: one.version) if not one.dependent}
+    known = {one.id: one for one in sorted(vault.templates.values(), key=lambda one: one.version) if is_agreed_with(one)}
     faults = [Fault("/agreement/template", "mapping.template_unknown") for name in layout.templates if name not in known]
     claimed = {consent.template for consent in layout.consents}
     faults += [Fault("/consents", "mapping.not_a_consent") for name in claimed if name in known and known[name].basis != "consent"]
