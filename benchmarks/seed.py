@@ -67,7 +67,9 @@ def world(home: Path) -> Iterator[World]:
             address = admin_url(server)
             _require_durable(address)
             migrate(address, address)
-            settings = read_settings(home=home, token_issuer=issuer.issuer, token_audience=AUDIENCE, jwks_url=issuer.jwks_url)
+            settings = read_settings(
+                home=home, token_issuer=issuer.issuer, token_audience=AUDIENCE, jwks_url=issuer.jwks_url, unbound_systems=True
+            )
             open_keyring(settings)
             settings = settings.model_copy(update={"database_url": address})
             made = World(home, settings, environment_with(settings), address, admin_url(server, REFERENCE), pid, issuer)

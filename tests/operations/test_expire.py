@@ -7,6 +7,7 @@ import pytest
 
 from tests.makers import make_context, make_subject
 from tests.operations.conftest import Ledger
+from vault.agreements import records as agreements
 from vault.assembly import Vault
 from vault.operations import expire as module
 from vault.operations.expire import expire
@@ -69,7 +70,7 @@ def test_what_somebody_withdraws_meanwhile_is_as_ended_as_it_can_be(vault: Vault
     first = make_subject(vault, controller_id, VALUES, ("marketing",))
     second = make_subject(vault, controller_id, VALUES, ("marketing",))
     with vault.database.snapshot(controller_id) as rows:
-        due = module.agreements.due(rows, controller_id, vault.now() + AFTERWARDS, 2)
+        due = agreements.due(rows, controller_id, vault.now() + AFTERWARDS, 2)
     interrupted = Interrupted(vault, controller_id, due[0][1])
     assert expire(replace(vault, now=interrupted), controller_id) == 1
     states = dict(ledger.rows("vault.agreement_state", columns="agreement_id, status"))
