@@ -147,3 +147,15 @@ def test_amending_nobody_is_not_found(vault: Vault, controller_id: str, person: 
     with pytest.raises(NotFound):
         amend(vault, make_context(controller_id, "system"), "sub_" + "z" * 26, person.agreements[0], {"contact_hours": "mai"}, 1)
     assert ledger.outcomes("amend") == ["refused"]
+
+
+def test_a_unique_value_is_not_taken_from_somebody_else(vault: Vault, controller_id: str, person: Enrolled, ledger: Ledger) -> None:
+    other = make_subject(vault, controller_id, {**VALUES, "customer_number": "C-77"})
+    system = make_context(controller_id, "system")
+    with pytest.raises(Conflict) as refusal:
+        change(vault, system, person, customer_number="c 77")
+    assert refusal.value.code == "value-taken"
+    assert ledger.outcomes("amend") == ["done", "failed"]
+    assert (
+        amend(vault, system, other.subject_id, other.agreements[0], {"customer_number": "C-77"}, 1).version == 2
+    )  # one's own is no other's

@@ -186,3 +186,23 @@ def test_evidence_is_kept_sealed(vault: Vault, controller_id: str, system: Conte
     kept = repr(ledger.rows("vault.agreement_event"))
     assert "call-77-giulia" not in kept
     assert evidence("marketing")["call_id"] not in kept
+
+
+def test_what_changes_while_somebody_agrees_is_a_conflict_on_record(
+    vault: Vault, controller_id: str, system: Context, ledger: Ledger
+) -> None:
+    """The new wraps were made through an agreement that has ended since: they would bring a key back that is gone."""
+    person = make_subject(vault, controller_id, CONTACT, ("marketing",))
+    first: list[str] = []
+
+    def new_id(prefix: str) -> str:
+        """Hand out the entry's id, which is asked for after the reading: meanwhile somebody withdraws."""
+        if prefix == "ent" and not first:
+            first.append(withdraw(vault, system, person.agreements[0], {}).entry_id)
+        return vault.new_id(prefix)
+
+    with pytest.raises(Conflict) as refusal:
+        agree(replace(vault, new_id=new_id), system, person.subject_id, terms("retail"))
+    assert refusal.value.code == "changed-meanwhile"
+    assert ledger.rows("keys.data_key_wrap") == []
+    assert ledger.outcomes("agree") == ["done", "failed"]

@@ -4,11 +4,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.makers import make_context, make_subject
 from tests.operations.conftest import Ledger
 from vault.agreements import records as agreements
 from vault.assembly import Vault
+from vault.errors import DatabaseUnavailable
 from vault.operations import expire as module
 from vault.operations.expire import expire
 from vault.operations.withdraw import withdraw
@@ -77,3 +79,31 @@ def test_what_somebody_withdraws_meanwhile_is_as_ended_as_it_can_be(vault: Vault
     assert states == {due[0][1]: "withdrawn", due[1][1]: "ended"}
     assert states.keys() == {first.agreements[0], second.agreements[0]}
     assert sorted(ledger.outcomes("expire")) == ["done", "done", "failed"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_one_that_cannot_be_ended_keeps_no_other_alive(vault: Vault, controller_id: str, ledger: Ledger, first: bool) -> None:
+    """Its end cannot be recorded: the person's audit key no longer opens."""
+    for _ in range(2):
+        make_subject(vault, controller_id, VALUES, ("marketing",))
+    with vault.database.snapshot(controller_id) as rows:
+        due = [subject for subject, _ in module.agreements.due(rows, controller_id, vault.now() + AFTERWARDS, 2)]
+    spoilt, other = due if first else due[::-1]
+    ledger.owner(f"UPDATE keys.subject_audit_key SET wrap = substr(wrap, 1, length(wrap) - 1) WHERE subject_id = '{spoilt}'")
+    with capture_logs() as logged:
+        assert expire(later(vault), controller_id) == 1
+    assert dict(ledger.rows("vault.agreement_state", columns="subject_id, status")) == {spoilt: "in_force", other: "ended"}
+    assert [(one["event"], one["subject_id"]) for one in logged if one["event"] == "not_expired"] == [("not_expired", spoilt)]
+
+
+def test_when_the_trail_cannot_take_it_the_job_stops_and_is_repeated(vault: Vault, controller_id: str, ledger: Ledger) -> None:
+    make_subject(vault, controller_id, VALUES, ("marketing",))
+    refusing = f"CHECK (controller_id <> '{controller_id}')"
+    ledger.owner(f"ALTER TABLE vault.agreement_event ADD CONSTRAINT refusing {refusing} NOT VALID")
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            expire(later(vault), controller_id)
+    finally:
+        ledger.owner("ALTER TABLE vault.agreement_event DROP CONSTRAINT refusing")
+    assert expire(later(vault), controller_id) == 1
+    assert ledger.outcomes("expire") == ["done", "failed", "done"]
