@@ -28,7 +28,6 @@ def configure_logs() -> None:
             structlog.processors.JSONRenderer(serializer=_encoded),
         ],
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
-        cache_logger_on_first_use=True,
     )
 
 

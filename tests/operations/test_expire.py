@@ -87,7 +87,7 @@ def test_one_that_cannot_be_ended_keeps_no_other_alive(vault: Vault, controller_
     for _ in range(2):
         make_subject(vault, controller_id, VALUES, ("marketing",))
     with vault.database.snapshot(controller_id) as rows:
-        due = [subject for subject, _ in module.agreements.due(rows, controller_id, vault.now() + AFTERWARDS, 2)]
+        due = [subject for subject, _ in agreements.due(rows, controller_id, vault.now() + AFTERWARDS, 2)]
     spoilt, other = due if first else due[::-1]
     ledger.owner(f"UPDATE keys.subject_audit_key SET wrap = substr(wrap, 1, length(wrap) - 1) WHERE subject_id = '{spoilt}'")
     with capture_logs() as logged:
