@@ -1,12 +1,15 @@
 """The few ways bytes are joined: lengths first, integers big-endian, ids in base32."""
 
 import base64
+import hmac
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.octets import b64u, b64u_decode, base32_id, expand, lp, lp8, u16, u32, u64
+from vault.octets import b64u, b64u_decode, base32_id, expand, lp, lp8, mac, u16, u32, u64
 
 
 @given(st.binary(max_size=40))
@@ -47,4 +50,19 @@ def test_what_is_not_canonical_base64url_is_refused(text: str) -> None:
 def test_expand_is_hkdf_expand_of_rfc_5869() -> None:
     prk = bytes.fromhex("077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5")  # appendix A.1
     okm = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
-    assert expand(prk, bytes.fromhex("f0f1f2f3f4f5f6f7f8f9"), 42).hex() == okm
+    assert expand(prk, bytes.fromhex("f0f1f2f3f4f5f6f7f8f9")).hex() == okm[:64]
+
+
+@given(st.binary(max_size=64), st.binary(max_size=5000))
+def test_mac_is_hmac_of_rfc_2104(key: bytes, message: bytes) -> None:
+    assert mac(key, message) == hmac.digest(key, message, "sha256")
+
+
+@given(st.binary(max_size=64), st.binary(max_size=200))
+def test_expand_is_what_a_kept_library_derives(key: bytes, info: bytes) -> None:
+    assert expand(key, info) == HKDFExpand(algorithm=SHA256(), length=32, info=info).derive(key)
+
+
+def test_mac_refuses_a_key_that_hmac_would_hash_first() -> None:
+    with pytest.raises(ValueError, match="key too long"):
+        mac(b"k" * 65, b"")

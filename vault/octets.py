@@ -4,9 +4,10 @@ Parts are length-prefixed, never separated: with a separator `a|b` + `c` would e
 """
 
 import base64
+from hashlib import sha256
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+_INNER = bytes(octet ^ 0x36 for octet in range(256))
+_OUTER = bytes(octet ^ 0x5C for octet in range(256))
 
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]  # ids are made on every read: ten bits at a time
@@ -15,9 +16,10 @@ _PAIRS = [first + second for first in _BASE32 for second in _BASE32]  # ids are 
 def lp(part: bytes | str) -> bytes:
     """Return u16 length ‖ bytes; text enters as UTF-8. Raises ValueError above 65,535 bytes."""
     octets = part.encode() if isinstance(part, str) else part
-    if len(octets) > 0xFFFF:
-        raise ValueError("part too long")
-    return len(octets).to_bytes(2, "big") + octets
+    try:
+        return len(octets).to_bytes(2, "big") + octets
+    except OverflowError:
+        raise ValueError("part too long") from None
 
 
 def lp8(part: bytes | str) -> bytes:
@@ -43,9 +45,24 @@ def u64(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
 
-def expand(key: bytes, info: bytes, length: int = 32) -> bytes:
-    """Return HKDF-Expand with SHA-256 (RFC 5869, section 2.3): separates uses of one key that live and die together."""
-    return HKDFExpand(algorithm=SHA256(), length=length, info=info).derive(key)
+def mac(key: bytes, message: bytes) -> bytes:
+    """Return HMAC-SHA-256 (RFC 2104) under a key of at most 64 bytes. Raises ValueError for a longer one.
+
+    Spelt out: `hmac.digest` lets go of the interpreter lock for a microsecond's work, and a busy lane gets it back milliseconds
+    later.
+    """
+    padded = key.ljust(64, b"\0")
+    if len(padded) != 64:
+        raise ValueError("key too long")
+    return sha256(padded.translate(_OUTER) + sha256(padded.translate(_INNER) + message).digest()).digest()
+
+
+def expand(key: bytes, info: bytes) -> bytes:
+    """Return the first 32 bytes of HKDF-Expand with SHA-256: separates uses of one key that live and die together.
+
+    One block of it is one HMAC over `info ‖ 01` (RFC 5869, section 2.3).
+    """
+    return mac(key, info + b"\x01")
 
 
 def b64u(octets: bytes) -> str:

@@ -29,6 +29,7 @@ from vault.database import Database
 from vault.errors import KeysUnavailable, NotFound
 from vault.keys import data_keys, records
 from vault.keys.controller_keys import ControllerKeyRows, ControllerKeys
+from vault.keys.draws import draw
 from vault.octets import base32_id
 from vault.operations.controllers import add_controller
 from vault.operations.examine import Check
@@ -109,7 +110,7 @@ def now() -> datetime:
 
 def new_id(prefix: str) -> str:
     """Return `<prefix>_` and 26 base32 characters of 128 random bits."""
-    return f"{prefix}_{base32_id(secrets.token_bytes(16))}"
+    return f"{prefix}_{base32_id(draw(16))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ def _recording(
         unwrap_audit_key=lambda *place: data_keys.unwrap_audit_key(keys, *place),
         audit_secret=lambda controller_id: _audit_secret(keys, controller_id),
         seal=data_keys.seal_bytes,
-        draw=secrets.token_bytes,
+        draw=draw,
         now=now,
         monotonic=time.monotonic,
         new_id=new_id,

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import orjson
 
-from vault.octets import b64u, b64u_decode, lp, u64
+from vault.octets import b64u, b64u_decode, expand, lp, mac, u64
 
 LEAF_MAX_BYTES = 8192
 SALT_BYTES = 32
@@ -26,6 +26,7 @@ Stream = Literal["open", "held"]
 
 _CHAIN_LABELS: Mapping[str, str] = {"open": "riserbo.audit-chain.v1", "held": "riserbo.audit-chain-held.v1"}
 _DEEPEST = 12
+_PLAIN = frozenset({str, int, bool})
 _PROFILE = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_STRICT_INTEGER
@@ -107,7 +108,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
 def check_profile(value: Any, depth: int = 0) -> None:
     """Raise ValueError unless `value` is made of the profile's types alone: exact types, for subclasses encode differently."""
     kind = type(value)
-    if kind is str or kind is int or kind is bool:
+    if kind in _PLAIN:
         return
     if depth >= _DEEPEST:
         raise ValueError("nested too deeply")
@@ -115,10 +116,12 @@ def check_profile(value: Any, depth: int = 0) -> None:
         for name, member in value.items():
             if type(name) is not str or not name.isascii():
                 raise ValueError("a name is not ASCII")
-            check_profile(member, depth + 1)
+            if type(member) not in _PLAIN:
+                check_profile(member, depth + 1)
     elif kind is list or kind is tuple:
         for member in value:
-            check_profile(member, depth + 1)
+            if type(member) not in _PLAIN:
+                check_profile(member, depth + 1)
     else:
         raise ValueError("a value is outside the canonical profile")
 
@@ -126,49 +129,44 @@ def check_profile(value: Any, depth: int = 0) -> None:
 # --- keys, tags, commitments -----------------------------------------------------------------------------------------------
 
 
-def _one_block(key: bytes, label: str) -> bytes:
-    """HKDF-Expand to 32 bytes is one HMAC (RFC 5869, section 2.3); spelt out because each entry derives two to four keys."""
-    return hmac.digest(key, lp(label) + b"\x01", "sha256")
-
-
 def chain_key(audit_key: bytes, stream: str) -> bytes:
     """Return the key of a person's tags in the open or the held stream."""
-    return _one_block(audit_key, _CHAIN_LABELS[stream])
+    return expand(audit_key, lp(_CHAIN_LABELS[stream]))
 
 
 def details_key(key: bytes) -> bytes:
     """Return the key that seals details: of a subject's audit key, or of secret `audit` for entries without subject."""
-    return _one_block(key, "riserbo.audit-details.v1")
+    return expand(key, lp("riserbo.audit-details.v1"))
 
 
 def label_key(audit_key: bytes) -> bytes:
     """Return the key of agents' pseudonyms towards this person."""
-    return _one_block(audit_key, "riserbo.audit-label.v1")
+    return expand(audit_key, lp("riserbo.audit-label.v1"))
 
 
 def caller_key(secret: bytes) -> bytes:
     """Return the key of caller tags, from the controller's secret `audit`."""
-    return _one_block(secret, "riserbo.audit-caller.v1")
+    return expand(secret, lp("riserbo.audit-caller.v1"))
 
 
 def lookup_key(secret: bytes) -> bytes:
     """Return the key of the hashes by which look-up rows find a ticket or a station."""
-    return _one_block(secret, "riserbo.audit-lookup.v1")
+    return expand(secret, lp("riserbo.audit-lookup.v1"))
 
 
 def lookup_hash(key: bytes, kind: str, text: str) -> bytes:
     """Return 8 bytes that stand for a ticket or a station in look-up rows."""
-    return hmac.digest(key, lp(kind) + lp(text), "sha256")[:8]
+    return mac(key, lp(kind) + lp(text))[:8]
 
 
 def subject_tag(key: bytes, entry_id: str, number: int, previous: bytes) -> bytes:
     """Return the 16-byte tag of entry `number` (from 1) of a person's chain; `previous` is the tag before, b"" for the first."""
-    return hmac.digest(key, lp(entry_id) + u64(number) + lp(previous), "sha256")[:16]
+    return mac(key, lp(entry_id) + u64(number) + lp(previous))[:16]
 
 
 def caller_tag(key: bytes, caller_id: str, entry_id: str) -> bytes:
     """Return the 16-byte tag by which the holder of secret `audit`, and nobody else, can ask whether it was this caller."""
-    return hmac.digest(key, lp(caller_id) + lp(entry_id), "sha256")[:16]
+    return mac(key, lp(caller_id) + lp(entry_id))[:16]
 
 
 def commitment(salt: bytes, part: bytes) -> bytes:
@@ -176,7 +174,7 @@ def commitment(salt: bytes, part: bytes) -> bytes:
 
     To the text, not to the ciphertext: GCM does not commit to its key. Salt and key gone, it says nothing.
     """
-    return hmac.digest(salt, part, "sha256")
+    return mac(salt, part)
 
 
 def sealed_text(details: bytes, internal: bytes, salts: tuple[bytes, bytes]) -> bytes:
@@ -209,7 +207,7 @@ def ratchet(key: bytes) -> bytes:
 
 def leaf_mac(key: bytes, leaf: bytes) -> bytes:
     """Return the 32-byte MAC of a leaf under the writer's key of that number."""
-    return hmac.digest(key, leaf, "sha256")
+    return mac(key, leaf)
 
 
 # --- reading back ----------------------------------------------------------------------------------------------------------

@@ -4,9 +4,7 @@ A token is computed, so it can be shown again without being kept; what is stored
 nothing. Two recipients get two tokens for one value and cannot compare them.
 """
 
-import hmac
-
-from vault.octets import base32_id, expand, lp, u32
+from vault.octets import base32_id, expand, lp, mac, u32
 
 
 def token_text(secret: bytes, subject_id: str, field: str, recipient: str, serial: int) -> str:
@@ -16,9 +14,9 @@ def token_text(secret: bytes, subject_id: str, field: str, recipient: str, seria
     """
     key = expand(secret, lp("riserbo.token-id.v1"))
     message = lp(subject_id) + lp(field) + lp(recipient) + u32(serial)
-    return f"tok_{base32_id(hmac.digest(key, message, 'sha256')[:16])}"
+    return f"tok_{base32_id(mac(key, message)[:16])}"
 
 
 def token_id(secret: bytes, text: str) -> bytes:
     """Return the 32 bytes under which a token's row is found."""
-    return hmac.digest(expand(secret, lp("riserbo.token.v1")), text.encode(), "sha256")
+    return mac(expand(secret, lp("riserbo.token.v1")), text.encode())

@@ -5,7 +5,6 @@ date and channel claimed. A consent is valid until the earlier of its own period
 is to be renewed; one that is over already is kept as history and gets no wrap (first decisions, 18).
 """
 
-import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
@@ -21,7 +20,7 @@ from vault.errors import Fault, InvalidValue
 from vault.importing.mapping import CUSTOMER_NUMBER
 from vault.importing.mapping import Mapping as ImportMapping
 from vault.importing.reading import Customer, Refusal
-from vault.octets import b64u, expand, lp, u16
+from vault.octets import b64u, expand, lp, mac, u16
 from vault.operations.enroll import is_agreed_with
 from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, index_entries, new_subject
 
@@ -79,7 +78,7 @@ def numbered(run: Run, customer: Customer) -> Numbered:
 def line_digest(run: Run, customer: Customer, version: int) -> bytes:
     """Return the keyed digest by which an equal line is known again and nothing else can be learnt."""
     secret = run.vault.keys.secret(run.controller.controller_id, "index", version)
-    return hmac.digest(expand(secret.key, lp("riserbo.import-line.v1") + u16(version)), customer.digest(), "sha256")
+    return mac(expand(secret.key, lp("riserbo.import-line.v1") + u16(version)), customer.digest())
 
 
 def sealed(run: Run, one: Numbered) -> Newcomer | Refusal:

@@ -16,7 +16,7 @@ from typing import Any
 from vault import answers
 from vault.assembly import Vault
 from vault.errors import Conflict, DatabaseUnavailable, Fault, InvalidValue, Unavailable, VaultError
-from vault.octets import lp
+from vault.octets import lp, mac
 from vault.policy.model import Context
 
 KEPT = timedelta(hours=24)
@@ -79,7 +79,7 @@ def _names(vault: Vault, context: Context, asked: Asked) -> tuple[bytes, bytes]:
     caller = lp(context.caller.client_id) + lp(context.caller.id)
     name = lp("riserbo.request.v1") + caller + lp(asked.key)
     request = lp("riserbo.request-digest.v1") + lp(asked.method) + lp(asked.path) + sha256(asked.body).digest()
-    return hmac.digest(secret, name, "sha256"), hmac.digest(secret, request, "sha256")
+    return mac(secret, name), mac(secret, request)
 
 
 def _first(found: answers.StoredAnswer | None, digest: bytes) -> Answered:
