@@ -16,7 +16,9 @@ import pytest
 from tests.assurance.desk import NOBODY, Desk
 from tests.makers import EVERYTHING, FILES, HEALTH, UNSHARED, make_complete_subject
 from tests.policy import matrix
+from tests.policy.makers import bundle
 from vault.audit.reading import ReadEntry
+from vault.policy.decision import spelt_out
 
 TABLE = matrix.document()
 CONTEXTS: Mapping[str, Mapping[str, Any]] = TABLE["contexts"]
@@ -159,7 +161,8 @@ def test_who_may_not_know_gets_the_uniform_404_and_the_decision_is_on_record(
     assert (reading.answer.status_code, problem["type"]) == (404, "https://riserbo.dev/problems/not-found")
     assert set(problem) == {"type", "title", "status", "detail", "instance", "decision_id", "entry_id"}
     decided = reading.entry.internal["decision"]
-    assert decided["returned"] == {name: f"withheld:{because}" for name, (_, _, because) in expected(template, context).items()}
+    returned, _ = spelt_out(bundle().lexicon, decided)
+    assert returned == {name: f"withheld:{because}" for name, (_, _, because) in expected(template, context).items()}
     assert decided["subject"] == reading.subject_id
     assert reading.entry.leaf["outcome"] == "refused"
 
@@ -172,9 +175,9 @@ def test_the_entry_says_what_the_answer_says(readings: Readings, template: str, 
     assert leaf["fields"] == levels(cells)
     assert leaf["count"] == sum(level not in ("withheld", "absent") for level in levels(cells).values())
     assert reading.entry.subject_id == reading.subject_id
-    assert {name: one.partition(":")[0] for name, one in internal["decision"]["returned"].items()} == {
-        name: level for name, (level, _, _) in cells.items()
-    }
+    returned, deciding = spelt_out(bundle().lexicon, internal["decision"])
+    assert {name: one.partition(":")[0] for name, one in returned.items()} == {name: level for name, (level, _, _) in cells.items()}
+    assert deciding.keys() == {name for name, (level, _, _) in cells.items() if level != "withheld"}
     if (template, context) not in HIDDEN:
         body = reading.answer.json()
         assert (body["entry_id"], body["decision_id"]) == (leaf["id"], reading.entry.details["decision_id"])

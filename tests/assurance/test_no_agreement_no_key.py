@@ -89,7 +89,7 @@ def test_the_next_read_after_a_withdrawal_is_refused(desk: Desk, sql: "psycopg.C
     after = person.marketing()
     assert (after.status_code, after.json()["type"]) == (404, "https://riserbo.dev/problems/not-found")
     assert desk.entry_of(after).leaf["outcome"] == "refused"
-    assert set(desk.entry_of(after).internal["decision"]["returned"].values()) == {"withheld:consent-withdrawn"}
+    assert set(desk.entry_of(after).internal["decision"]["returned"]) == {"withheld:consent-withdrawn"}
 
 
 def test_a_policy_that_always_says_yes_opens_nothing_without_the_wrap(desk: Desk, sql: "psycopg.Connection[Any]") -> None:
@@ -211,7 +211,7 @@ def test_one_second_after_its_end_an_agreement_shows_nothing_though_no_job_has_r
             at(ends_at + late)
         assert refusal.value.entry_id is not None
         recorded = desk.entry_named(refusal.value.entry_id)
-        assert set(recorded.internal["decision"]["returned"].values()) == {"withheld:agreement-expired"}
+        assert set(recorded.internal["decision"]["returned"]) == {"withheld:agreement-expired"}
     assert person.count("keys.data_key_wrap") == 1  # the wrap is still there: the clock alone refused
 
 

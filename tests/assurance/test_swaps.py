@@ -66,7 +66,9 @@ def it_was_the_swap(world: World) -> Iterator[None]:
 
 def cells(world: World) -> list[Cell]:
     """Return every sealed value: four of each person, and what was corrected."""
-    current = [Cell(unit, entry, True) for unit, held in world.sealed.items() for entry in frame.parse(held.frame).values()]
+    current = [
+        Cell(unit, entry, True) for unit, held in world.sealed.items() for entry in frame.read(held.frame).unpacked().values()
+    ]
     history = [
         Cell(
             Unit(row["controller_id"], row["subject_id"], row["class"]),
@@ -83,7 +85,7 @@ def with_each_other(world: World, one: Cell, other: Cell, *, whole: bool) -> dic
     entries: dict[Unit, dict[str, frame.FrameEntry]] = {}
     for cell, new in ((one, other.entry), (other, one.entry)):
         if cell.current:
-            held = entries.setdefault(cell.unit, frame.parse(world.sealed[cell.unit].frame))
+            held = entries.setdefault(cell.unit, frame.read(world.sealed[cell.unit].frame).unpacked())
             name = cell.entry.field
             held[name] = new._replace(field=name) if whole else cell.entry._replace(envelope=new.envelope)
     return {unit: frame.encode(held.values()) for unit, held in entries.items()}
@@ -121,7 +123,7 @@ def test_no_value_is_given_another_name_version_or_agreement(world: World) -> No
     agreements = [agreement_id for person in world.people for agreement_id in person.agreements.values()]
     for cell in cells(world)[:12]:
         entry, unit = cell.entry, cell.unit
-        entries = frame.parse(world.sealed[unit].frame)
+        entries = frame.read(world.sealed[unit].frame).unpacked()
         changes = [
             entry._replace(field={"contact": "phone", "financial": "balance"}[unit.class_name]),
             entry._replace(value_version=entry.value_version - 1),
@@ -138,7 +140,7 @@ def test_no_value_is_given_another_name_version_or_agreement(world: World) -> No
 def test_no_value_disappears_from_a_frame_unseen(world: World) -> None:
     """Not even for one who asks for nothing else in it."""
     for cell in cells(world)[:12]:
-        entries = frame.parse(world.sealed[cell.unit].frame)
+        entries = frame.read(world.sealed[cell.unit].frame).unpacked()
         person, name = world.owner(cell.unit), cell.entry.field
         with world.changed({cell.unit: frame.encode([one for field, one in entries.items() if field != name])}):
             answer = person.desk.profile("customer", person.subject_id, name)

@@ -22,4 +22,11 @@ class AlwaysYes(Policy):
     ) -> Decision:
         """Say yes."""
         shown = {name: FieldDecision("clear", None, "agreed", self.agreement_id) for name in fields}
-        return Decision(self.digest, shown, hidden=False, restricted=False)
+        return Decision(
+            self.digest,
+            shown,
+            hidden=False,
+            restricted=False,
+            levels=dict.fromkeys(shown, "clear"),
+            resting={self.agreement_id: tuple(shown)},
+        )

@@ -83,7 +83,7 @@ def test_what_was_opened_is_not_printed(keys: ControllerKeys):
 
 def test_a_short_value_takes_as_much_room_as_a_longer_one(keys: ControllerKeys):
     sealed = make_class(keys, {"a": True, "b": "no", "c": "negative", "d": 12345, "e": "1985-12-10"})
-    assert {len(entry.envelope) for entry in frame.parse(sealed.frame).values()} == {34 + 32}
+    assert {len(entry.envelope) for entry in frame.read(sealed.frame).unpacked().values()} == {34 + 32}
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def reframed(keys: ControllerKeys, sealed: SealedClass, packed: bytes) -> Sealed
 
 def test_values_swapped_inside_a_frame_do_not_open_even_under_a_fitting_manifest(keys: ControllerKeys):
     sealed = make_class(keys, VALUES)
-    entries = frame.parse(sealed.frame)
+    entries = frame.read(sealed.frame).unpacked()
     for one, other in itertools.combinations(entries.values(), 2):
         swapped = entries | {one.field: one._replace(envelope=other.envelope), other.field: other._replace(envelope=one.envelope)}
         changed = reframed(keys, sealed, frame.encode(swapped.values()))
@@ -250,7 +250,7 @@ def test_values_swapped_inside_a_frame_do_not_open_even_under_a_fitting_manifest
 @pytest.mark.parametrize("change", [{"value_version": 2}, {"agreement_id": "agr-2"}, {"field": "emails"}])
 def test_a_value_said_to_be_another_does_not_open_even_under_a_fitting_manifest(keys: ControllerKeys, change: dict[str, Any]):
     sealed = make_class(keys, {"email": "ada@example.org"})
-    (entry,) = frame.parse(sealed.frame).values()
+    (entry,) = frame.read(sealed.frame).unpacked().values()
     changed = reframed(keys, sealed, frame.encode([entry._replace(**change)]))
     assert refused(lambda: open_fields(keys, granting(["email", "emails"]), [changed], at=0.0))
 
@@ -315,7 +315,7 @@ def test_amending_sets_and_removes_and_copies_the_rest_unopened(keys: Controller
     expected = {**VALUES, "email": "ada@example.com", "nickname": "ada"}
     del expected["phone"]
     assert shown(keys, [after], granting([*VALUES, "nickname"])) == expected
-    old, new = frame.parse(before.frame), frame.parse(after.frame)
+    old, new = frame.read(before.frame).unpacked(), frame.read(after.frame).unpacked()
     assert new["address"] == old["address"]
     assert (new["email"].value_version, new["email"].agreement_id) == (2, "agr-2")
     assert made.seals == 2
@@ -327,7 +327,7 @@ def test_amending_sets_and_removes_and_copies_the_rest_unopened(keys: Controller
 def test_removing_everything_leaves_an_empty_frame(keys: ControllerKeys):
     before = make_class(keys, {"email": "ada@example.org"})
     after = written(before, amended(keys, before, Changes(removed=frozenset({"email"}))))
-    assert frame.parse(after.frame) == {}
+    assert frame.read(after.frame).unpacked() == {}
     again = written(after, amended(keys, after, Changes([NewValue("email", "a", AGREEMENT, 3)])))
     assert shown(keys, [again], granting(["email"])) == {"email": "a"}
 
@@ -400,7 +400,7 @@ def test_another_agreement_opens_through_a_wrap_of_its_own(keys: ControllerKeys)
 
 
 def nonces(sealed: SealedClass) -> list[bytes]:
-    return [entry.envelope[6:18] for entry in frame.parse(sealed.frame).values()] + [
+    return [entry.envelope[6:18] for entry in frame.read(sealed.frame).unpacked().values()] + [
         wrap[7:19] for _, wrap in sealed.wraps.values()
     ]
 

@@ -71,7 +71,7 @@ def test_a_value_moved_to_another_place_is_refused(place: tuple[str, str, str, s
 def test_a_value_under_another_key_or_generation_is_refused():
     sealed = envelope.seal_value(KEY, PLACE, 1, NONCE, b"true")
     assert refused(lambda: envelope.open_value(OTHER_KEY, PLACE, sealed))
-    assert refused(lambda: envelope.open_many(KEY, PLACE, 2, [(b"", sealed)]))
+    assert refused(lambda: envelope.open_many(KEY, PLACE, 2, [("email", b"", sealed)]))
     assert refused(lambda: envelope.open_value(KEY, PLACE, sealed[:2] + b"\0\0\0\2" + sealed[6:]))
 
 

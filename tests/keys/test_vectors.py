@@ -77,7 +77,7 @@ def test_the_published_envelope_and_wraps_still_open():
 @pytest.mark.parametrize("name", ["empty", "one", "three"])
 def test_the_published_frames_still_parse(name: str):
     published = VECTORS["frame"][name]
-    parsed = frame.parse(bytes.fromhex(published["frame"]))
+    parsed = frame.read(bytes.fromhex(published["frame"])).unpacked()
     found = [{**entry._asdict(), "envelope": entry.envelope.hex()} for entry in parsed.values()]
     assert sorted(found, key=str) == sorted(published["entries"], key=str)
 

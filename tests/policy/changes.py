@@ -24,7 +24,7 @@ def perturbed(draw: random.Random) -> Situation:
 
 
 def _agreement(made: Situation, **changes: Any) -> Situation:
-    return made.about(agreements=(replace(made.subject.agreements[0], **changes),))
+    return made.about(agreements=(made.subject.agreements[0]._replace(**changes),))
 
 
 CHANGES: tuple[Change, ...] = (

@@ -40,7 +40,7 @@ class Situation:
         return by.decide(self.context, self.act, self.caller, self.ticket, self.subject, fields)
 
     def about(self, **changes: Any) -> "Situation":
-        return replace(self, subject=replace(self.subject, **changes))
+        return replace(self, subject=self.subject._replace(**changes))
 
     def called_by(self, **changes: Any) -> "Situation":
         return replace(self, caller=replace(self.caller, **changes))
@@ -65,7 +65,7 @@ def situation(
         stated.get("act", "profile"),
         typical.caller_of(stated),
         typical.ticket_of(stated),
-        replace(typical.person_with(tuple(agreed(one, number) for number, one in enumerate(agreements))), **about),
+        typical.person_with(tuple(agreed(one, number) for number, one in enumerate(agreements)))._replace(**about),
     )
     if "subject_id" in stated:
         made = made.within(caller=replace(made.context.caller, subject_id=stated["subject_id"]))
@@ -80,7 +80,7 @@ def agreed(one: str | Json, number: int = 0) -> AgreementFacts:
         if name in stated:
             stated[name] = frozenset(stated[name])
     held = typical.held(reference, bundle().templates[reference])
-    return replace(held, agreement_id=f"agr_{number}", **stated)
+    return held._replace(agreement_id=f"agr_{number}", **stated)
 
 
 def altered(directory: Path, changes: Mapping[str, str | None]) -> Path:

@@ -103,7 +103,7 @@ class Desk:
         ids = count()
         templates = (["retail@1"], ["retail@1", "marketing@1"], ["health-insurance@1", "marketing@1"], ["marketing@1"])
         self.persons = [
-            [replace(agreed(name), agreement_id=f"agr_{next(ids)}", valid_from_ms=next(ids)) for name in templates[number % 4]]
+            [agreed(name)._replace(agreement_id=f"agr_{next(ids)}", valid_from_ms=next(ids)) for name in templates[number % 4]]
             for number in range(4)
         ]
         self.about: list[dict[str, Any]] = [{} for _ in self.persons]
@@ -124,7 +124,7 @@ class Desk:
                 {"after_restriction": self.draw.random() < 0.5},
             )
         )
-        held[which] = replace(held[which], **changes)
+        held[which] = held[which]._replace(**changes)
         self.about[number] = self.draw.choice(
             (
                 {},
@@ -191,7 +191,7 @@ def test_nobody_is_in_the_tables(cedar: Remembering) -> None:
         made = perturbed(draw)
         context = replace(made.context, caller=replace(made.context.caller, id="canary", client_id="canary"), ticket_id="canary")
         made = replace(made, context=replace(context, controller_id="canary", request_id="canary"))
-        agreements = tuple(replace(one, agreement_id="agr_canary") for one in made.subject.agreements)
+        agreements = tuple(one._replace(agreement_id="agr_canary") for one in made.subject.agreements)
         made.about(subject_id="sub_canary", agreements=agreements).decided(policy, *FIELDS)
     kept = repr([(table._rows.keys(), list(table._rows.values())) for table in (policy._laws, policy._views, policy._plates)])
     assert "email" in kept
@@ -219,7 +219,7 @@ def test_a_later_agreement_changes_the_ids_and_no_row(cedar: Remembering) -> Non
 
 
 def _held(agreement_id: str, valid_from_ms: int) -> AgreementFacts:
-    return replace(agreed("retail@1"), agreement_id=agreement_id, valid_from_ms=valid_from_ms)
+    return agreed("retail@1")._replace(agreement_id=agreement_id, valid_from_ms=valid_from_ms)
 
 
 def test_the_draws_are_the_same_in_every_run() -> None:

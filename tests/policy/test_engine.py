@@ -126,7 +126,7 @@ def test_what_cedar_cannot_evaluate_is_a_failed_verdict(entities: list[Any], con
 def test_a_template_or_recipient_the_bundle_does_not_know_refuses() -> None:
     alarms = Alarms()
     deciding = Policy(bundle(), alarm=alarms)
-    unknown = replace(agreed("retail@1"), template="retail@99")
+    unknown = agreed("retail@1")._replace(template="retail@99")
     assert situation("t1").about(agreements=(unknown,)).decided(deciding, "email").failed
     assert situation("t1").called_by(recipient="nobody").decided(deciding, "email").failed
     assert alarms == ["policy-error", "policy-error"]
@@ -159,7 +159,7 @@ class YesEngine:
 
 
 def test_an_engine_that_allows_everything_opens_through_the_ended_agreement_only() -> None:
-    ended = replace(agreed("marketing@1"), agreement_id="agr_ended", consent="withdrawn", phase="after")
+    ended = agreed("marketing@1")._replace(agreement_id="agr_ended", consent="withdrawn", phase="after")
     decision = situation("t1").about(agreements=(ended,)).decided(Policy(bundle(), YesEngine()), *ASKED)
     assert decision.opened() == dict.fromkeys(ASKED, "agr_ended")  # whose wraps are gone
 

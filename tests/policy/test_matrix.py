@@ -7,7 +7,7 @@ import pytest
 
 from tests.policy import matrix
 from tests.policy.makers import bundle, policy, situation
-from vault.policy.decision import PERMISSIONS, REFUSALS
+from vault.policy.decision import PERMISSIONS, REFUSALS, spelt_out
 from vault.policy.masks import MASKS
 
 CASES = list(matrix.roles())
@@ -39,8 +39,10 @@ def test_each_role_sees_what_the_table_says(template: str, context: str) -> None
 def test_officers_get_the_uniform_404(template: str, office: str) -> None:
     decision = situation(office, TABLE["templates"][template]["agreements"]).decided(policy(), *TABLE["cells"])
     assert decision.hidden
-    assert set(decision.record["returned"]) == set(TABLE["cells"])
-    assert all(one.startswith("withheld:") for one in decision.record["returned"].values())
+    returned, deciding = spelt_out(bundle().lexicon, decision.record)
+    assert returned.keys() == set(TABLE["cells"])
+    assert all(one.startswith("withheld:") for one in returned.values())
+    assert not deciding
 
 
 @pytest.mark.parametrize("case", matrix.conditions(), ids=lambda case: case["name"])

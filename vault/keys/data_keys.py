@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vault.errors import Fault, InvalidValue, Stale, Unreadable
 from vault.keys import envelope, frame
 from vault.keys.controller_keys import ControllerKeys
-from vault.keys.frame import FrameEntry
+from vault.keys.draws import draw
+from vault.keys.frame import Frame, FrameEntry
 from vault.octets import lp, u64
 from vault.permit import Clear, ReadPermit
 
@@ -48,6 +49,7 @@ class SealedClass:
     manifest: bytes
     frame: bytes
     wraps: Mapping[str, tuple[int, bytes]]
+    parsed: Frame | None = None  # the frame as read, where somebody has read it already
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,7 @@ def unwrap_audit_key(keys: ControllerKeys, controller_id: str, subject_id: str, 
 
 def seal_bytes(key: bytes, place: bytes, clear: bytes) -> bytes:
     """Return a field envelope of generation 1: audit details, evidence."""
-    return envelope.seal_value(key, place, 1, secrets.token_bytes(envelope.NONCE_BYTES), clear)
+    return envelope.seal_value(key, place, 1, draw(envelope.NONCE_BYTES), clear)
 
 
 def open_bytes(key: bytes, place: bytes, sealed: bytes) -> bytes:
@@ -256,7 +258,7 @@ def open_bytes(key: bytes, place: bytes, sealed: bytes) -> bytes:
 def _open_class(
     keys: ControllerKeys, one: SealedClass, granted: Mapping[str, str], absent: str | None, opened: dict[str, Clear]
 ) -> None:
-    chosen = frame.select(one.frame, granted)
+    chosen = (one.parsed or frame.read(one.frame)).select(granted)
     through = {granted[name] for name, _, _ in chosen} or ({absent} if absent is not None else set())
     if not through:
         return
@@ -265,8 +267,7 @@ def _open_class(
         data_key = _unwrap(keys, one, scope, agreement_id)  # the commitment makes them one and the same key
     _expect_manifest(data_key, scope, one)
     shared = envelope.class_place(one.controller_id, one.subject_id, one.class_name)
-    sealed = [(place, octets) for _, place, octets in chosen]
-    for (name, _, _), clear in zip(chosen, envelope.open_many(data_key, shared, one.generation, sealed), strict=True):
+    for name, clear in envelope.open_many(data_key, shared, one.generation, chosen):
         opened[name] = Clear(orjson.loads(clear))
 
 
@@ -334,7 +335,7 @@ def _seal(data_key: bytes, shared: bytes, generation: int, values: Sequence[NewV
 
 
 def _amend(one: SealedClass, scope: bytes, data_key: bytes, change: Changes) -> AmendedClass:
-    entries = frame.parse(one.frame)
+    entries = frame.read(one.frame).unpacked()
     place = envelope.class_place(one.controller_id, one.subject_id, one.class_name)
     added = _seal(data_key, place, one.generation, change.values)
     before = {name: entries.pop(name) for name in {*change.removed, *(new.field for new in added)} if name in entries}

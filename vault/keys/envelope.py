@@ -8,7 +8,6 @@ are authenticated together. Everything in a place is immutable: a row moved by S
 What does not open raises Unreadable, and never says which step failed.
 """
 
-import hmac
 from bisect import bisect_left
 from collections.abc import Iterable
 from hashlib import sha256
@@ -17,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.errors import Unreadable
-from vault.octets import expand, lp, u32, u64
+from vault.octets import expand, lp, mac, u32, u64
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -36,6 +35,11 @@ def _padded_sizes() -> tuple[int, ...]:
 
 
 _SIZES = _padded_sizes()
+_FIELD_LABEL = lp("riserbo.field.v1")
+_WRAP_LABEL = lp("riserbo.wrap.v1")
+_COMMIT_LABEL = lp("riserbo.commit.v1")
+_MANIFEST_LABEL = lp("riserbo.manifest.v1")
+_AUDIT_KEY_LABEL = lp("riserbo.audit-key.v1")
 
 
 def pad(clear: bytes, least_bytes: int = 16) -> bytes:
@@ -63,22 +67,28 @@ def seal_with(cipher: AESGCM, place: bytes, generation: int, nonce: bytes, padde
     return head + nonce + cipher.encrypt(nonce, padded, place + head)
 
 
-def open_many(key: bytes, shared_place: bytes, generation: int, sealed: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-    """Return the values of many field envelopes under one key, each given with the end of its place. Raises Unreadable.
+def open_many(
+    key: bytes, shared_place: bytes, generation: int, sealed: Iterable[tuple[str, bytes, bytes]]
+) -> list[tuple[str, bytes]]:
+    """Return the values of many field envelopes under one key, by name. Raises Unreadable.
 
-    `shared_place` is the beginning all places share; all envelopes are of `generation`.
+    `sealed` are name, end of the place, and envelope; `shared_place` is the beginning all places share; all envelopes are of
+    `generation`.
     """
     head = _FIELD_HEAD + u32(generation)
     decrypt = AESGCM(key).decrypt
     clears = []
-    for place, envelope in sealed:
+    for name, place, envelope in sealed:
         if len(envelope) < SMALLEST_ENVELOPE_BYTES or not envelope.startswith(head):
             raise Unreadable
         try:
             padded = decrypt(envelope[6:18], envelope[18:], shared_place + place + head)
         except InvalidTag:
             raise Unreadable from None
-        clears.append(unpad(padded))
+        clear, mark, zeros = padded.rpartition(b"\x80")
+        if not mark or zeros.strip(b"\0"):
+            raise Unreadable
+        clears.append((name, clear))
     return clears
 
 
@@ -89,7 +99,7 @@ def seal_value(key: bytes, place: bytes, generation: int, nonce: bytes, clear: b
 
 def open_value(key: bytes, place: bytes, envelope: bytes) -> bytes:
     """Return the value of one field envelope. Raises Unreadable."""
-    (clear,) = open_many(key, place, envelope_generation(envelope), [(b"", envelope)])
+    ((_, clear),) = open_many(key, place, envelope_generation(envelope), [("", b"", envelope)])
     return clear
 
 
@@ -123,7 +133,7 @@ def wrap_epoch(wrap: bytes) -> int:
 
 def class_place(controller_id: str, subject_id: str, class_name: str) -> bytes:
     """Return the part of a field's place that all fields of one class share."""
-    return lp("riserbo.field.v1") + lp(controller_id) + lp(subject_id) + lp(class_name)
+    return _FIELD_LABEL + lp(controller_id) + lp(subject_id) + lp(class_name)
 
 
 def field_place(controller_id: str, subject_id: str, class_name: str, field: str, value_version: int, agreement_id: str) -> bytes:
@@ -138,7 +148,7 @@ def scope(controller_id: str, subject_id: str, class_name: str, generation: int)
 
 def wrap_place(data_key_scope: bytes, holder_kind: str, holder_id: str) -> bytes:
     """Return where a data key's wrap belongs; `holder_kind` is `agreement` or `hold`."""
-    return lp("riserbo.wrap.v1") + data_key_scope + lp(holder_kind) + lp(holder_id)
+    return _WRAP_LABEL + data_key_scope + lp(holder_kind) + lp(holder_id)
 
 
 def secret_place(controller_id: str, purpose: str, version: int) -> bytes:
@@ -148,12 +158,12 @@ def secret_place(controller_id: str, purpose: str, version: int) -> bytes:
 
 def audit_key_place(controller_id: str, subject_id: str) -> bytes:
     """Return where the wrap of a subject's audit key belongs."""
-    return lp("riserbo.audit-key.v1") + lp(controller_id) + lp(subject_id)
+    return _AUDIT_KEY_LABEL + lp(controller_id) + lp(subject_id)
 
 
 def commitment(data_key: bytes, data_key_scope: bytes) -> bytes:
     """Return 32 bytes that fit one key only: GCM lets one ciphertext open under two keys, this does not."""
-    return expand(data_key, lp("riserbo.commit.v1") + data_key_scope)
+    return expand(data_key, _COMMIT_LABEL + data_key_scope)
 
 
 def controller_commitment(controller_key: bytes, controller_id: str, epoch: int) -> bytes:
@@ -163,7 +173,7 @@ def controller_commitment(controller_key: bytes, controller_id: str, epoch: int)
 
 def manifest(data_key: bytes, data_key_scope: bytes, frame: bytes) -> bytes:
     """Return 16 bytes that authenticate a whole frame: which fields there are, and in which version."""
-    return hmac.digest(expand(data_key, lp("riserbo.manifest.v1")), data_key_scope + frame, "sha256")[:16]
+    return mac(expand(data_key, _MANIFEST_LABEL), data_key_scope + frame)[:16]
 
 
 def custody_bind(data_key_scope: bytes, holder_kind: str, holder_id: str) -> bytes:

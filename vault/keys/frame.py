@@ -9,7 +9,7 @@ authenticates it; parsing it alone proves nothing.
 """
 
 import struct
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from vault.errors import Unreadable
@@ -21,7 +21,7 @@ _COUNT = struct.Struct(">H")
 _ENTRY = struct.Struct(">QBH")
 _FORMAT_AND_SUITE = b"\x01\x01"
 
-_Entry = tuple[str, int, int, int, int, int]  # field, version, agreement index, and offsets: entry, envelope, its end
+_Entry = tuple[int, int, int, int, int]  # version, agreement index, and offsets: entry, envelope, its end
 
 
 class FrameEntry(NamedTuple):  # a tuple: thirty are made for one read, and a frozen dataclass costs twice as much to make
@@ -50,41 +50,42 @@ def encode(entries: Iterable[FrameEntry]) -> bytes:
     return b"".join(parts)
 
 
-def parse(frame: bytes) -> dict[str, FrameEntry]:
-    """Return the entries by field, ascending. Raises Unreadable for any irregularity."""
-    agreements, entries = _parts(frame, None)
-    return {
-        field: FrameEntry(field, version, agreements[index], frame[start:stop]) for field, version, index, _, start, stop in entries
-    }
+class Frame(NamedTuple):
+    """A frame that is regular throughout, read once: where each entry lies. Nothing of it is authentic yet."""
+
+    octets: bytes
+    agreements: Sequence[str]
+    entries: Mapping[str, _Entry]
+
+    def collected(self) -> dict[str, str]:
+        """Return which fields hold a value, each with the agreement it was collected under."""
+        return {field: self.agreements[one[1]] for field, one in self.entries.items()}
+
+    def select(self, wanted: Container[str]) -> list[tuple[str, bytes, bytes]]:
+        """Return field, end of its place and envelope of each wanted entry: what a read needs, and made for it.
+
+        The end of a place is `lp(field) ‖ u64 value_version ‖ lp(collection agreement)`, cut from the frame as it lies there.
+        """
+        octets, tails = self.octets, [lp(agreement) for agreement in self.agreements]
+        return [
+            (field, b"\0" + octets[at : start - 3] + tails[index], octets[start:stop])
+            for field, (_, index, at, start, stop) in self.entries.items()
+            if field in wanted
+        ]
+
+    def unpacked(self) -> dict[str, FrameEntry]:
+        """Return the entries by field, ascending."""
+        return {
+            field: FrameEntry(field, version, self.agreements[index], self.octets[start:stop])
+            for field, (version, index, _, start, stop) in self.entries.items()
+        }
 
 
-def collected(frame: bytes) -> dict[str, str]:
-    """Return which fields a frame holds a value of, each with the agreement it was collected under.
-
-    Raises Unreadable for any irregularity.
-    """
-    agreements, entries = _parts(frame, None)
-    return {field: agreements[index] for field, _, index, *_ in entries}
-
-
-def select(frame: bytes, wanted: Container[str]) -> list[tuple[str, bytes, bytes]]:
-    """Return field, end of its place and envelope of each wanted entry: what a read needs, and made for it.
-
-    The end of a place is `lp(field) ‖ u64 value_version ‖ lp(collection agreement)`, cut from the frame as it lies there.
-    Raises Unreadable for any irregularity of the whole frame.
-    """
-    agreements, entries = _parts(frame, wanted)
-    tails = [lp(agreement) for agreement in agreements]
-    return [
-        (field, b"\0" + frame[at : start - 3] + tails[index], frame[start:stop]) for field, _, index, at, start, stop in entries
-    ]
-
-
-def _parts(frame: bytes, wanted: Container[str] | None) -> tuple[list[str], list[_Entry]]:
-    """Return the agreements and the wanted entries of a frame that is regular throughout."""
+def read(octets: bytes) -> Frame:
+    """Return the frame of these bytes. Raises Unreadable for any irregularity."""
     try:
-        agreements, at = _agreements(frame)
-        return agreements, _entries(frame, at, len(agreements), wanted)
+        agreements, at = _agreements(octets)
+        return Frame(octets, agreements, _entries(octets, at, len(agreements)))
     except (IndexError, ValueError, struct.error):
         raise Unreadable from None
 
@@ -104,10 +105,10 @@ def _agreements(frame: bytes) -> tuple[list[str], int]:
     return [name.decode() for name in names[1:]], at
 
 
-def _entries(frame: bytes, at: int, agreements: int, wanted: Container[str] | None) -> list[_Entry]:
+def _entries(frame: bytes, at: int, agreements: int) -> dict[str, _Entry]:
     (count,) = _COUNT.unpack_from(frame, at)
     at += 2
-    entries: list[_Entry] = []
+    entries: dict[str, _Entry] = {}
     used = 0
     previous, head = b"", _FORMAT_AND_SUITE
     for _ in range(count):
@@ -119,11 +120,10 @@ def _entries(frame: bytes, at: int, agreements: int, wanted: Container[str] | No
             head += frame[start + 2 : start + 6]  # the first one's generation is everyone's
         if name <= previous or length < SMALLEST_ENVELOPE_BYTES or not frame.startswith(head, start):
             raise ValueError("irregular entry")
-        field = name.decode()
-        if wanted is None or field in wanted:
-            entries.append((field, version, index, at, start, start + length))
+        stop = start + length
+        entries[name.decode()] = (version, index, at, start, stop)
         used |= 1 << index
-        previous, at = name, start + length
+        previous, at = name, stop
     if at != len(frame) or used != (1 << agreements) - 1:
         raise ValueError("does not end where it says, or an agreement is unused or unknown")
     return entries

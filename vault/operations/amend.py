@@ -102,7 +102,7 @@ def _seal(
 
     A value's version is the person's version that brought it: it grows for ever, so no place is ever used twice.
     """
-    held = {name for row in acting.person.frames.values() for name in frame.parse(row.frame)}
+    held = {name for row in acting.person.frames.values() for name in frame.read(row.frame).entries}
     next_version = (acting.person.subject.version if acting.person.subject else 0) + 1
     changes: dict[str, Changes] = {}
     created: list[NewClass] = []
@@ -168,7 +168,7 @@ def _reindex(vault: Vault, transaction: sa.Connection, acting: Acting, values: M
     when no other field of that index holds a value.
     """
     fields = vault.catalogue.fields
-    held = {name for row in acting.person.frames.values() for name in frame.parse(row.frame)}
+    held = {name for row in acting.person.frames.values() for name in frame.read(row.frame).entries}
     touched = {index for name in (*values, *removed) if (index := fields[name].index) is not None}
     shared = {index for index in touched if any(fields[n].index == index for n in held - set(values) - removed)}
     keys.delete_indexes(transaction, acting.context.controller_id, acting.subject_id, sorted(touched - shared))

@@ -14,7 +14,8 @@ from vault.audit.entry import Draft
 from vault.errors import DatabaseUnavailable, KeysUnavailable, NotFound, Restricted, Unreadable, VaultError
 from vault.keys import frame
 from vault.keys.data_keys import open_fields
-from vault.operations.disclosure import Ask, Case, Profile, Shown, answered_level, decision_of, disclosure_draft
+from vault.keys.frame import Frame
+from vault.operations.disclosure import Ask, Case, Profile, Shown, decision_of, disclosure_draft
 from vault.operations.facts import caller_facts, sealed_classes, subject_facts, ticket_facts
 from vault.operations.show_tokens import remember_tokens, shows_token, token_text
 from vault.permit import Clear, ReadPermit
@@ -73,16 +74,16 @@ def _decide(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
     caller = caller_facts(ask.context.caller, read.callers.get(ask.context.caller.id), now)
     ticket = ticket_facts(ask.context, caller, ask.subject_id, read)
     names = ask.fields or vault.policy.default_fields(caller.roles)
-    collected: dict[str, str] = {}
+    frames: dict[str, Frame] = {}
     fault = None
     try:
-        for row in person.frames.values():
-            collected |= frame.collected(row.frame)
+        frames = {row.class_name: frame.read(row.frame) for row in person.frames.values()}
     except Unreadable as error:
-        collected, fault = {}, error
-    facts = subject_facts(ask.subject_id, person, now, collected)
+        fault = error
+    facts = subject_facts(ask.subject_id, person, now, frames.values())
     decision = vault.policy.decide(ask.context, ask.act, caller, ticket, facts, names)
-    return Case(ask, person, caller, ticket, decision, frozenset(collected), vault.new_id("ent"), now, fault)
+    present = {name for one in frames.values() for name in one.entries}
+    return Case(ask, person, caller, ticket, decision, frames, present, vault.new_id("ent"), now, fault)
 
 
 def _answer(vault: Vault, case: Case, permit: ReadPermit) -> Profile | VaultError:
@@ -95,7 +96,7 @@ def _answer(vault: Vault, case: Case, permit: ReadPermit) -> Profile | VaultErro
     subject = case.person.subject
     if case.fault is not None or subject is None:
         return _unreadable(case)
-    sealed = sealed_classes(case.ask.context.controller_id, case.ask.subject_id, case.person)
+    sealed = sealed_classes(case.ask.context.controller_id, case.ask.subject_id, case.person, case.frames)
     try:
         opened = open_fields(vault.keys, permit, sealed, vault.monotonic(), _absent(vault, case))
         fields = {name: _shown(vault, case, name, one, opened) for name, one in decision.fields.items()}
@@ -103,32 +104,34 @@ def _answer(vault: Vault, case: Case, permit: ReadPermit) -> Profile | VaultErro
         return _unreadable(case)
     except KeysUnavailable as error:
         return error
-    resting = tuple(sorted({one.agreement_id for one in decision.fields.values() if one.agreement_id and one.level != "withheld"}))
     return Profile(
         case.ask.subject_id, subject.state, subject.version, decision_id, case.entry_id, decision.bundle,
-        case.ask.context.purpose, resting, fields,
+        case.ask.context.purpose, tuple(sorted(decision.resting)), fields,
     )  # fmt: skip
 
 
 def _absent(vault: Vault, case: Case) -> dict[str, str]:
     """Return the classes a field of which is answered as absent, each with the agreement that decision rests on."""
-    fields = vault.catalogue.fields
+    fields, present = vault.catalogue.fields, case.present
     return {
-        fields[name].class_name: one.agreement_id
-        for name, one in case.decision.fields.items()
-        if one.agreement_id is not None and name not in case.present
+        fields[name].class_name: agreement_id
+        for agreement_id, names in case.decision.resting.items()
+        for name in names
+        if name not in present
     }
 
 
 def _shown(vault: Vault, case: Case, name: str, one: FieldDecision, opened: Mapping[str, Clear]) -> Shown:
-    level = answered_level(case, name, one)
-    if level in ("withheld", "absent"):
-        return Shown(level, None, None, one.because)
+    """Return one field as answered; absent is said only to one who could see at least a mask."""
+    level, mask, because, _, _ = one
+    if level == "withheld":
+        return Shown(level, None, None, because)
+    if name not in case.present:
+        return Shown("absent", None, None, because)
     if level == "token":
-        return Shown("token", token_text(vault, case, name), None, one.because)
-    if one.mask is None:
-        return Shown("clear", opened[name].value, None, one.because)
-    return Shown("masked", show(one.mask, opened[name].value), one.mask, one.because)
+        return Shown(level, token_text(vault, case, name), None, because)
+    value = opened[name].value
+    return Shown(level, value if mask is None else show(mask, value), mask, because)
 
 
 def _unreadable(case: Case) -> Unreadable:

@@ -1,16 +1,17 @@
 """What one disclosure is made of: the ask, its case, the answer, and the entry that records it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from vault.assembly import Vault
 from vault.audit.entry import Chain, Draft
 from vault.errors import VaultError
-from vault.policy.model import Act, CallerFacts, Context, Decision, FieldDecision, TicketFacts
+from vault.keys.frame import Frame
+from vault.policy.model import Act, CallerFacts, Context, Decision, TicketFacts
 from vault.profiles.records import Person
 
 
@@ -25,8 +26,7 @@ class Ask:
     operation: str = "disclose"  # the verb its entry names
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """One field as answered; `value` is None when withheld or absent."""
 
     state: str
@@ -60,21 +60,25 @@ class Profile:
                 "policy": self.policy,
                 "purpose": self.purpose,
                 "agreements": self.agreements,
-                "fields": self.fields,
+                "fields": {
+                    name: {"state": one.state, "value": one.value, "mask": one.mask, "because": one.because}
+                    for name, one in self.fields.items()
+                },
             }
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One ask between its decision and its opening. `present` names the fields that hold a value."""
+    """One ask between its decision and its opening. `frames` are the person's, by class; `present` the fields with a value."""
 
     ask: Ask
     person: Person
     caller: CallerFacts
     ticket: TicketFacts
     decision: Decision
-    present: frozenset[str]
+    frames: Mapping[str, Frame]
+    present: Collection[str]
     entry_id: str
     at: datetime
     fault: VaultError | None = None
@@ -85,21 +89,19 @@ def decision_of(entry_id: str) -> str:
     return "dec_" + entry_id.removeprefix("ent_")
 
 
-def answered_level(case: Case, name: str, one: FieldDecision) -> str:
-    """Return `clear`, `masked`, `token`, `withheld` or `absent`; absent is said only to one who could see at least a mask."""
-    return one.level if one.level == "withheld" or name in case.present else "absent"
-
-
 def disclosure_draft(vault: Vault, case: Case) -> Draft:
     """Return the entry of one disclosure: what is shown of whom, to whom, why, resting on which agreements. Never a value."""
-    decision, context = case.decision, case.ask.context
-    catalogue = vault.catalogue.fields
-    named = {name: one for name, one in decision.fields.items() if not catalogue[name].never_to_subject}
-    levels = {name: _level(case, name, one) for name, one in named.items()}
-    shown = {name for name, level in levels.items() if level not in ("withheld", "absent")}
-    clear = {name for name in shown if levels[name] == "clear"}
+    decision, context, present = case.decision, case.ask.context, case.present
+    fields, kept_back = vault.catalogue.fields, vault.catalogue.never_to_subject
+    levels = {name: level for name, level in decision.levels.items() if name not in kept_back}
+    resting = {}
+    for agreement_id, names in decision.resting.items():
+        if missing := [name for name in names if name not in present]:
+            levels.update((name, "absent") for name in missing if name in levels)
+        if held := [name for name in names if name in present and name in levels]:
+            resting[agreement_id] = held
+    shown = [name for names in resting.values() for name in names]
     refused = decision.hidden or decision.restricted
-    exists = case.person.subject is not None
     return Draft(
         entry_id=case.entry_id,
         operation=case.ask.operation,
@@ -112,18 +114,18 @@ def disclosure_draft(vault: Vault, case: Case) -> Draft:
         channel=context.channel,
         fields=levels,
         count=len(shown),
-        terms=_terms(case, shown),
+        terms=_terms(case, resting),
         bundle=bytes.fromhex(decision.bundle.removeprefix("sha256:")),
-        details=_details(vault, case, shown),
+        details=_details(vault, case, resting),
         internal=_internal(case),
         chain=chain_of(case.ask.subject_id, case.person),
-        opens={} if refused or case.fault else {n: a for n, a in decision.opened().items() if n in case.present},
-        subject_id=case.ask.subject_id if exists else "",
+        opens={} if refused or case.fault else {name: one for name, one in decision.opened().items() if name in present},
+        subject_id=case.ask.subject_id if case.person.subject is not None else "",
         team=case.caller.team,
         ticket_id=context.ticket_id,
         ticket_state=case.ticket.state,
-        classes=tuple(sorted({catalogue[name].class_name for name in shown})),
-        clear_classes=tuple(sorted({catalogue[name].class_name for name in clear})),
+        classes=tuple(sorted({fields[name].class_name for name in shown})),
+        clear_classes=tuple(sorted({fields[name].class_name for name in shown if levels[name] == "clear"})),
     )
 
 
@@ -136,23 +138,15 @@ def chain_of(subject_id: str, person: Person) -> Chain | None:
     return Chain(subject_id, epoch, wrap, era, number, tag)
 
 
-def _level(case: Case, name: str, one: FieldDecision) -> str:
-    level = answered_level(case, name, one)
-    return f"masked:{one.mask}" if level == "masked" else level
+def _terms(case: Case, resting: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    return tuple(sorted({one.template for one in case.person.agreements if one.agreement_id in resting}))
 
 
-def _terms(case: Case, shown: set[str]) -> tuple[str, ...]:
-    templates = {one.agreement_id: one.template for one in case.person.agreements}
-    resting = {case.decision.fields[name].agreement_id for name in shown}
-    return tuple(sorted({templates[agreement] for agreement in resting if agreement in templates}))
-
-
-def _details(vault: Vault, case: Case, shown: set[str]) -> dict[str, Any]:
-    """Return the part the data subject may see."""
-    context, templates = case.ask.context, {one.agreement_id: one.template for one in case.person.agreements}
-    agreements = {name: one for name in sorted(shown) if (one := case.decision.fields[name].agreement_id) is not None}
-    basis = {name: vault.templates[templates[one]].basis for name, one in agreements.items()}
-    details: dict[str, Any] = {"decision_id": decision_of(case.entry_id), "agreements": agreements, "basis": basis}
+def _details(vault: Vault, case: Case, resting: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the part the data subject may see; fields stand under the agreement they rest on."""
+    context = case.ask.context
+    basis = {one.agreement_id: vault.templates[one.template].basis for one in case.person.agreements if one.agreement_id in resting}
+    details: dict[str, Any] = {"decision_id": decision_of(case.entry_id), "agreements": resting, "basis": basis}
     if case.person.subject is not None:
         details["subject_id"] = case.ask.subject_id
     if case.caller.team is not None:

@@ -1,11 +1,12 @@
 """From rows to what policy may know: nouns do not meet, so the verb carries facts across."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 
 from vault.agreements.terms import standing
 from vault.keys.data_keys import SealedClass
+from vault.keys.frame import Frame
 from vault.policy.model import AgreementFacts, Caller, CallerFacts, Context, SubjectFacts, TicketFacts
 from vault.profiles.records import AgreementRow, CallerRow, Person, Snapshot, TicketRow
 
@@ -47,19 +48,17 @@ def _is_theirs(ticket: TicketRow, caller_id: str, caller: CallerFacts) -> bool:
     return ticket.assignee == caller_id or team
 
 
-def subject_facts(
-    subject_id: str, person: Person, at: datetime, collected: Mapping[str, str] = MappingProxyType({})
-) -> SubjectFacts:
+def subject_facts(subject_id: str, person: Person, at: datetime, frames: Iterable[Frame] = ()) -> SubjectFacts:
     """Return what the gates may know of a person: states and agreements, never a value.
 
-    `collected` names the agreement each field's value was collected under. One collected under a consent is foreign to every
+    `frames` name the agreement each field's value was collected under. One collected under a consent is foreign to every
     agreement but those of the same template, its successors (Art. 6(4)); the others serve whatever agreement names their category.
     """
     row = person.subject
     if row is None or row.state != "active":
         return NO_ONE_AGREED
     consents = {one.agreement_id: _template_id(one) for one in person.agreements if one.consent != "none"}
-    bound = {name: consents[under] for name, under in collected.items() if under in consents} if consents else {}
+    bound = _bound(consents, frames) if consents else {}
     return SubjectFacts(
         subject_id=subject_id,
         agreements=tuple(_agreement(one, person, at, bound) for one in person.agreements),
@@ -69,6 +68,11 @@ def subject_facts(
         minor=row.minor,  # type: ignore[arg-type]  # a closed list, held by the verb that wrote it
         time_barred=row.time_barred,
     )
+
+
+def _bound(consents: Mapping[str, str], frames: Iterable[Frame]) -> dict[str, str]:
+    """Return the fields collected under a consent, each with its template."""
+    return {name: consents[under] for one in frames for name, under in one.collected().items() if under in consents}
 
 
 def _agreement(one: AgreementRow, person: Person, at: datetime, bound: Mapping[str, str]) -> AgreementFacts:
@@ -96,12 +100,14 @@ def _after(start: datetime, since: datetime | None) -> bool:
     return since is not None and start > since
 
 
-def sealed_classes(controller_id: str, subject_id: str, person: Person) -> list[SealedClass]:
-    """Return the sealed classes that were read, each with the wraps of its agreements."""
+def sealed_classes(
+    controller_id: str, subject_id: str, person: Person, parsed: Mapping[str, Frame] = MappingProxyType({})
+) -> list[SealedClass]:
+    """Return the sealed classes that were read, each with the wraps of its agreements, and its frame where it is read already."""
     return [
         SealedClass(
             controller_id, subject_id, frame.class_name, frame.generation, frame.commit, frame.manifest, frame.frame,
-            person.wraps.get(frame.class_name, {}),
+            person.wraps.get(frame.class_name, {}), parsed.get(frame.class_name),
         )
         for frame in person.frames.values()
     ]  # fmt: skip

@@ -120,11 +120,23 @@ class View:
         return (self.cells, self.digest) == (other.cells, other.digest)
 
 
+class Share(NamedTuple):
+    """What one of a plate's rows decides: its place among them, the shown fields, and the same as a mask over all fields."""
+
+    number: int
+    fields: tuple[str, ...]
+    bits: str
+
+
 class Plate(NamedTuple):
-    """The answer of some rows for some fields, complete but for ids: `deciding` says which of the rows decides a shown field."""
+    """The answer of some rows for some fields, complete but for ids.
+
+    `levels` is what an entry says of each field. `returned` says the same, with reasons: masks over all fields, by what is said.
+    """
 
     fields: Mapping[str, FieldDecision]
-    deciding: tuple[tuple[str, int], ...]
+    levels: Mapping[str, str]
+    shares: tuple[Share, ...]
     returned: Mapping[str, str]
     obligations: tuple[str, ...]
     given: Mapping[str, Any]
@@ -204,9 +216,8 @@ def what_is_missing(principal: str, roles: frozenset[str], ticket: TicketState, 
 
 def plate(asked: Sequence[tuple[str, int]], row: View, laws: Sequence[Lawfulness], given: Mapping[str, Any]) -> Plate:
     """Join gate 2's row with the rows of gate 1, which stand in the order in which they decide."""
-    fields: dict[str, FieldDecision] = {}
-    shown: list[tuple[str, int]] = []
-    returned: dict[str, str] = {}
+    cells: list[tuple[str, int, Cell]] = []
+    shown: dict[int, list[tuple[str, int]]] = {}
     obligations: set[str] = set()
     for name, position in asked:
         found = row.cells[position]
@@ -214,11 +225,11 @@ def plate(asked: Sequence[tuple[str, int]], row: View, laws: Sequence[Lawfulness
         if deciding is None:
             found = min((law.blocked[position] for law in laws), key=_rank, default=NO_AGREEMENT).cell
         elif found.shown.level != "withheld":
-            shown.append((name, deciding))
+            shown.setdefault(deciding, []).append((name, position))
             obligations.update(found.obligations)
-        fields[name] = found.shown
-        returned[name] = found.returned
-    return Plate(fields, tuple(shown), returned, tuple(sorted(obligations)), {**row.given, **given})
+        cells.append((name, position, found))
+    shares = tuple(_share(number, shown[number]) for number in sorted(shown))
+    return _plate(cells, shares, tuple(sorted(obligations)), {**row.given, **given})
 
 
 def deciding_order(granting: tuple[Lawfulness, AgreementFacts]) -> tuple[int, int, str]:
@@ -229,19 +240,41 @@ def deciding_order(granting: tuple[Lawfulness, AgreementFacts]) -> tuple[int, in
 
 def subjectless_plate(asked: Sequence[tuple[str, int]], row: View, given: Mapping[str, Any]) -> Plate:
     """Return the answer of an exact look-up, which is about nobody yet: gate 2's row alone, resting on no agreement."""
-    fields = {name: row.cells[position].shown for name, position in asked}
-    returned = {name: row.cells[position].returned for name, position in asked}
-    return Plate(fields, (), returned, (), {**row.given, **given})
+    return _plate([(name, position, row.cells[position]) for name, position in asked], (), (), {**row.given, **given})
 
 
-def served(filled: Plate, agreement_ids: Sequence[str]) -> tuple[dict[str, FieldDecision], dict[str, str]]:
-    """Return the decisions and the deciding agreements: the plate with ids, which stand in the order of its rows."""
+def _share(number: int, shown: Sequence[tuple[str, int]]) -> Share:
+    return Share(number, tuple(name for name, _ in shown), f"{sum(1 << position for _, position in shown):x}")
+
+
+def _plate(
+    cells: Sequence[tuple[str, int, Cell]], shares: tuple[Share, ...], obligations: tuple[str, ...], given: Mapping[str, Any]
+) -> Plate:
+    returned: dict[str, int] = {}
+    for _, position, one in cells:
+        returned[one.returned] = returned.get(one.returned, 0) | 1 << position
+    fields = {name: one.shown for name, _, one in cells}
+    levels = {name: f"masked:{one.mask}" if one.level == "masked" else one.level for name, one in fields.items()}
+    said = {what: f"{bits:x}" for what, bits in returned.items()}
+    return Plate(fields, levels, shares, said, obligations, _stated(given))
+
+
+def _stated(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what says nothing: a record is kept for ten years, and most of what could be said of a request is not so."""
+    return {name: one for name, one in given.items() if one not in (False, 0, [], "none", "0")}
+
+
+def served(filled: Plate, agreement_ids: Sequence[str]) -> tuple[dict[str, FieldDecision], dict[str, tuple[str, ...]]]:
+    """Return the decisions, and the shown fields by deciding agreement: the plate with ids, in the order of its rows."""
     fields = dict(filled.fields)
-    deciding = {name: agreement_ids[number] for name, number in filled.deciding}
-    for name, agreement_id in deciding.items():
-        level, mask, because, _, by = fields[name]
-        fields[name] = _new(FieldDecision, (level, mask, because, agreement_id, by))
-    return fields, deciding
+    resting = {}
+    for number, names, _ in filled.shares:
+        agreement_id = agreement_ids[number]
+        resting[agreement_id] = names
+        for name in names:
+            level, mask, because, _, by = fields[name]
+            fields[name] = _new(FieldDecision, (level, mask, because, agreement_id, by))
+    return fields, resting
 
 
 def record(
@@ -250,9 +283,12 @@ def record(
     laws: Sequence[tuple[Lawfulness, AgreementFacts]],
     row: View,
     filled: Plate,
-    deciding: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return the compact record of a decision (policy chapter, section 6): enough to work it out again, and to compare."""
+    """Return the compact record of a decision (policy chapter, section 6): enough to work it out again, and to compare.
+
+    What is false, none, empty or zero is left out of `input` and `gate1`. `lawful`, `bits`, `returned` and `deciding` hold masks
+    over the bundle's fields; `spelt_out` names them.
+    """
     lawful = 0
     for law, _ in laws:
         lawful |= law.bits
@@ -264,9 +300,16 @@ def record(
         "lawful": f"{lawful:x}",
         "row": row.digest,
         "returned": filled.returned,
-        "deciding": deciding,
+        "deciding": {laws[one.number][1].agreement_id: one.bits for one in filled.shares},
         "obligations": filled.obligations,
     }
+
+
+def spelt_out(lexicon: Lexicon, kept: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a record says was returned of each field, and the agreement that decided each shown one."""
+    returned = {name: what for what, bits in kept["returned"].items() for name in lexicon.names(int(bits, 16))}
+    deciding = {name: one for one, bits in kept["deciding"].items() for name in lexicon.names(int(bits, 16))}
+    return returned, deciding
 
 
 def sound(verdict: Verdict) -> Verdict:
@@ -306,7 +349,7 @@ def _order(key: LawKey, terms: Terms) -> int:
 
 
 def _said(key: LawKey, bits: int) -> dict[str, Any]:
-    return {
+    said = {
         "template": key.template,
         "phase": key.phase,
         "consent": key.consent,
@@ -316,6 +359,7 @@ def _said(key: LawKey, bits: int) -> dict[str, Any]:
         "after_objection": key.after_objection,
         "bits": f"{bits:x}",
     }
+    return _stated(said)
 
 
 def _cell(key: ViewKey, *, lawful: bool, tried: Sequence[tuple[Rung, Verdict]], notes: Mapping[str, Note]) -> Cell:

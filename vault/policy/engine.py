@@ -5,7 +5,6 @@ is re-evaluated once a second, after its answer: a difference empties both table
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from threading import Lock
 from typing import Any, Final, Protocol
 
@@ -263,12 +262,12 @@ class Policy:
         if len(laws) > 1:
             laws = sorted(laws, key=deciding_order)
         filled = self._plate(asked, row, tuple([law for law, _ in laws]), shared, subjectless=act == "find")
-        fields, deciding = served(filled, [one.agreement_id for _, one in laws])
-        shows = bool(deciding) or (act == "find" and any(one.level != "withheld" for one in fields.values()))
+        fields, resting = served(filled, [one.agreement_id for _, one in laws])
+        shows = bool(resting) or (act == "find" and any(one.level != "withheld" for one in fields.values()))
         restricted = not shows and self._would_show(context, act, caller, ticket, subject, asked)
         hidden = not (shows or restricted or may_know(key))
-        kept = record(self._bundle.digest, subject.subject_id, laws, row, filled, deciding)
-        return Decision(self._bundle.digest, fields, hidden, restricted, kept)
+        kept = record(self._bundle.digest, subject.subject_id, laws, row, filled)
+        return Decision(self._bundle.digest, fields, hidden, restricted, kept, filled.levels, resting)
 
     def _plate(
         self, asked: tuple[str, ...], row: View, laws: tuple[Lawfulness, ...], shared: Circumstance, *, subjectless: bool
@@ -296,7 +295,7 @@ class Policy:
         """Whether something would be shown if processing were not restricted."""
         if not subject.restricted:
             return False
-        free = self._decided(context, act, caller, ticket, replace(subject, restricted=frozenset()), asked)
+        free = self._decided(context, act, caller, ticket, subject._replace(restricted=frozenset()), asked)
         return any(one.level != "withheld" for one in free.fields.values())
 
     def _failed(self, subject: SubjectFacts, asked: tuple[str, ...]) -> Decision:
@@ -306,6 +305,7 @@ class Policy:
             hidden=True,
             restricted=False,
             record={"bundle": self._bundle.digest, "subject": subject.subject_id, "failed": True},
+            levels=dict.fromkeys(asked, "withheld"),
             failed=True,
         )
 

@@ -127,6 +127,10 @@ class Lexicon:
                 bits |= 1 << self.positions[name]
         return bits
 
+    def names(self, bits: int) -> list[str]:
+        """Return the fields of a bitmask, in the catalogue's order."""
+        return [one.name for place, one in enumerate(self.fields) if bits >> place & 1]
+
 
 def closure(term: str, broader: Mapping[str, Sequence[str]]) -> frozenset[str]:
     """Return the term and everything above it."""

@@ -11,9 +11,9 @@ Names, strengths and ladders are data: `policies/masks.yaml`, which a test holds
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from datetime import date
-from decimal import Decimal
 from typing import Any, Final
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
@@ -156,12 +156,12 @@ def _money_band(value: object) -> Shown | None:
     amount, currency = _text(given.get("amount")), _text(given.get("currency"))
     if not _AMOUNT.fullmatch(amount) or not re.fullmatch("[A-Z]{3}", currency):
         return None
-    below = [bound for bound in _THOUSANDS if Decimal(amount) >= bound * 1000]
-    if not below:
+    if amount[0] == "-" and amount.strip("-0."):
         return f"< 0 {currency}"
-    if len(below) == len(_THOUSANDS):
-        return f"≥ {_spaced(below[-1])} {currency}"
-    return f"{_spaced(below[-1])}–{_spaced(_THOUSANDS[len(below)])} {currency}"
+    above = bisect_right(_THOUSANDS, abs(int(amount.partition(".")[0])) // 1000)
+    if above == len(_THOUSANDS):
+        return f"≥ {_spaced(_THOUSANDS[-1])} {currency}"
+    return f"{_spaced(_THOUSANDS[above - 1])}–{_spaced(_THOUSANDS[above])} {currency}"
 
 
 def _spaced(thousands: int) -> str:
@@ -191,7 +191,11 @@ def _ladder(*steps: Callable[[object], Shown | None]) -> Callable[[object], Show
     """Return the mask that shows what the first step able to show it shows, in the end nothing but bullets."""
 
     def mask(value: object) -> Shown:
-        return next((shown for step in steps if (shown := step(value)) is not None), HIDDEN)
+        for step in steps:
+            shown = step(value)
+            if shown is not None:
+                return shown
+        return HIDDEN
 
     return mask
 

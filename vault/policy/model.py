@@ -68,8 +68,7 @@ class TicketFacts:
     caller_verified: bool = False  # the person proved who they are, to this caller, on this ticket, within 30 minutes
 
 
-@dataclass(frozen=True, slots=True)
-class AgreementFacts:
+class AgreementFacts(NamedTuple):
     """One agreement at one instant. `template` is `id@version`."""
 
     agreement_id: str
@@ -84,8 +83,7 @@ class AgreementFacts:
     after_objection: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectFacts:
+class SubjectFacts(NamedTuple):
     """What gate 1 and gate 2 may know of the person: states and agreements, never a value."""
 
     subject_id: str
@@ -116,7 +114,8 @@ class Decision(NamedTuple):
     `hidden`: no field has a rung and no verified ticket is about this subject: the uniform 404. `restricted`: everything is
     withheld by a restriction from one who otherwise had a right: 423. `failed`: the policy engine reported an error, so the whole
     request is refused (and `hidden` is set, so that nobody who overlooks it shows anything). `record` is the compact form kept in
-    the entry's details.
+    the entry's details; `levels` says each field's level as an entry does (`masked:<mask>`), and `resting` which fields are shown
+    under which agreement.
     """
 
     bundle: str  # sha256:<hex>
@@ -124,15 +123,14 @@ class Decision(NamedTuple):
     hidden: bool
     restricted: bool
     record: Mapping[str, Any] = MappingProxyType({})
+    levels: Mapping[str, str] = MappingProxyType({})
+    resting: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     failed: bool = False
 
     def opened(self) -> dict[str, str]:
         """Return the fields that will be opened (clear or masked), each with the agreement whose wrap must open it."""
-        return {
-            name: one.agreement_id
-            for name, one in self.fields.items()
-            if one.level in ("clear", "masked") and one.agreement_id is not None
-        }
+        levels = self.levels
+        return {name: agreement_id for agreement_id, names in self.resting.items() for name in names if levels[name] != "token"}
 
 
 @dataclass(frozen=True, slots=True)

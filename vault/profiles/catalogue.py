@@ -81,6 +81,7 @@ class Catalogue:
 
     fields: Mapping[str, Field]
     classes: tuple[str, ...]
+    never_to_subject: frozenset[str]
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Catalogue":
@@ -89,7 +90,8 @@ class Catalogue:
         if faults:
             raise ValueError("; ".join(faults))
         fields = {name: _field(name, entry) for name, entry in document["fields"].items()}
-        return cls(MappingProxyType(fields), tuple(document["classes"]))
+        kept_back = frozenset(name for name, one in fields.items() if one.never_to_subject)
+        return cls(MappingProxyType(fields), tuple(document["classes"]), kept_back)
 
 
 def names_card_secret(name: str) -> bool:

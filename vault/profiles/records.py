@@ -29,8 +29,7 @@ _TICKETS = bindparam("tickets", type_=ARRAY(Text))
 _CLASSES = bindparam("classes", type_=ARRAY(Text))
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectRow:
+class SubjectRow(NamedTuple):
     """A person's states. `restricted` are field names; `minor` is a band."""
 
     state: str
@@ -44,8 +43,7 @@ class SubjectRow:
     time_barred: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AgreementRow:
+class AgreementRow(NamedTuple):
     """The derived state of one agreement; `template` is id@version. Validity is half-open."""
 
     agreement_id: str
@@ -57,8 +55,7 @@ class AgreementRow:
     valid_until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class FrameRow:
+class FrameRow(NamedTuple):
     """One class of one person: its sealed frame, and what its data key must answer to."""
 
     class_name: str
@@ -68,8 +65,7 @@ class FrameRow:
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CallerRow:
+class CallerRow(NamedTuple):
     """One line of the register of callers."""
 
     roles: frozenset[str]
@@ -81,8 +77,7 @@ class CallerRow:
     valid_until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class TicketRow:
+class TicketRow(NamedTuple):
     """A ticket as the helpdesk pushed it: references, never text."""
 
     ticket_id: str
