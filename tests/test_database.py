@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from vault import tables
-from vault.database import EVERY_CONTROLLER, Database
+from vault.database import EVERY_CONTROLLER, Database, Reading, text_array
 from vault.errors import Conflict, DatabaseUnavailable, VaultError
 
 CANARY = "canarino in una riga"
 _PID = sa.text("SELECT pg_backend_pid() AS pid")
 _SQL = "SELECT pg_backend_pid()"
+_READING = Reading(b"processes", _SQL.encode(), ())
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def by_core(database: Database) -> int:
 
 
 def by_driver(database: Database) -> int:
-    return int(database.fetch("ctl-a", _SQL, {})[0][0])
+    return int(database.fetch("ctl-a", _READING, {})[0][0])
 
 
 def by_hand(database: Database) -> int:
@@ -85,8 +86,16 @@ def test_of_many_dead_connections_only_the_first_is_met(
 def test_a_statement_that_fails_leaves_its_connection_in_the_pool(database: Database) -> None:
     before = fill(database)
     with pytest.raises(DatabaseUnavailable):
-        database.fetch("ctl-a", "SELECT 1 / 0", {})
+        database.fetch("ctl-a", Reading(b"fails", b"SELECT 1 / 0", ()), {})
+    with pytest.raises(DatabaseUnavailable):
+        database.fetch("ctl-a", Reading(b"is none", b"SELECT FROM nowhere", ()), {})
     assert fill(database) == before
+
+
+@pytest.mark.parametrize("value", ["", "plain", 'a"quote', "back\\slash", "{a,b}", "NULL", "comma, space", "perché"])
+def test_an_array_arrives_as_it_was_sent(database: Database, value: str) -> None:
+    reading = Reading(b"echo", b"SELECT $1::text[], $2::text", ("texts", "text"))
+    assert database.fetch("ctl-a", reading, {"texts": text_array([value, "b"]), "text": b"x"}) == [([value, "b"], "x")]
 
 
 def test_each_pool_is_its_controllers_for_ever(database: Database) -> None:

@@ -85,7 +85,7 @@ def _sources(vault: Vault, acting: Acting, new: Agreed) -> dict[str, str]:
     in_force = {one.agreement_id for one in facts.agreements if one.phase == "in"}
     through = {}
     for class_name in vault.policy.lawful_classes(new.template.reference):
-        sources = sorted(in_force & acting.person.wraps.get(class_name, {}).keys())
+        sources = sorted(in_force & acting.person.wraps_of(class_name).keys())
         if class_name in acting.person.frames and sources:
             through[class_name] = sources[0]
     return through

@@ -107,7 +107,7 @@ def sealed_classes(
     return [
         SealedClass(
             controller_id, subject_id, frame.class_name, frame.generation, frame.commit, frame.manifest, frame.frame,
-            person.wraps.get(frame.class_name, {}), parsed.get(frame.class_name),
+            person.wraps_of(frame.class_name), parsed.get(frame.class_name),
         )
         for frame in person.frames.values()
     ]  # fmt: skip

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Select, Text, bindparam, null
 from sqlalchemy import and_ as both
-from sqlalchemy.dialects.postgresql import psycopg
 
 from vault import tables
-from vault.database import Database
+from vault.database import Database, Reading, text_array
 
 _COLUMNS: Mapping[str, Any] = {
     "a": Text(), "b": Text(), "c": Text(), "d": Text(), "n": BigInteger(), "m": BigInteger(),
@@ -94,11 +93,17 @@ class Person:
     subject: SubjectRow | None = None
     agreements: list[AgreementRow] = field(default_factory=list)
     frames: dict[str, FrameRow] = field(default_factory=dict)
-    wraps: dict[str, dict[str, tuple[int, bytes]]] = field(default_factory=dict)  # class -> agreement -> (highest epoch, wrap)
+    # by class and generation: agreement -> (highest epoch, wrap)
+    wraps: dict[tuple[str, int], dict[str, tuple[int, bytes]]] = field(default_factory=dict)
     audit_key: tuple[int, bytes] | None = None  # (epoch, wrap)
     head: tuple[int, int, bytes] = (0, 0, b"")  # era, number, tag of the open stream
     # by (field, recipient): the last serial shown, and when it ended
     tokens: dict[tuple[str, str], tuple[int, datetime | None]] = field(default_factory=dict)
+
+    def wraps_of(self, class_name: str) -> Mapping[str, tuple[int, bytes]]:
+        """Return the agreements that hold the current data key of a class, each with epoch and bytes of its wrap."""
+        row = self.frames.get(class_name)
+        return self.wraps.get((class_name, row.generation), {}) if row is not None else {}
 
 
 @dataclass(slots=True)
@@ -126,13 +131,13 @@ def snapshot_all(
     """Read everything decisions about these subjects need, in one statement of one controller."""
     rows = database.fetch(
         controller_id,
-        SQL,
+        READING,
         {
-            "controller_id": controller_id,
-            "subjects": sorted(set(subjects)),
-            "callers": sorted(set(callers)),
-            "tickets": sorted(set(tickets)),
-            "classes": sorted(set(classes)),
+            "controller_id": controller_id.encode(),
+            "subjects": text_array(sorted(set(subjects))),
+            "callers": text_array(sorted(set(callers))),
+            "tickets": text_array(sorted(set(tickets))),
+            "classes": text_array(sorted(set(classes))),
         },
     )
     return _sorted_out(rows)
@@ -196,7 +201,7 @@ def _frame(read: Snapshot, row: _Row) -> None:
 
 
 def _wrap(read: Snapshot, row: _Row) -> None:
-    held = _of(read, row).wraps.setdefault(row.a, {})
+    held = _of(read, row).wraps.setdefault((row.a, row.n), {})
     if row.b not in held or held[row.b][0] < row.m:
         held[row.b] = (row.m, row.u)
 
@@ -255,20 +260,23 @@ def _about(table: sa.Table) -> Any:
     return both(table.c.controller_id == _CONTROLLER, _any(table.c.subject_id, _SUBJECTS))
 
 
-def _keyed(table: sa.Table) -> Select[Any]:
-    """Return rows of a table keyed by class and generation, joined with the current data key of each."""
-    key = tables.data_key
+def _frames() -> Select[Any]:
+    """Return the frames of each person's current data keys."""
+    key, table = tables.data_key, tables.profile_frame
     same = both(*(table.c[name] == key.c[name] for name in ("controller_id", "subject_id", "class", "generation")))
     current = both(_about(table), _about(key), _any(table.c["class"], _CLASSES), key.c.state == _constant("current"), same)
-    if table is tables.data_key_wrap:  # a hold's wrap keeps a key from dying; no verb opens through it
-        current = both(current, table.c.holder_kind == _constant("agreement"))
-    columns = (
-        {"u": key.c.commit, "v": key.c.manifest, "w": table.c.frame}
-        if table is tables.profile_frame
-        else {"b": table.c.holder_id, "m": table.c.epoch, "u": table.c.wrap}
-    )
-    kind = "frame" if table is tables.profile_frame else "wrap"
-    return _part(kind, table.c.subject_id, current, a=table.c["class"], n=table.c.generation, **columns)
+    columns = {"n": table.c.generation, "u": key.c.commit, "v": key.c.manifest, "w": table.c.frame}
+    return _part("frame", table.c.subject_id, current, a=table.c["class"], **columns)
+
+
+def _wraps() -> Select[Any]:
+    """Return the wraps of every generation: joining the keys a second time would cost more than a wrap read in vain.
+
+    A hold's wrap keeps a key from dying; no verb opens through it.
+    """
+    w = tables.data_key_wrap.c
+    held = both(_about(tables.data_key_wrap), _any(w["class"], _CLASSES), w.holder_kind == _constant("agreement"))
+    return _part("wrap", w.subject_id, held, a=w["class"], b=w.holder_id, n=w.generation, m=w.epoch, u=w.wrap)
 
 
 def _people() -> list[Select[Any]]:
@@ -299,8 +307,8 @@ def _people() -> list[Select[Any]]:
             n=token.serial,
             until=token.expires_at,
         ),
-        _keyed(tables.profile_frame),
-        _keyed(tables.data_key_wrap),
+        _frames(),
+        _wraps(),
     ]
 
 
@@ -323,4 +331,4 @@ def _grounds() -> list[Select[Any]]:
 
 
 STATEMENT = sa.union_all(*_people(), *_grounds())
-SQL = str(STATEMENT.compile(dialect=psycopg.dialect()))  # type: ignore[no-untyped-call]  # a dialect is untyped
+READING = Reading.of("riserbo_disclosing", STATEMENT)
