@@ -200,6 +200,17 @@ def test_rows_are_rechecked_once_a_second_at_most() -> None:
     assert seen == [True, False, True]
 
 
+def test_rows_are_rechecked_in_turn() -> None:
+    deciding = Policy(bundle())
+    situation("t1").decided(deciding, *ASKED)
+    key, row = next(iter(deciding._laws._rows.items()))
+    deciding._laws.put(key, replace(row, bits=0))
+    situation("t1").decided(deciding, *ASKED)
+    assert deciding.recheck(1.0)  # the row of gate 2
+    situation("t1").decided(deciding, *ASKED)
+    assert not deciding.recheck(2.0)
+
+
 def turned_round(_: int, one: Verdict) -> Verdict:
     return Verdict(allowed=False, by=("gate1-special",)) if one.allowed else Verdict(allowed=True, by=("gate1-covers",))
 

@@ -31,6 +31,9 @@ _PHONE = re.compile(r"\+([0-9]{7,15})")
 _DATE = re.compile("([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _TAX_CODE = re.compile("[A-Z0-9]{16}|[0-9]{11}")
 _IBAN = re.compile("[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
+_BIN = re.compile("[0-9]{6}(?:[0-9]{2})?")
+_LAST_FOUR = re.compile("[0-9]{4}")
+_CURRENCY = re.compile("[A-Z]{3}")
 _AMOUNT = re.compile(r"-?[0-9]+\.[0-9]{2,4}")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,80}")
 
@@ -146,15 +149,15 @@ def _card_ends(value: object) -> tuple[str, str]:
     given = value if isinstance(value, Mapping) else {}
     first, last = _text(given.get("bin")), _text(given.get("last4"))
     return (
-        first if re.fullmatch("[0-9]{6}(?:[0-9]{2})?", first) else "",
-        last if re.fullmatch("[0-9]{4}", last) else "",
+        first if _BIN.fullmatch(first) else "",
+        last if _LAST_FOUR.fullmatch(last) else "",
     )
 
 
 def _money_band(value: object) -> Shown | None:
     given = value if isinstance(value, Mapping) else {}
     amount, currency = _text(given.get("amount")), _text(given.get("currency"))
-    if not _AMOUNT.fullmatch(amount) or not re.fullmatch("[A-Z]{3}", currency):
+    if not _AMOUNT.fullmatch(amount) or not _CURRENCY.fullmatch(currency):
         return None
     if amount[0] == "-" and amount.strip("-0."):
         return f"< 0 {currency}"
