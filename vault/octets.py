@@ -4,11 +4,13 @@ Parts are length-prefixed, never separated: with a separator `a|b` + `c` would e
 """
 
 import base64
+from binascii import b2a_base64
 from hashlib import sha256
 
 _INNER = bytes(octet ^ 0x36 for octet in range(256))
 _OUTER = bytes(octet ^ 0x5C for octet in range(256))
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]  # ids are made on every read: ten bits at a time
 
@@ -67,7 +69,7 @@ def expand(key: bytes, info: bytes) -> bytes:
 
 def b64u(octets: bytes) -> str:
     """Return base64url without padding (RFC 4648, section 5)."""
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+    return b2a_base64(octets, newline=False).rstrip(b"=").translate(_URL_SAFE).decode("ascii")
 
 
 def b64u_decode(text: str) -> bytes:

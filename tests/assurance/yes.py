@@ -21,7 +21,7 @@ class AlwaysYes(Policy):
         fields: Iterable[str],
     ) -> Decision:
         """Say yes."""
-        shown = {name: FieldDecision("clear", None, "agreed", self.agreement_id) for name in fields}
+        shown = {name: FieldDecision("clear", None, "agreed") for name in fields}
         return Decision(
             self.digest,
             shown,

@@ -126,7 +126,7 @@ def test_the_best_of_no_forbids_is_none() -> None:
 
 def deciding_of(*agreements: Any, purpose: str = "customer-care") -> str | None:
     made = situation("t1", context={"purpose": purpose}).about(agreements=agreements)
-    return made.decided(policy(), "given_name").fields["given_name"].agreement_id
+    return made.decided(policy(), "given_name").agreement_of("given_name")
 
 
 def test_the_latest_agreement_decides_then_the_lowest_id() -> None:
@@ -146,9 +146,9 @@ def test_an_exact_purpose_decides_before_a_narrower_one_and_contract_before_cons
     retail = agreed("retail@1")._replace(agreement_id="agr_a", valid_from_ms=9)  # covers care as narrower than management
     exact = agreed("marketing@1")._replace(agreement_id="agr_b", valid_from_ms=1)
     made = situation("t1").about(agreements=(retail, exact))
-    assert made.decided(deciding, "given_name").fields["given_name"].agreement_id == "agr_b"
+    assert made.decided(deciding, "given_name").agreement_of("given_name") == "agr_b"
     both = situation("customer").about(agreements=(retail, exact))  # the person's rights are exact under each
-    assert both.decided(deciding, "given_name").fields["given_name"].agreement_id == "agr_a"
+    assert both.decided(deciding, "given_name").agreement_of("given_name") == "agr_a"
     assert BASES[0] == "contract"
     assert BASES[-1] == "consent"
 
@@ -255,19 +255,19 @@ def test_a_shown_field_rests_on_an_agreement_whose_bit_is_set(number: int, seed:
     decision = made.decided(policy(), *FIELDS)
     bits = {one["agreement"]: int(one.get("bits", "0"), 16) for one in decision.record["gate1"]}
     for place, name in enumerate(FIELDS):
-        one = decision.fields[name]
-        if one.level != "withheld":
-            assert one.agreement_id is not None
-            assert bits[one.agreement_id] >> place & 1
+        agreement_id = decision.agreement_of(name)
+        if decision.fields[name].level != "withheld":
+            assert agreement_id is not None
+            assert bits[agreement_id] >> place & 1
         else:
-            assert one.agreement_id is None
+            assert agreement_id is None
 
 
 def test_only_clear_and_masked_fields_are_opened() -> None:
     fields = {
-        "a": FieldDecision("clear", None, "agreed", "agr_1"),
-        "b": FieldDecision("masked", "initial", "agreed", "agr_2"),
-        "c": FieldDecision("token", None, "agreed", "agr_1"),
+        "a": FieldDecision("clear", None, "agreed"),
+        "b": FieldDecision("masked", "initial", "agreed"),
+        "c": FieldDecision("token", None, "agreed"),
         "d": FieldDecision("withheld", None, "role"),
         "e": FieldDecision("clear", None, "find-desk"),
     }

@@ -418,10 +418,11 @@ def test_who_may_amend_what() -> None:
 def test_a_look_up_is_by_searchable_fields_and_about_nobody() -> None:
     made = replace(situation("t1", []), act="find")
     decision = made.decided(policy(), "email", "given_name")
-    assert {name: (one.level, one.because, one.agreement_id) for name, one in decision.fields.items()} == {
-        "email": ("clear", "find-desk", None),
-        "given_name": ("withheld", "role", None),
+    assert {name: (one.level, one.because) for name, one in decision.fields.items()} == {
+        "email": ("clear", "find-desk"),
+        "given_name": ("withheld", "role"),
     }
+    assert decision.agreement_of("email") is None
     assert not decision.hidden
     assert decision.record["gate1"] == []
 

@@ -43,7 +43,7 @@ def amend(vault: Vault, context: Context, subject_id: str, agreement_id: str, fi
     _require_version(acting, if_match)
     permit = record(
         vault, acting, opens=dict.fromkeys(fields, agreement_id), terms=(agreement.template,), count=len(fields),
-        details={"agreements": dict.fromkeys(sorted(fields), agreement_id)},
+        details={"agreements": {agreement_id: sorted(fields)}},
     )  # fmt: skip
     with telling(vault, acting):
         changed, created = _seal(vault, acting, permit, agreement_id, values, removed)

@@ -123,7 +123,7 @@ def _absent(vault: Vault, case: Case) -> dict[str, str]:
 
 def _shown(vault: Vault, case: Case, name: str, one: FieldDecision, opened: Mapping[str, Clear]) -> Shown:
     """Return one field as answered; absent is said only to one who could see at least a mask."""
-    level, mask, because, _, _ = one
+    level, mask, because, _ = one
     if level == "withheld":
         return Shown(level, None, None, because)
     if name not in case.present:

@@ -3,12 +3,11 @@
 A token is a function of its place, so it can be shown again without being kept; its row is inserted when it is first shown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from vault.assembly import Vault
 from vault.keys import records, tokens
 from vault.operations.disclosure import Case
-from vault.policy.model import FieldDecision
 
 
 def token_text(vault: Vault, case: Case, field: str) -> str:
@@ -19,25 +18,26 @@ def token_text(vault: Vault, case: Case, field: str) -> str:
 
 def shows_token(case: Case) -> bool:
     """Return whether any field of this case is answered by a token."""
-    return any(True for _ in _shown(case))
+    return bool(_shown(case))
 
 
 def remember_tokens(vault: Vault, controller_id: str, cases: Sequence[Case]) -> None:
     """Keep the rows of tokens shown for the first time; nothing is sent when there are none."""
-    fresh = [(case, name, one) for case in cases for name, one in _shown(case) if not _is_live(case, name)]
+    fresh = [(case, name) for case in cases for name in _shown(case) if not _is_live(case, name)]
     if not fresh:
         return
     secret = vault.keys.secret(controller_id, "token")
     with vault.database.transaction(controller_id) as transaction:
-        for case, name, one in fresh:
+        for case, name in fresh:
             token_id = tokens.token_id(secret.key, token_text(vault, case, name))
-            place = (case.ask.subject_id, name, case.caller.recipient, one.agreement_id or "", _serial(case, name))
+            place = (case.ask.subject_id, name, case.caller.recipient, case.decision.agreement_of(name) or "", _serial(case, name))
             records.keep_token(transaction, controller_id, records.TokenRow(token_id, *place, expires_at=None))
 
 
-def _shown(case: Case) -> Iterator[tuple[str, FieldDecision]]:
-    if not (case.decision.hidden or case.decision.restricted):
-        yield from ((n, one) for n, one in case.decision.fields.items() if one.level == "token" and n in case.present)
+def _shown(case: Case) -> list[str]:
+    if case.decision.hidden or case.decision.restricted:
+        return []
+    return [name for name, level in case.decision.levels.items() if level == "token" and name in case.present]
 
 
 def _is_live(case: Case, field: str) -> bool:

@@ -45,7 +45,6 @@ PERMISSIONS: Final = (  # what `because` says of a field that is shown, or of a 
 OBLIGATIONS: Final = ("auto-hide-60s", "notify-dpo", "notify-subject", "review-2-working-days")
 BASES: Final = ("contract", "legal_obligation", "vital_interest", "public_task", "legitimate_interest", "consent")
 _rank = attrgetter("rank")
-_new = tuple.__new__  # a third of what the class call costs, and a profile makes one for each field
 _ORDER: Final = {reason: number for number, reason in enumerate(REFUSALS)}
 _DEFAULT_DENY: Final = len(REFUSALS)  # added to the rank of what no forbid refused
 _CLOSENESS: Final = 2 * len(REFUSALS)
@@ -80,7 +79,7 @@ class Rung(NamedTuple):
 class Cell(NamedTuple):
     """How one field may be shown, without knowing whose it is."""
 
-    shown: FieldDecision  # the finished decision of a withheld field; of a shown one it lacks the agreement
+    shown: FieldDecision
     returned: str  # as the record says it: `masked:email_domain`
     obligations: tuple[str, ...]
 
@@ -146,7 +145,7 @@ class Plate(NamedTuple):
 def cell(level: Level, mask: str | None, because: str, by: tuple[str, ...], obligations: tuple[str, ...] = ()) -> Cell:
     """Return the one cell of these contents."""
     said = because if level == "withheld" else mask
-    return Cell(FieldDecision(level, mask, because, None, by), f"{level}:{said}" if said else level, obligations)
+    return Cell(FieldDecision(level, mask, because, by), f"{level}:{said}" if said else level, obligations)
 
 
 NO_AGREEMENT: Final = Blocked(_CLOSENESS * 3, cell("withheld", None, "no-agreement", ("deny-no-lawful-basis",)))
@@ -262,19 +261,6 @@ def _plate(
 def _stated(given: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what says nothing: a record is kept for ten years, and most of what could be said of a request is not so."""
     return {name: one for name, one in given.items() if one not in (False, 0, [], "none", "0")}
-
-
-def served(filled: Plate, agreement_ids: Sequence[str]) -> tuple[dict[str, FieldDecision], dict[str, tuple[str, ...]]]:
-    """Return the decisions, and the shown fields by deciding agreement: the plate with ids, in the order of its rows."""
-    fields = dict(filled.fields)
-    resting = {}
-    for number, names, _ in filled.shares:
-        agreement_id = agreement_ids[number]
-        resting[agreement_id] = names
-        for name in names:
-            level, mask, because, _, by = fields[name]
-            fields[name] = _new(FieldDecision, (level, mask, because, agreement_id, by))
-    return fields, resting
 
 
 def record(

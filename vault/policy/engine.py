@@ -36,7 +36,6 @@ from vault.policy.decision import (
     plate,
     record,
     rungs,
-    served,
     sound,
     subjectless_plate,
     view,
@@ -263,12 +262,12 @@ class Policy:
         if len(laws) > 1:
             laws = sorted(laws, key=deciding_order)
         filled = self._plate(asked, row, tuple([law for law, _ in laws]), shared, subjectless=act == "find")
-        fields, resting = served(filled, [one.agreement_id for _, one in laws])
-        shows = bool(resting) or (act == "find" and any(one.level != "withheld" for one in fields.values()))
+        resting = {laws[one.number][1].agreement_id: one.fields for one in filled.shares}
+        shows = bool(resting) or (act == "find" and any(one.level != "withheld" for one in filled.fields.values()))
         restricted = not shows and self._would_show(context, act, caller, ticket, subject, asked)
         hidden = not (shows or restricted or may_know(key))
         kept = record(self._bundle.digest, subject.subject_id, laws, row, filled)
-        return Decision(self._bundle.digest, fields, hidden, restricted, kept, filled.levels, resting)
+        return Decision(self._bundle.digest, filled.fields, hidden, restricted, kept, filled.levels, resting)
 
     def _plate(
         self, asked: tuple[str, ...], row: View, laws: tuple[Lawfulness, ...], shared: Circumstance, *, subjectless: bool

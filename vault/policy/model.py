@@ -96,15 +96,11 @@ class SubjectFacts(NamedTuple):
 
 
 class FieldDecision(NamedTuple):
-    """How one field may be shown, and why. `because` is a reason code the caller may see; `by` are policy ids, for officers.
-
-    A tuple, because a profile makes one for each of its fields and a frozen dataclass costs five times as much to make.
-    """
+    """How one field may be shown, and why. `because` is a reason code the caller may see; `by` are policy ids, for officers."""
 
     level: Level
     mask: str | None
     because: str
-    agreement_id: str | None = None
     by: tuple[str, ...] = ()
 
 
@@ -126,6 +122,10 @@ class Decision(NamedTuple):
     levels: Mapping[str, str] = MappingProxyType({})
     resting: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     failed: bool = False
+
+    def agreement_of(self, field: str) -> str | None:
+        """Return the agreement a shown field rests on."""
+        return next((agreement_id for agreement_id, names in self.resting.items() if field in names), None)
 
     def opened(self) -> dict[str, str]:
         """Return the fields that will be opened (clear or masked), each with the agreement whose wrap must open it."""
