@@ -25,7 +25,7 @@ def soon() -> float:
 @pytest.fixture
 def exchange(log: Log) -> Iterator[Exchange]:
     made = Exchange(log.app.dedicated(log.controller_id), time.monotonic)
-    made.open((ONE, DIVIDE, SLEEP, LONG, NOTICE), {"statement_timeout": "2s"}, soon())
+    made.open({"statement_timeout": "2s"}, soon())
     yield made
     made.close()
 
@@ -108,8 +108,23 @@ def test_a_closed_connection_is_lost_and_cannot_be_opened(log: Log, exchange: Ex
     made = Exchange(connection, time.monotonic)
     connection.close()
     with pytest.raises(Unanswered):
-        made.open((ONE,), {}, soon())
-    broken = Exchange(log.app.dedicated(log.controller_id), time.monotonic)
+        made.open({"statement_timeout": "2s"}, soon())
+    refused = Exchange(log.app.dedicated(log.controller_id), time.monotonic)
     with pytest.raises(Refusal):
-        broken.open((Statement(b"bad", b"SELECT FROM nowhere", ()),), {}, soon())
-    broken.close()
+        refused.open({"statement_timeout": "soon"}, soon())
+    refused.close()
+
+
+def test_a_statement_is_prepared_when_first_carried_out_and_again_if_that_failed(exchange: Exchange) -> None:
+    late, make = (
+        Statement(b"test_late", b"SELECT count(*) FROM later", ()),
+        Statement(b"test_make", b"CREATE TEMP TABLE later ()", ()),
+    )
+    for _ in range(2):
+        with pytest.raises(Refusal) as refusal:
+            exchange.together([(ONE, (b"1",)), (late, ())], soon())
+        assert refusal.value.sqlstate == "42P01"
+    assert exchange.alone((ONE, (b"1",)), soon()) == [[b"2", None]]
+    exchange.alone((make, ()), soon())
+    for _ in range(2):
+        assert exchange.alone((late, ()), soon()) == [[b"0"]]

@@ -55,16 +55,15 @@ class Exchange:
         self._connection = connection
         self._pg = connection.pgconn
         self._monotonic = monotonic
+        self._prepared: set[bytes] = set()
         self.broken = False
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
 
-    def open(self, statements: Sequence[Statement], settings: Mapping[str, str], deadline: float) -> None:
-        """Prepare the statements and set what bounds their time. Raises Unanswered or Refusal."""
+    def open(self, settings: Mapping[str, str], deadline: float) -> None:
+        """Set what bounds the statements' time. Raises Unanswered or Refusal."""
         with self._breaking():
             self._pg.enter_pipeline_mode()
-            for one in (BEGIN, COMMIT, ROLLBACK, *statements):
-                self._pg.send_prepare(one.name, one.sql)
             for name, value in settings.items():
                 self._pg.send_query_params(b"SELECT set_config($1, $2, false)", [name.encode(), value.encode()])
             self._pg.pipeline_sync()
@@ -116,17 +115,21 @@ class Exchange:
         self._connection.close()
 
     def _send(self, calls: Sequence[Call], deadline: float) -> list[pq.abc.PGresult]:
-        """Return one result for each statement, once the server has said it is done with all."""
+        """Return one result for each statement, once the server has said it is done with all. What is new is prepared first."""
         pg = self._pg
+        new = {statement.name: statement.sql for statement, _ in calls if statement.name not in self._prepared}
         with self._breaking():
             if self.broken:
                 raise Unanswered
+            for name, sql in new.items():
+                pg.send_prepare(name, sql)
             for statement, values in calls:
                 pg.send_query_prepared(statement.name, values, statement.formats)
             pg.pipeline_sync()
             results = self._until_synchronised(deadline)
+        self._prepared.update(name for name, one in zip(new, results, strict=False) if one.status == pq.ExecStatus.COMMAND_OK)
         _refuse_failed(results)
-        return results
+        return results[len(new) :]
 
     @contextmanager
     def _breaking(self) -> Iterator[None]:

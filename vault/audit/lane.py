@@ -10,11 +10,12 @@ from contextlib import suppress
 
 from vault.audit import entry
 from vault.audit.acknowledged import Acknowledged
+from vault.audit.batch import NOT_AS_EXPECTED
 from vault.audit.checkpoint import origin
 from vault.audit.entry import Draft
 from vault.audit.exchange import TEXT, Exchange, Refusal, Statement, Unanswered
 from vault.audit.prepared import Means, Prepared, array_text, prepare
-from vault.audit.writer import FIRST, NEXT, NOT_AS_EXPECTED, Built, Head, Place, Writer, build, heads_as_read
+from vault.audit.writer import Built, Head, Place, Writer, build, heads_as_read
 from vault.database import Database
 from vault.errors import AuditUnavailable, Unavailable, VaultError
 
@@ -25,12 +26,16 @@ _BOUNDS = {"lock_timeout": "500ms", "statement_timeout": "2s"}
 _UNIQUE_VIOLATION = "23505"
 
 _ERA = Statement(b"riserbo_era", b"SELECT era FROM vault.audit_head WHERE controller_id = $1::text", (TEXT,))
+# Who has no head is given one of no entries, so that each is locked in the order in which batches take them: to lock those that
+# are there first and insert the others afterwards would let two batches wait for each other.
 _HEADS = Statement(
     b"riserbo_heads",
-    b"SELECT subject_id, stream, number, encode(tag, 'hex') FROM vault.audit_subject_head"
-    b" WHERE controller_id = $1::text AND subject_id = ANY($2::text[]) AND era = $3::integer"
-    b' ORDER BY subject_id COLLATE "C", stream COLLATE "C" FOR UPDATE',
-    (TEXT, TEXT, TEXT),
+    b"INSERT INTO vault.audit_subject_head AS head (controller_id, subject_id, stream, era, number, tag)"
+    b" SELECT $1::text, w.subject_id, w.stream, $2::integer, 0, ''"
+    b" FROM unnest($3::text[], $4::text[]) AS w(subject_id, stream)"
+    b" ON CONFLICT (controller_id, subject_id, stream) DO UPDATE SET number = head.number"
+    b" RETURNING subject_id, stream, number, encode(tag, 'hex'), era",
+    (TEXT, TEXT, TEXT, TEXT),
 )
 _FOUND = Statement(
     b"riserbo_found",
@@ -111,7 +116,7 @@ class Lane:
         except Unavailable:
             raise AuditUnavailable(retry_after_s=5) from None
         try:
-            exchange.open((FIRST, NEXT, _ERA, _HEADS, _FOUND), _BOUNDS, deadline)
+            exchange.open(_BOUNDS, deadline)
         except (Refusal, Unanswered):
             exchange.close()
             raise AuditUnavailable(retry_after_s=5) from None
@@ -202,16 +207,17 @@ class Lane:
 
         Only after a head was not as expected: locking costs an exchange more, but somebody many ask for moves too fast to guess.
         """
-        people = array_text(sorted({one.place[0] for one in batch if one.chain_key}))
-        values = [self._controller_id.encode(), people, b"%d" % era]
+        places = sorted({one.place for one in batch if one.chain_key})
+        names, streams = (array_text([place[at] for place in places]) for at in (0, 1))
+        values = [self._controller_id.encode(), b"%d" % era, names, streams]
         try:
             rows = self._connected(deadline).begin((_HEADS, values), deadline)
         except (Refusal, Unanswered):  # nothing was written, so the writer may go on
             raise AuditUnavailable(retry_after_s=1) from None
         return {
             (subject.decode(), stream.decode()): (int(number), bytes.fromhex(tag.decode()))
-            for subject, stream, number, tag in rows
-            if subject is not None and stream is not None and number is not None and tag is not None
+            for subject, stream, number, tag, of_era in rows
+            if subject is not None and stream is not None and number is not None and tag is not None and of_era == b"%d" % era
         }
 
     def _asked(

@@ -8,78 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vault.audit import entry
-from vault.audit.exchange import BINARY, TEXT, Call, Statement
+from vault.audit import batch, entry
+from vault.audit.batch import Batch, Move
+from vault.audit.exchange import Call
 from vault.audit.merkle import leaf_hash
 from vault.audit.prepared import Prepared
 from vault.octets import b64u
 
-DECOY = "decoy"  # the stream of the head that entries without subject move: unknown and forbidden then cost the same
+DECOY = "decoy"  # the stream of heads that entries without subject move: unknown and forbidden then cost the same
 MOST_ENTRIES = 1 << 20
 LONGEST_S = 24 * 3600.0
 
 Place = tuple[str, str]
 Head = tuple[int, bytes]  # number and tag of a person's newest entry in a stream
-
-_REST = {  # the columns that do not depend on a chain, in the order of prepared.columns
-    "sealed": "bytea",
-    "subject_id": "text",
-    "entry_id": "text",
-    "stream": "text",
-    "operation": "text",
-    "outcome": "text",
-    "kind": "text",
-    "caller_id": "text",
-    "roles": "text[]",
-    "team": "text",
-    "recipient": "text",
-    "purpose": "text",
-    "channel": "text",
-    "ticket": "bytea",
-    "station": "bytea",
-    "ticket_state": "text",
-    "classes": "text[]",
-    "clear_classes": "text[]",
-    "clear_count": "integer",
-    "flags": "integer",
-}
-_CHAIN_FORMATS = (TEXT, TEXT, TEXT, TEXT, TEXT, BINARY, TEXT, TEXT, TEXT, BINARY, BINARY, TEXT, BINARY)
-
-
-def _statement(name: str, move: str) -> Statement:
-    """Return: move the head from the expected number to the next, and insert the pending row; fail if the head did not move.
-
-    $1 controller, $2 $3 $4 the head's subject, stream and era, $5 its expected number, $6 its new tag; $7 writer, $8 number, $9 at,
-    $10 leaf, $11 MAC, $12 $13 the entry's number in its chain and the tag before.
-    """
-    rest = ", ".join(f"${at}::{kind}" for at, kind in enumerate(_REST.values(), 14))
-    sql = f"""
-        WITH moved AS ({move} RETURNING 1)
-        INSERT INTO vault.audit_pending
-          (controller_id, writer_id, number, at, leaf, mac, chain_number, chain_previous, {", ".join(_REST)})
-        SELECT $1::text, $7::text, $8::bigint, $9::bigint, $10::bytea, $11::bytea, $12::bigint, $13::bytea, {rest}
-        WHERE 1 / (SELECT count(*) FROM moved) = 1
-    """  # noqa: S608 - names of columns; every value is a parameter
-    formats = tuple(BINARY if kind == "bytea" else TEXT for kind in _REST.values())
-    return Statement(name.encode(), sql.encode(), _CHAIN_FORMATS + formats)
-
-
-NEXT = _statement(
-    "riserbo_next",
-    """
-        UPDATE vault.audit_subject_head SET number = $5::bigint + 1, tag = $6::bytea
-        WHERE controller_id = $1::text AND subject_id = $2::text AND stream = $3::text AND era = $4::integer
-          AND number = $5::bigint""",
-)
-FIRST = _statement(  # nobody has a head before the first entry; one of an older era counts as none
-    "riserbo_first",
-    """
-        INSERT INTO vault.audit_subject_head AS head (controller_id, subject_id, stream, era, number, tag)
-        VALUES ($1::text, $2::text, $3::text, $4::integer, $5::bigint + 1, $6::bytea)
-        ON CONFLICT (controller_id, subject_id, stream) DO UPDATE
-        SET era = EXCLUDED.era, number = EXCLUDED.number, tag = EXCLUDED.tag WHERE head.era < EXCLUDED.era""",
-)
-NOT_AS_EXPECTED = "22012"  # division by zero: the head had moved. Chosen because its message holds no row
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +37,15 @@ class Writer:
     number: int = 0
     previous: bytes = b""
     at: int = 0
-    decoy: int = 0
+    decoys: tuple[int, ...] = ()  # what each of its decoy heads counts
 
     def spent(self, monotonic: float) -> bool:
         """Whether it must close: the ratchet has to be replayed from the start by whoever checks."""
         return self.number >= MOST_ENTRIES or monotonic - self.opened_at > LONGEST_S
+
+    def decoy(self, at: int) -> Place:
+        """Return the head that entry `at` (from 0) without subject of a batch moves: each its own, as each person has theirs."""
+        return (f"{self.writer_id}.{at}" if at else self.writer_id, DECOY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,43 +57,58 @@ class Built:
     writer: Writer
 
 
-def build(writer: Writer, batch: Sequence[Prepared], heads: Mapping[Place, Head], now_ms: int) -> Built:
+def build(writer: Writer, drafts: Sequence[Prepared], heads: Mapping[Place, Head], now_ms: int) -> Built:
     """Number, tag, serialise, MAC and hash a batch. `heads` are the chain heads of its people in this era; others have none yet."""
-    at = max(now_ms, writer.at)
-    number, previous, key, decoy = writer.number, writer.previous, writer.key, writer.decoy
+    after = replace(writer, at=max(now_ms, writer.at))
     known = dict(heads)
-    fixed = (writer.controller_id.encode(), writer.writer_id.encode(), b"%d" % writer.era)
     calls: list[Call] = []
     hashes: list[bytes] = []
-    for one in batch:
+    for first in range(0, len(drafts), batch.MOST):
+        made, after = _written(after, drafts[first : first + batch.MOST], known, hashes)
+        calls.append(made.call())
+    return Built(calls, hashes, after)
+
+
+def _written(writer: Writer, drafts: Sequence[Prepared], known: dict[Place, Head], hashes: list[bytes]) -> tuple[Batch, Writer]:
+    """Return what one statement writes, and the writer afterwards; heads in `known` move on, leaf hashes are added to `hashes`."""
+    number, previous, key, decoys = writer.number, writer.previous, writer.key, list(writer.decoys)
+    entries: dict[Place, int] = {}  # heads in the order of the drafts, with how many of them are each one's
+    rows: list[batch.Row] = []
+    nobodys = 0
+    for one in drafts:
         number += 1
         own: dict[str, Any] = {
-            **one.leaf, "at": at, "number": number, "writer": writer.writer_id, "previous": b64u(previous) if previous else "",
+            **one.leaf, "at": writer.at, "number": number, "writer": writer.writer_id,
+            "previous": b64u(previous) if previous else "",
         }  # fmt: skip
         if one.chain_key:
             place = one.place
-            expected, before = known.get(place, (0, b""))
-            tag = entry.subject_tag(one.chain_key, one.draft.entry_id, expected + 1, before)
-            known[place] = (expected + 1, tag)
+            counted, before = known.get(place, (0, b""))
+            tag = entry.subject_tag(one.chain_key, one.draft.entry_id, counted + 1, before)
+            known[place] = (counted + 1, tag)
             own["subject"] = b64u(tag)
-            chain = (place[0].encode(), place[1].encode(), b"%d" % expected, tag, b"%d" % (expected + 1), before)
+            chain = (b"%d" % (counted + 1), before)
         else:
-            chain = (fixed[1], DECOY.encode(), b"%d" % decoy, b"", b"0", b"")
-            decoy += 1
+            place = writer.decoy(nobodys)
+            known[place] = (writer.decoys[nobodys] if nobodys < len(writer.decoys) else 0) + 1, b""
+            decoys[nobodys : nobodys + 1] = [known[place][0]]
+            nobodys += 1
+            chain = (b"0", b"")
+        entries[place] = entries.get(place, 0) + 1
         leaf = entry.encode(own)
-        head, stream, was, tag, position, before = chain
-        previous, mac = leaf_hash(leaf), entry.leaf_mac(key, leaf)
+        previous = leaf_hash(leaf)
+        rows.append((leaf, entry.leaf_mac(key, leaf), *chain, *one.columns))
         key = entry.ratchet(key)
-        values = (fixed[0], head, stream, fixed[2], was, tag, fixed[1], b"%d" % number, b"%d" % at, leaf, mac, position, before)
-        calls.append((FIRST if was == b"0" else NEXT, (*values, *one.columns)))
         hashes.append(previous)
-    return Built(calls, hashes, replace(writer, number=number, previous=previous, key=key, at=at, decoy=decoy))
+    moves = [Move(*place, count, known[place][1], known[place][0]) for place, count in entries.items()]
+    made = Batch(writer.controller_id, writer.writer_id, writer.number, writer.at, writer.era, moves, rows)
+    return made, replace(writer, number=number, previous=previous, key=key, decoys=tuple(decoys))
 
 
-def heads_as_read(batch: Sequence[Prepared], era: int) -> dict[Place, Head]:
+def heads_as_read(drafts: Sequence[Prepared], era: int) -> dict[Place, Head]:
     """Return the chain heads as the drafts' snapshots saw them, the newest where two saw different ones."""
     heads: dict[Place, Head] = {}
-    for one in batch:
+    for one in drafts:
         chain = one.draft.chain
         if chain is not None and chain.era == era and chain.number > heads.get(one.place, (0, b""))[0]:
             heads[one.place] = (chain.number, chain.tag)
