@@ -14,7 +14,7 @@ from psycopg import errors, sql
 from vault.connectors.embedded_postgres import admin_url, ensure_database
 from vault.database import Database
 from vault.operations.migrate import configuration, migrate, owner_url
-from vault.tables import metadata
+from vault.tables import OPTIONS, UNCOMPRESSED, metadata
 
 SCHEMAS = frozenset({"vault", "keys"})
 TABLES = sorted((str(table.schema), table.name) for table in metadata.sorted_tables)
@@ -73,6 +73,31 @@ def test_drift_is_seen(fresh) -> None:
         connection.execute("ALTER TABLE vault.subject ADD COLUMN email text")
         connection.execute("ALTER TABLE vault.budget ALTER COLUMN spent TYPE bigint")
     assert len(drift(fresh)) == 2
+
+
+def stored(url: str) -> tuple[dict[str, Any], set[Any]]:
+    """Return each table's options, and the columns whose values are moved aside but never compressed."""
+    with psycopg.connect(url) as connection:
+        options = connection.execute(
+            "SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL AND relnamespace = 'vault'::regnamespace"
+        ).fetchall()
+        columns = connection.execute(
+            "SELECT c.relname, attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid AND relkind = 'r'"
+            " WHERE attstorage = 'e' AND relnamespace = 'vault'::regnamespace"
+        ).fetchall()
+    return {name: dict(one.split("=") for one in found) for name, found in options}, set(columns)
+
+
+def test_rows_lie_as_the_code_says_and_as_before_when_taken_back(fresh) -> None:
+    migrate(fresh, fresh)
+    assert stored(fresh) == (OPTIONS, UNCOMPRESSED)
+    engine = sqlalchemy.create_engine(owner_url(fresh))
+    with engine.connect() as connection:
+        command.downgrade(configuration(connection), "0002")
+    engine.dispose()
+    assert stored(fresh) == ({}, set())
+    migrate(fresh, None)
+    assert stored(fresh) == (OPTIONS, UNCOMPRESSED)
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.fullname)

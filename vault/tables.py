@@ -463,3 +463,19 @@ audit_rejected = _table(
     _bytes("sealed", nullable=True),
     key=("writer_id", "number"),
 )
+
+# --- how rows lie in their pages: set by migrations, compared by their tests -------------------------------------------------
+
+OPTIONS = {
+    "audit_pending": {  # comes and goes by the thousand; whole in its pages, for ciphertext does not compress
+        "toast_tuple_target": "8160",
+        "vacuum_truncate": "false",
+        "autovacuum_vacuum_scale_factor": "0",
+        "autovacuum_vacuum_threshold": "2000",
+        "autovacuum_vacuum_insert_threshold": "-1",
+        "autovacuum_vacuum_cost_delay": "0",
+        "autovacuum_analyze_threshold": "2000000000",
+    },
+    "audit_subject_head": {"fillfactor": "70"},  # each entry moves one: room for that in the page spares the index
+}
+UNCOMPRESSED = {("audit_pending", "leaf"), ("audit_pending", "sealed"), ("audit_detail", "sealed")}  # STORAGE EXTERNAL
