@@ -36,6 +36,9 @@ _OPTIONS = (
     # A parallel plan or compiled code would cost a hundred times what such a look-up does (seen at 20,000 subjects).
     " -c plan_cache_mode=force_generic_plan -c max_parallel_workers_per_gather=0 -c jit=off"
 )
+# The sequencer's work is by key too, in a table that is emptied all the time: what was deleted stays in its pages until it is
+# vacuumed, and to read through them costs more with every entry since then. Nor do statistics of such a table mean anything.
+_KEYED = {"riserbo_sequencer": " -c enable_seqscan=off -c enable_bitmapscan=off"}
 _IDS = sqlalchemy.select(tables.controller.c.controller_id).order_by(tables.controller.c.controller_id)
 
 log = structlog.get_logger()
@@ -70,6 +73,7 @@ class Database:
 
     def __init__(self, url: str, role: str, *, pool_size: int = 8) -> None:
         self._url = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg", username=role)
+        self._options = _OPTIONS + _KEYED.get(role, "")
         self._pool_size = pool_size
         self._pools: dict[str, _Pool] = {}  # the one used last stands last
         self._choosing = Lock()
@@ -141,7 +145,7 @@ class Database:
     def _arguments(self, controller_id: str) -> dict[str, Any]:
         if controller_id != EVERY_CONTROLLER and not CONTROLLER_ID.fullmatch(controller_id):
             raise DatabaseUnavailable
-        options = _OPTIONS.format(controller=controller_id)
+        options = self._options.format(controller=controller_id)
         return {**self._url.translate_connect_args(username="user", database="dbname"), **self._url.query, "options": options}
 
     @contextmanager

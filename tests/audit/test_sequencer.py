@@ -175,6 +175,21 @@ def test_only_the_bytes_that_were_checked_are_moved(log: Log, monkeypatch: pytes
     assert entries(log) == []
 
 
+def test_what_was_deleted_is_not_read_through(clone: Callable[[], str], tmp_path: Path) -> None:
+    """Rows already moved stay in the pages of pending entries until they are vacuumed: a pass must not cost more with each."""
+    with log_on(clone(), tmp_path) as log:
+        log.ask("VACUUM ANALYZE vault.audit_pending")  # plans are made once, when it is empty, and kept
+        about = {"controller": log.controller_id, "era": 1, "size": 0, "writer": "wrt_1", "most": 10_000}
+        taken = {"writers": ["wrt_1"], "numbers": [1], "hashes": [b""]}
+        reading: list[str] = []
+        for statement in (sequencing._WAITING, sequencing._WRITERS, sequencing._PENDING, sequencing._MOVE):
+            with log.sequencing.transaction(log.controller_id) as rows:
+                plan = _cursor(rows).execute("EXPLAIN " + statement, about | taken).fetchall()
+            reading += [line for (line,) in plan if "Scan" in line and "audit_pending" in line]
+        assert len(reading) >= 4
+        assert all("audit_pending_pkey" in line for line in reading), reading
+
+
 def test_a_log_emptied_by_another_sequencer_is_no_fault(log: Log) -> None:
     with log.sequencing.transaction(log.controller_id) as rows:
         assert log.sequencer()._sequence(_cursor(rows), log.controller_id) == (0, [])
