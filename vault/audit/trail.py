@@ -19,7 +19,7 @@ from vault.audit.watch import Watch
 from vault.database import Database
 from vault.errors import AuditUnavailable, VaultError
 
-BUSY_S = 0.1  # between two rounds while entries are pending
+BUSY_S = 0.5  # between two rounds while entries come in: a round costs as much as a hundred entries
 IDLE_S = 0.5  # between two looks while none are; the recorder of this process wakes the sequencer at once
 LOOK_S = 1.0
 SIGN_S = 60.0
