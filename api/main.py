@@ -1,5 +1,6 @@
 """The HTTP application: `create_app(vault)` makes it, `application` is the factory uvicorn is handed. Nothing happens at import."""
 
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import cache
@@ -49,11 +50,13 @@ def create_app(
     vault: Vault,
     health: Callable[[], Sequence[Check]] = tuple,
     keys: KeySource | None = None,
+    on_open: Callable[[], None] = lambda: None,
     on_close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Return the application that serves this vault. Its disclosure lanes run while it does.
 
     `health` adds the checks of what runs beside the vault; `keys` replaces the issuer's key set, else fetched from its address.
+    `on_open` is called when all is warm, before the first request.
     Raises InvalidValue when no token issuer is configured: then nobody could ever be believed.
     """
     rules, source = guard_settings(vault.settings), keys or issuer_keys(vault)
@@ -64,7 +67,7 @@ def create_app(
     app.state.guard = Guard(rules, source, vault.now, vault.monotonic)
     app.state.declared_members = cache(lambda: declared_members(app) | vault.catalogue.fields.keys())
     app.state.health = lambda: readiness(health, app.state.lanes)
-    app.router.lifespan_context = _lifespan(vault, source, on_close)
+    app.router.lifespan_context = _lifespan(vault, source, on_open, on_close)
     return app
 
 
@@ -74,9 +77,15 @@ def application() -> FastAPI:
     closing = ExitStack()
     with ExitStack() as opening:
         opened = opening.enter_context(open_vault(read_settings()))
-        app = create_app(opened.vault, opened.health, on_close=closing.close)
+        app = create_app(opened.vault, opened.health, on_open=settle, on_close=closing.close)
         closing.push(opening.pop_all())  # from here on the application closes it; had it not been made, this block would have
     return app
+
+
+def settle() -> None:
+    """Hide what lives as long as this process from the garbage collector: each full collection would walk it, beside a request."""
+    gc.collect()
+    gc.freeze()
 
 
 def guard_settings(settings: Settings) -> Rules:
@@ -104,12 +113,13 @@ def readiness(health: Callable[[], Sequence[Check]], lanes: Lanes) -> list[Check
 
 
 def _lifespan(
-    vault: Vault, source: KeySource, on_close: Callable[[], None]
+    vault: Vault, source: KeySource, on_open: Callable[[], None], on_close: Callable[[], None]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def serving(app: FastAPI) -> AsyncIterator[None]:
         app.state.lanes = Lanes(vault)
         vault.policy.warm()
+        on_open()
         try:
             yield
         finally:

@@ -1,5 +1,6 @@
 """How the application is put together: what it needs, what it closes, what it says of itself."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -97,6 +98,8 @@ def test_the_factory_opens_the_vault_and_its_application_closes_it(opened: Any, 
     assert seen == ["opened"]
     with TestClient(app) as client:
         assert client.get("/readyz").status_code == 200
+        assert gc.get_freeze_count() > 0
+        gc.unfreeze()
     assert seen == ["opened", "closed"]
 
 
