@@ -3,13 +3,11 @@
 The answer is encoded in the lane's thread. A request that is cancelled or waits too long stays recorded: the log over-reports then.
 """
 
+from asyncio import Future, get_running_loop  # noqa: TID251 - an event and a scope of anyio's cost as much as all else here, twice
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-
-import anyio
-from anyio.lowlevel import current_token
 
 from vault.errors import DatabaseUnavailable, Unreadable, VaultError
 from vault.lanes import Lanes
@@ -28,38 +26,37 @@ class Encoded:
     version: int
 
 
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    loop: Any  # whatever runs here, asyncio's or uvloop's: both wake by call_soon_threadsafe
-    woken: anyio.Event = field(default_factory=anyio.Event)
-    answer: Encoded | VaultError | None = None
+Answered = Encoded | VaultError
+Waiter = Future[Answered]
 
 
 async def ask_lane(lanes: Lanes, ask: Ask) -> Encoded:
     """Return the answer of a lane. Raises what it answers for a refusal; DatabaseUnavailable after three seconds."""
-    waiter = _Waiter(current_token().native_token)
+    loop = get_running_loop()  # asyncio's or uvloop's: both wake by call_soon_threadsafe
+    waiter: Waiter = loop.create_future()
     lanes.submit(ask, waiter, _deliver)
-    with anyio.move_on_after(PATIENCE_S):
-        await waiter.woken.wait()
-    if waiter.answer is None:
-        raise DatabaseUnavailable("overloaded", retry_after_s=1)
-    if isinstance(waiter.answer, VaultError):
-        raise waiter.answer
-    return waiter.answer
+    patience = loop.call_later(PATIENCE_S, _give_up, waiter)
+    try:
+        answer = await waiter
+    finally:
+        patience.cancel()
+    if isinstance(answer, VaultError):
+        raise answer.with_traceback(None)  # one error may answer a whole batch: it would gather every request's frames
+    return answer
 
 
-def _deliver(pairs: Sequence[tuple[_Waiter, Profile | VaultError]]) -> None:
+def _deliver(pairs: Sequence[tuple[Waiter, Profile | VaultError]]) -> None:
     """Take a batch of answers, in a lane's thread."""
-    woken: dict[Any, list[anyio.Event]] = {}
+    woken: dict[Any, list[tuple[Waiter, Answered]]] = {}
     for waiter, answer in pairs:
-        waiter.answer = answer if isinstance(answer, VaultError) else _encoded(answer)
-        woken.setdefault(waiter.loop, []).append(waiter.woken)
-    for loop, events in woken.items():
+        answered = answer if isinstance(answer, VaultError) else _encoded(answer)
+        woken.setdefault(waiter.get_loop(), []).append((waiter, answered))
+    for loop, answers in woken.items():
         with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-            loop.call_soon_threadsafe(_wake, events)
+            loop.call_soon_threadsafe(_wake, answers)
 
 
-def _encoded(profile: Profile) -> Encoded | VaultError:
+def _encoded(profile: Profile) -> Answered:
     try:
         body = profile.encoded()
     except TypeError:  # a value that is no JSON: what was stored is not what was sealed
@@ -67,6 +64,11 @@ def _encoded(profile: Profile) -> Encoded | VaultError:
     return Encoded(body, profile.decision_id, profile.entry_id, profile.version)
 
 
-def _wake(events: list[anyio.Event]) -> None:
-    for event in events:
-        event.set()
+def _give_up(waiter: Waiter) -> None:
+    _wake([(waiter, DatabaseUnavailable("overloaded", retry_after_s=1))])
+
+
+def _wake(answers: Sequence[tuple[Waiter, Answered]]) -> None:
+    for waiter, answer in answers:
+        if not waiter.done():  # cancelled, or told that it waited too long
+            waiter.set_result(answer)

@@ -108,13 +108,35 @@ def test_an_answer_for_a_loop_that_ended_harms_nobody(monkeypatch: pytest.Monkey
     deliver([(waiter, PROFILE)])
 
 
+def test_an_answer_for_a_request_that_was_cancelled_harms_nobody() -> None:
+    lane: Any = Lane((PROFILE, PROFILE))
+    outcomes: list[Encoded] = []
+
+    async def given_up() -> None:
+        with anyio.move_on_after(0):
+            await ask_lane(lane, ASK)
+
+    async def patient() -> None:
+        outcomes.append(await ask_lane(lane, ASK))
+
+    async def both() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(given_up)
+            group.start_soon(patient)
+
+    anyio.run(both)
+    assert len(lane.waiting) == 2
+    assert lane.waiting[0].cancelled()
+    assert outcomes == [Encoded(PROFILE.encoded(), "dec_1", "ent_1", 7)]
+
+
 def test_the_loop_is_woken_once_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[int] = []
     honest = waiting._wake
 
-    def counting(events: list[anyio.Event]) -> None:
-        woken.append(len(events))
-        honest(events)
+    def counting(answers: Sequence[Any]) -> None:
+        woken.append(len(answers))
+        honest(answers)
 
     monkeypatch.setattr(waiting, "_wake", counting)
     asked(PROFILE, PROFILE, PROFILE)
