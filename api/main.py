@@ -1,6 +1,7 @@
 """The HTTP application: `create_app(vault)` makes it, `application` is the factory uvicorn is handed. Nothing happens at import."""
 
 import gc
+from asyncio import get_running_loop  # noqa: TID251 - anyio has no call that costs nothing
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import cache
@@ -19,7 +20,7 @@ from vault.assembly import Vault
 from vault.connectors.signing_keys import SigningKeys
 from vault.errors import Fault, InvalidValue
 from vault.lanes import Lanes
-from vault.logs import configure_logs
+from vault.logs import LINES, configure_logs
 from vault.opening import open_vault
 from vault.operations.examine import Check
 from vault.settings import Settings, read_settings
@@ -121,7 +122,8 @@ def _lifespan(
         vault.policy.warm()
         on_open()
         try:
-            yield
+            with LINES.together(get_running_loop().call_soon):
+                yield
         finally:
             await to_thread.run_sync(_close, app.state.lanes, source, on_close)
 
