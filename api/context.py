@@ -6,8 +6,8 @@ unknown or said twice is a 400 that names the header, never its value.
 """
 
 import re
-from collections.abc import Callable, Collection, Coroutine
-from typing import Annotated, Any, cast
+from collections.abc import Collection
+from typing import Annotated, cast
 
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.routing import APIRoute
@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 
 from api.authentication import Claims, Guard
 from api.call import call_of
-from api.problems import Unauthenticated
+from api.problems import Handler, Unauthenticated
 from api.sender import Sent
 from vault.assembly import Vault
 from vault.errors import ContextIncomplete, Fault
@@ -110,9 +110,6 @@ def _fault(name: str, values: list[str], *, known: bool) -> Fault | None:
     return Fault(name, "missing" if not values else "repeated" if len(values) > 1 else "unknown")
 
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
 class Guarded(APIRoute):
     """A route that verifies its caller before anything else of the request is looked at."""
 
@@ -135,18 +132,6 @@ class Guarded(APIRoute):
             return await handle(request)
 
         return guarded
-
-
-class Direct(Guarded):
-    """A guarded route whose endpoint takes the request alone.
-
-    For the masked profile: the framework's solving of parameters costs more than everything else between socket and lane. What it
-    would have checked, the endpoint checks; what it would have described, `openapi_extra` describes.
-    """
-
-    def handler(self) -> Handler:
-        """Return the endpoint itself."""
-        return cast(Handler, self.endpoint)
 
 
 def _media_type(request: Request) -> str:

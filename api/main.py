@@ -9,10 +9,12 @@ from functools import cache
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+from starlette.types import ASGIApp
 
-from api import problems
 from api.authentication import Guard, KeySource, Rules
 from api.described import API_VERSION, declared_members
+from api.express import Direct, Express
+from api.problems import Shield, install
 from api.requests_log import Edge
 from api.routes import agreements, helpdesk, public, tickets
 from api.routes.public import CheckOut
@@ -30,9 +32,19 @@ ROUTERS = (helpdesk.router, agreements.router, tickets.router, public.router)
 _SILENT = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
 
 
-def bare_app() -> FastAPI:
+class Application(FastAPI):
+    """The framework's application behind our edge, which answers the direct routes before the framework sees them."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return what is served: the framework's stack, and ours around it."""
+        vault: Vault = self.state.vault
+        direct = [route for router in ROUTERS for route in router.routes if isinstance(route, Direct)]
+        return Edge(Shield(Express(super().build_middleware_stack(), direct)), vault.new_id, vault.monotonic)
+
+
+def bare_app() -> Application:
     """Return the routes and their problems, with no vault behind them: enough to describe the API."""
-    app = FastAPI(
+    app = Application(
         title="Riserbo",
         version=API_VERSION,
         openapi_url=None,  # the document is docs/openapi.json
@@ -43,7 +55,7 @@ def bare_app() -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
-    problems.install(app)
+    install(app)
     return app
 
 
@@ -53,7 +65,7 @@ def create_app(
     keys: KeySource | None = None,
     on_open: Callable[[], None] = lambda: None,
     on_close: Callable[[], None] = lambda: None,
-) -> FastAPI:
+) -> Application:
     """Return the application that serves this vault. Its disclosure lanes run while it does.
 
     `health` adds the checks of what runs beside the vault; `keys` replaces the issuer's key set, else fetched from its address.
@@ -62,8 +74,7 @@ def create_app(
     """
     rules, source = guard_settings(vault.settings), keys or issuer_keys(vault)
     app = bare_app()
-    app.add_middleware(problems.Shield)
-    app.add_middleware(Edge, new_id=vault.new_id, monotonic=vault.monotonic)
+    app.add_middleware(Shield)  # within the framework's own: it would answer an unknown error in plain text
     app.state.vault, app.state.rules = vault, rules
     app.state.guard = Guard(rules, source, vault.now, vault.monotonic)
     app.state.declared_members = cache(lambda: declared_members(app) | vault.catalogue.fields.keys())
@@ -72,7 +83,7 @@ def create_app(
     return app
 
 
-def application() -> FastAPI:
+def application() -> Application:
     """Open the vault the settings describe and return its application: what `riserbo serve` hands to uvicorn, as a factory."""
     configure_logs()  # each worker is a process of its own
     closing = ExitStack()

@@ -7,7 +7,7 @@ This is the only file that catches `Exception`.
 
 import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ _CHALLENGE = 'Bearer realm="riserbo", error="invalid_token"'
 _SLUG = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 Result = TypeVar("Result")
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 log = structlog.get_logger()
 
 
@@ -192,13 +193,28 @@ def _code(kind: str) -> str:
     return kind.replace("_", "-") if _SLUG.fullmatch(kind) else "invalid"
 
 
+_HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Coroutine[Any, Any, Response]]] = {
+    VaultError: _of_vault,
+    Unauthenticated: _unauthenticated,
+    PreconditionRequired: _precondition,
+    RequestValidationError: _invalid,
+    HTTPException: _of_framework,
+}
+
+
 def install(app: FastAPI) -> None:
     """Let every error of this application leave as a problem."""
-    app.add_exception_handler(VaultError, _of_vault)
-    app.add_exception_handler(Unauthenticated, _unauthenticated)
-    app.add_exception_handler(PreconditionRequired, _precondition)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _of_framework)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def answered(request: Request, handle: Handler) -> Response:
+    """Return what `handle` answers, or the problem of its error, where the framework is not there to see to it."""
+    try:
+        return await handle(request)
+    except tuple(_HANDLERS) as error:
+        handler = next(_HANDLERS[kind] for kind in type(error).__mro__ if kind in _HANDLERS)
+        return await handler(request, error)
 
 
 class Shield:

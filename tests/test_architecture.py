@@ -42,10 +42,11 @@ BARE = frozenset({"begin", "commit", "rollback"})
 WAITING: Mapping[str, frozenset[str]] = {
     "api/authentication.py": frozenset({"authenticate"}),
     "api/context.py": frozenset({"access_context", "guarded", "running_vault"}),
+    "api/express.py": frozenset({"__call__"}),
     "api/idempotency.py": frozenset({"once"}),
     "api/main.py": frozenset({"serving"}),
     "api/problems.py": frozenset(
-        {"__call__", "_invalid", "_of_framework", "_of_vault", "_precondition", "_unauthenticated", "watched"}
+        {"__call__", "_invalid", "_of_framework", "_of_vault", "_precondition", "_unauthenticated", "answered", "watched"}
     ),
     "api/requests_log.py": frozenset({"__call__", "_serve", "answered", "limited"}),
     "api/routes/helpdesk.py": frozenset({"read_profile"}),

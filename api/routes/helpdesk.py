@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from api.call import call_of
-from api.context import AccessContext, Direct, Guarded, RunningVault, access_context
+from api.context import AccessContext, Guarded, RunningVault, access_context
 from api.described import FIELDS, IDEMPOTENCY, IF_MATCH, SUBJECT, answers, headers
+from api.express import Direct
 from api.idempotency import Idempotent
 from api.problems import PreconditionRequired
 from api.shapes import SUBJECT_ID, AgreementIdText, Changes, FieldName, PersonalBody, SubjectId, TermsIn, Text, Values
