@@ -6,12 +6,12 @@ unknown or said twice is a 400 that names the header, never its value.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Annotated, cast
 
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.routing import APIRoute
-from starlette.datastructures import Headers
 
 from api.authentication import Claims, Guard
 from api.call import call_of
@@ -22,6 +22,8 @@ from vault.errors import ContextIncomplete, Fault
 from vault.policy.model import CHANNELS, Caller, CallerKind, Channel, Context
 
 PURPOSE, CHANNEL, TICKET = "Vault-Purpose", "Vault-Channel", "Vault-Ticket"
+_STATED = {name.lower().encode(): place for place, name in enumerate((PURPOSE, CHANNEL, TICKET))}
+RawHeaders = Iterable[tuple[bytes, bytes]]  # as ASGI hands them over, names in lower case
 TICKET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _STEP_UP_S = 300
 _JSON = frozenset({"application/json", "application/merge-patch+json"})
@@ -45,6 +47,12 @@ def caller_of(claims: Claims, at: float) -> Caller:
 
     A token without a person behind it (`sub` is `client_id`) is a system and sees what role `system` sees, whatever roles it lists.
     """
+    since = claims.authenticated_at
+    return _caller(claims, since is not None and 0 <= at - since <= _STEP_UP_S)
+
+
+@lru_cache(maxsize=1_024)
+def _caller(claims: Claims, recent: bool) -> Caller:
     alone = claims.subject == claims.client_id
     roles = frozenset({"system"}) if alone else claims.roles
     if (_ALONE & roles and len(roles) > 1) or ("system" in roles and not alone):
@@ -52,7 +60,6 @@ def caller_of(claims: Claims, at: float) -> Caller:
     kind = _kind(roles)
     subject_id = _bound_to(claims) if kind == "subject" else None
     level = LEVELS.get(claims.acr or "", 0)
-    recent = claims.authenticated_at is not None and 0 <= at - claims.authenticated_at <= _STEP_UP_S
     return Caller(
         id=claims.subject,
         kind=kind,
@@ -78,9 +85,13 @@ def _bound_to(claims: Claims) -> str:
     raise Unauthenticated("subject_id")
 
 
-def read_context(headers: Headers, claims: Claims, caller: Caller, purposes: Collection[str], request_id: str) -> Context:
+def read_context(headers: RawHeaders, claims: Claims, caller: Caller, purposes: Collection[str], request_id: str) -> Context:
     """Return the context a request states. Raises ContextIncomplete naming each header at fault."""
-    purpose, channel, ticket = (headers.getlist(name) for name in (PURPOSE, CHANNEL, TICKET))
+    stated: tuple[list[str], ...] = ([], [], [])
+    for name, value in headers:
+        if name in _STATED:
+            stated[_STATED[name]].append(value.decode("latin-1"))
+    purpose, channel, ticket = stated
     faults = [
         _fault(PURPOSE, purpose, known=bool(purpose) and purpose[0] in purposes),
         _fault(CHANNEL, channel, known=bool(channel) and channel[0] in CHANNELS),
@@ -147,7 +158,7 @@ async def access_context(request: Request) -> Context:
     """Return the context of a call that touches a data subject. Only computes."""
     vault, claims = await running_vault(request), request.state.claims
     caller = caller_of(claims, vault.now().timestamp())
-    return read_context(request.headers, claims, caller, vault.policy.purposes, call_of(request).request_id)
+    return read_context(request.scope["headers"], claims, caller, vault.policy.purposes, call_of(request).request_id)
 
 
 AccessContext = Annotated[Context, Depends(access_context)]

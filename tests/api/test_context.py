@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.datastructures import Headers
 
 from api.authentication import Claims
 from api.context import LEVELS, caller_of, read_context
@@ -108,19 +107,27 @@ def test_step_up_is_a_second_factor_within_five_minutes(acr: str | None, since: 
     assert acting("t2", acr=acr, authenticated_at=at).step_up is step_up
 
 
+def test_step_up_ends_for_one_token_while_it_is_used() -> None:
+    stepped = replace(AGENT, acr="phr", authenticated_at=int(AT))
+    assert [caller_of(stepped, AT + since).step_up for since in (0, 300, 301, 300)] == [True, True, False, True]
+
+
 # --- why and where
 
 
-def faults(headers: dict[str, str] | list[tuple[str, str]], caller: Caller | None = None) -> dict[str, str]:
+def raw(headers: dict[str, str] | list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     pairs = list(headers.items()) if isinstance(headers, dict) else headers
-    raw = [(name.lower().encode(), value.encode()) for name, value in pairs]
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in pairs]
+
+
+def faults(headers: dict[str, str] | list[tuple[str, str]], caller: Caller | None = None) -> dict[str, str]:
     with pytest.raises(ContextIncomplete) as refusal:
-        read_context(Headers(raw=raw), AGENT, caller or acting("t1"), PURPOSES, "call_x")
+        read_context(raw(headers), AGENT, caller or acting("t1"), PURPOSES, "call_x")
     return {fault.pointer: fault.code for fault in refusal.value.faults}
 
 
 def test_a_complete_context_is_read() -> None:
-    context = read_context(Headers(STATED), AGENT, acting("t1"), PURPOSES, "call_x")
+    context = read_context(raw(STATED), AGENT, acting("t1"), PURPOSES, "call_x")
     assert (context.controller_id, context.purpose, context.channel, context.ticket_id, context.request_id) == (
         "acme", "customer-care", "phone", "TCK-1", "call_x",
     )  # fmt: skip
@@ -129,7 +136,7 @@ def test_a_complete_context_is_read() -> None:
 
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_every_channel_is_known(channel: str) -> None:
-    assert read_context(Headers(STATED | {"Vault-Channel": channel}), AGENT, acting("t1"), PURPOSES, "").channel == channel
+    assert read_context(raw(STATED | {"Vault-Channel": channel}), AGENT, acting("t1"), PURPOSES, "").channel == channel
 
 
 def test_everything_that_is_missing_is_named_at_once() -> None:
@@ -165,21 +172,19 @@ def test_what_is_said_twice_is_refused(name: str) -> None:
 @pytest.mark.parametrize("roles", [("dpo",), ("operator",), ("dsr-officer",), ("dsr-officer", "t2")])
 def test_officers_may_leave_the_ticket_out(roles: tuple[str, ...]) -> None:
     stated = {name: value for name, value in STATED.items() if name != "Vault-Ticket"}
-    assert read_context(Headers(stated), AGENT, acting(*roles), PURPOSES, "").ticket_id is None
+    assert read_context(raw(stated), AGENT, acting(*roles), PURPOSES, "").ticket_id is None
 
 
 def test_customers_and_systems_may_leave_the_ticket_out() -> None:
     stated = {name: value for name, value in STATED.items() if name != "Vault-Ticket"}
     for caller in (caller_of(CUSTOMER, AT), acting(subject="helpdesk-1")):
-        assert read_context(Headers(stated), AGENT, caller, PURPOSES, "").ticket_id is None
+        assert read_context(raw(stated), AGENT, caller, PURPOSES, "").ticket_id is None
         assert faults(stated | {"Vault-Ticket": "giulia@example.it"}, caller) == {"Vault-Ticket": "unknown"}
 
 
 @given(st.text(alphabet=st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=40))
 def test_no_header_is_repeated_in_the_refusal(value: str) -> None:
-    pairs = [(name, value) for name in STATED]
-    raw = [(name.lower().encode(), text.encode("latin-1")) for name, text in pairs]
     with pytest.raises(ContextIncomplete) as refusal:
-        read_context(Headers(raw=raw), AGENT, acting("t1"), PURPOSES, "")
+        read_context(raw(dict.fromkeys(STATED, value)), AGENT, acting("t1"), PURPOSES, "")
     assert {fault.code for fault in refusal.value.faults} <= {"unknown", "missing"}
     assert {fault.pointer for fault in refusal.value.faults} <= set(STATED)
