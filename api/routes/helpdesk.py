@@ -59,7 +59,7 @@ async def read_profile(request: Request) -> Response:
     if not SUBJECT_ID.fullmatch(subject_id):
         raise NotFound
     context = await access_context(request)
-    fields = request.query_params.get("fields")
+    fields = request.query_params.get("fields") if request.scope["query_string"] else None
     answer = await ask_lane(state.lanes, Ask(context, subject_id, None if fields is None else _known(state.vault, fields)))
     call.entry_id, call.decision_id = answer.entry_id, answer.decision_id
     shown = {
