@@ -78,6 +78,7 @@ def create_app(
     app.state.vault, app.state.rules = vault, rules
     app.state.guard = Guard(rules, source, vault.now, vault.monotonic)
     app.state.declared_members = cache(lambda: declared_members(app) | vault.catalogue.fields.keys())
+    app.state.named_fields = helpdesk.NamedFields(vault.catalogue.fields)
     app.state.health = lambda: readiness(health, app.state.lanes)
     app.router.lifespan_context = _lifespan(vault, source, on_open, on_close)
     return app

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from api.routes.helpdesk import MOST_LISTS, NamedFields
 from tests.api.desk import Desk
 from tests.makers import make_subject, register
+from vault.errors import ContextIncomplete
 
 NOBODY = "sub_" + "z" * 26
 RETAIL = {
@@ -54,6 +56,27 @@ def test_a_field_that_is_not_in_the_catalogue_is_400(desk: Desk, customer: str, 
     answer = desk.profile("t1", customer, query=f"?fields={fields}")
     assert (answer.status_code, code(answer)) == (400, "unknown-field")
     assert "giulia" not in answer.text
+
+
+def test_only_lists_that_say_nothing_else_are_kept() -> None:
+    named = NamedFields(["email", "iban"])
+    assert [named.of(query) for query in (b"", b"x=1", b"fields=email,iban", b"fields=iban")] == [
+        None, None, ("email", "iban"), ("iban",),
+    ]  # fmt: skip
+    for query in (b"fields=email&x=giulia@example.it", b"fields=%65mail", b"fields=email,email", b"x=1&fields=email"):
+        assert named.of(query) == ("email",)
+    for query in (b"fields=", b"fields=nickname", b"fields=email%2Cnickname"):
+        with pytest.raises(ContextIncomplete):
+            named.of(query)
+    assert named._read.keys() == {b"fields=email,iban", b"fields=iban"}
+    assert named.of(b"fields=email,iban") is named.of(b"fields=email,iban")
+
+
+def test_lists_are_kept_up_to_a_bound() -> None:
+    named = NamedFields([f"field_{number}" for number in range(MOST_LISTS + 9)])
+    for number in range(MOST_LISTS + 9):
+        assert named.of(b"fields=field_%d" % number) == (f"field_{number}",)
+    assert len(named._read) == MOST_LISTS
 
 
 def test_unknown_and_forbidden_people_look_alike(desk: Desk, customer: str) -> None:
