@@ -27,6 +27,7 @@ from vault.opening import open_vault
 from vault.operations.examine import Check
 from vault.settings import Settings, read_settings
 
+YOUNG_OBJECTS = 20_000  # a batch of asks makes about as many, and frees them all
 ROUTERS = (helpdesk.router, agreements.router, tickets.router, public.router)
 # The framework's own telemetry would export what bodies held and the text of exceptions.
 _SILENT = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
@@ -99,6 +100,7 @@ def settle() -> None:
     """Hide what lives as long as this process from the garbage collector: each full collection would walk it, beside a request."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
 
 
 def guard_settings(settings: Settings) -> Rules:
