@@ -114,13 +114,51 @@ def test_a_held_head_is_given_up_and_written_again_later(log: Log) -> None:
         with pytest.raises(AuditUnavailable):
             recorder.record(log.controller_id, draft("sub-1", chain=chain_of("sub-1", 1, *log.head("sub-1"))))
         assert time.monotonic() - started < 2
-        with pytest.raises(AuditUnavailable):  # the same where the head was not as expected and is to be locked
+        with pytest.raises(AuditUnavailable):  # the same where the head is not as expected
             recorder.record(log.controller_id, draft("sub-1", chain=chain_of("sub-1", 1, 7, b"x")))
         with pytest.raises(AuditUnavailable):
             recorder.record_all(log.controller_id, [draft("sub-1", chain=chain_of("sub-1", 1, *log.head("sub-1"))), draft("sub-2")])
     recorder.record(log.controller_id, draft("sub-1"))
     assert len({one["writer"] for one in leaves(log)}) == 1
     assert [one["number"] for one in leaves(log)] == [1, 2, 3]
+
+
+def test_a_head_held_when_it_is_taken_again_is_given_up(log: Log) -> None:
+    recorder = log.recorder(lanes=1)
+    recorder.record(log.controller_id, draft("sub-1"))
+    lane: Any = recorder._groups[log.controller_id]._lanes[0]
+    locked = lane._locked_heads
+    with psycopg.connect(log.url) as other:
+
+        def behind(*given: Any) -> Any:
+            other.execute("SELECT FROM vault.audit_subject_head WHERE subject_id = 'sub-1' FOR UPDATE")
+            return locked(*given)
+
+        lane._locked_heads = behind
+        with pytest.raises(AuditUnavailable):
+            recorder.record(log.controller_id, draft("sub-1"))
+    del lane._locked_heads
+    recorder.record(log.controller_id, draft("sub-1"))
+    assert [one["number"] for one in leaves(log)] == [1, 2, 3]
+
+
+def test_a_connection_whose_time_cannot_be_bounded_is_not_used(log: Log) -> None:
+    connect = log.app.dedicated
+
+    def spoilt(controller_id: str) -> Any:
+        connection = connect(controller_id)
+        connection.execute("BEGIN")
+        with pytest.raises(psycopg.Error):
+            connection.execute("SELECT 1 / 0")
+        return connection
+
+    log.app.dedicated = spoilt  # type: ignore[method-assign]
+    recorder = log.recorder(lanes=1)
+    with pytest.raises(AuditUnavailable):
+        recorder.record(log.controller_id, draft("sub-1"))
+    log.app.dedicated = connect  # type: ignore[method-assign]
+    recorder.record(log.controller_id, draft("sub-1"))
+    assert [one["number"] for one in leaves(log)] == [1, 2]
 
 
 def test_without_its_table_nothing_is_recorded(clone: Callable[[], str], tmp_path: Path) -> None:
