@@ -95,9 +95,9 @@ def _statement(size: int) -> Statement:
     """Return the statement for at most `size` entries: what all share, then the heads' moves, then the rows."""
     controller, writer, number, at, era, reached = _places(1, _BATCH)
     first = 1 + len(_BATCH)
-    moves = [_places(first + one * len(_MOVE), _MOVE) for one in range(size)]
+    moves = [_places(first + one * len(_MOVE), _MOVE, typed=one == 0) for one in range(size)]
     first += size * len(_MOVE)
-    rows = [(f"{one + 1}", *_places(first + one * len(_ROW), _ROW)) for one in range(size)]
+    rows = [(f"{one + 1}", *_places(first + one * len(_ROW), _ROW, typed=one == 0)) for one in range(size)]
     columns = ", ".join(_ROW)
     sql = f"""
         WITH moved AS (
@@ -120,8 +120,9 @@ def _statement(size: int) -> Statement:
     return Statement(b"riserbo_write_%d" % size, sql.encode(), formats)
 
 
-def _places(first: int, kinds: dict[str, str]) -> list[str]:
-    return [f"${at}::{kind}" for at, kind in enumerate(kinds.values(), first)]
+def _places(first: int, kinds: dict[str, str], *, typed: bool = True) -> list[str]:
+    """Return places for values, from `$first`. The first row of VALUES gives all their types; a server may log the text."""
+    return [f"${at}::{kind}" if typed else f"${at}" for at, kind in enumerate(kinds.values(), first)]
 
 
 def _listed(rows: Sequence[Sequence[str]]) -> str:
