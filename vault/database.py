@@ -173,6 +173,7 @@ class Database:
             pool_size=self._pool_size,
             max_overflow=0,
             pool_timeout=1,
+            pool_use_lifo=True,  # the connection used last has its plans and pages at hand
             pool_reset_on_return=None,  # every block ends what it began; a reset would be a round trip
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,

@@ -2,13 +2,15 @@
 
 A lane takes what is queued, up to 64 asks of one controller, and never waits for company: idle it serves one at once, busy it finds
 the next group waiting. It owns its recorder lane, hence its own writer chain. Queues are per controller, served in turn, bounded.
+
+Of idle lanes the one that worked last is woken, for its connections are warm; and none while another is on its way to the queue.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Condition, Thread
+from threading import Lock, Thread
 from typing import Any
 
 import structlog
@@ -40,13 +42,69 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Queues:
-    """Asks by controller, in arrival order, and the order in which controllers are served."""
+    """Asks by controller, in arrival order, and the order in which controllers are served; who sleeps, and if one is coming."""
 
-    lock: Condition = field(default_factory=Condition)
+    lock: Lock = field(default_factory=Lock)
     asks: dict[str, deque[_Waiting]] = field(default_factory=dict)
     turn: deque[str] = field(default_factory=deque)
     waiting: int = 0
     closed: bool = False
+    sleeping: list[Lock] = field(default_factory=list)
+    coming: bool = False
+
+    def add(self, one: _Waiting) -> None:
+        """Queue an ask. Raises DatabaseUnavailable (`overloaded`) when there are too many, or nobody serves any more."""
+        with self.lock:
+            if self.closed or self.waiting >= WAITING:
+                raise DatabaseUnavailable("overloaded", retry_after_s=1)
+            controller_id = one.ask.context.controller_id
+            line = self.asks.get(controller_id)
+            if line is None:
+                line = self.asks[controller_id] = deque()
+                self.turn.append(controller_id)
+            line.append(one)
+            self.waiting += 1
+            self._wake_one()
+
+    def take(self, bell: Lock) -> list[_Waiting] | None:
+        """Return the next group of one controller, or else put the lane to sleep and return nothing; None when all is over."""
+        with self.lock:
+            self.coming = False
+            if not self.turn:
+                self.sleeping.append(bell)
+                return None if self.closed else []
+            controller_id = self.turn.popleft()
+            line = self.asks[controller_id]
+            batch = [line.popleft() for _ in range(min(BATCH, len(line)))]
+            self.waiting -= len(batch)
+            if line:
+                self.turn.append(controller_id)
+            else:
+                del self.asks[controller_id]
+            if self.turn:
+                self._wake_one()
+            return batch
+
+    def overslept(self, bell: Lock) -> bool:
+        """Take a lane nobody woke off the list; False when it has just been woken after all."""
+        with self.lock:
+            if bell in self.sleeping:
+                self.sleeping.remove(bell)
+                return True
+        return False
+
+    def close(self) -> None:
+        """Take no more asks, and wake everybody."""
+        with self.lock:
+            self.closed = True
+            for bell in self.sleeping:
+                bell.release()
+            self.sleeping.clear()
+
+    def _wake_one(self) -> None:
+        if self.sleeping and not self.coming:
+            self.coming = True
+            self.sleeping.pop().release()
 
 
 class Lanes:
@@ -64,19 +122,7 @@ class Lanes:
 
         Raises DatabaseUnavailable (`overloaded`) when 256 asks wait already.
         """
-        queues = self._queues
-        waiting = _Waiting(ask, waiter, deliver, self._vault.monotonic() + PATIENCE_S)
-        with queues.lock:
-            if queues.closed or queues.waiting >= WAITING:
-                raise DatabaseUnavailable("overloaded", retry_after_s=1)
-            controller_id = ask.context.controller_id
-            line = queues.asks.get(controller_id)
-            if line is None:
-                line = queues.asks[controller_id] = deque()
-                queues.turn.append(controller_id)
-            line.append(waiting)
-            queues.waiting += 1
-            queues.lock.notify()
+        self._queues.add(_Waiting(ask, waiter, deliver, self._vault.monotonic() + PATIENCE_S))
 
     def alive(self) -> bool:
         """Return whether every lane runs."""
@@ -84,15 +130,15 @@ class Lanes:
 
     def close(self) -> None:
         """Answer what is queued, then stop."""
-        with self._queues.lock:
-            self._queues.closed = True
-            self._queues.lock.notify_all()
+        self._queues.close()
         for thread in self._threads:
             thread.join(timeout=PATIENCE_S)
 
     def _run(self) -> None:
         writers = _Writers(self._vault)
-        while (batch := self._next()) is not None:
+        bell = Lock()
+        bell.acquire()
+        while (batch := self._next(bell)) is not None:
             if batch:
                 _hand_out(self._serve(writers, batch))
                 with _outlived(len(batch)):
@@ -100,24 +146,15 @@ class Lanes:
             writers.close_idle()
         writers.close_all()
 
-    def _next(self) -> list[_Waiting] | None:
+    def _next(self, bell: Lock) -> list[_Waiting] | None:
         """Return the next group of one controller; empty after an idle while, None when closed and drained."""
         queues = self._queues
-        with queues.lock:
-            if not queues.turn and not queues.closed:
-                queues.lock.wait(timeout=IDLE_S / 2)
-            if not queues.turn:
-                return None if queues.closed else []
-            controller_id = queues.turn.popleft()
-            line = queues.asks[controller_id]
-            batch = [line.popleft() for _ in range(min(BATCH, len(line)))]
-            queues.waiting -= len(batch)
-            if line:
-                queues.turn.append(controller_id)
-                queues.lock.notify()
-            else:
-                del queues.asks[controller_id]
-            return batch
+        while (batch := queues.take(bell)) == []:
+            if not bell.acquire(timeout=IDLE_S / 2):
+                if queues.overslept(bell):
+                    return []
+                bell.acquire()
+        return batch
 
     def _serve(self, writers: "_Writers", batch: Sequence[_Waiting]) -> list[tuple[_Waiting, Answer]]:
         late = DatabaseUnavailable("overloaded", retry_after_s=1)
