@@ -24,7 +24,7 @@ from benchmarks.imports import measure_imports
 from benchmarks.load import Load, wrk
 from benchmarks.machine import described
 from benchmarks.measure import REFERENCE, SYNCHRONOUS, Plan, contenders, measure, verified
-from benchmarks.people import MASKED_READ, T2_DEFAULT
+from benchmarks.people import FLOOR, MASKED_READ, T2_DEFAULT
 from benchmarks.sample import WrongAnswer
 from benchmarks.seed import Seeded, World, seed, slow_commit, world
 
@@ -105,7 +105,7 @@ def _read(made: World, loads: Sequence[Load], plan: Plan) -> dict[str, Any]:
     rounds = measure(made, loads, plan, people.print)
     if len(rounds) < ENOUGH_ROUNDS:
         return {}  # time was up: not run is not failed
-    beside = {name: report.compared(rounds, name) for name in (T2_DEFAULT.name, SYNCHRONOUS)}
+    beside = {name: report.compared(rounds, name) for name in (T2_DEFAULT.name, FLOOR, SYNCHRONOUS)}
     return {"masked_read": report.compared(rounds, MASKED_READ.name), "beside": beside}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from benchmarks.figures import Round, Window, one_entry_each
 from benchmarks.load import Load, window
-from benchmarks.people import MASKED_READ, T2_DEFAULT, WORKLOADS
+from benchmarks.people import FLOOR, MASKED_READ, T2_DEFAULT, WORKLOADS
 from benchmarks.processes import Server, free_port, serving, settle
 from benchmarks.sample import NotReady, WrongAnswer, check_answers, inserted, recorded
 from benchmarks.seed import Seeded, World, hello_requests, vault_command
@@ -45,6 +45,8 @@ def contenders(made: World, seeded: Seeded) -> Iterator[list[Load]]:
         for name in (REFERENCE, SYNCHRONOUS):
             server = servers.enter_context(_reference(made, name))
             loads.append(Load(name, server.port, hello, server.pid, made.postgres_pid))
+        server = servers.enter_context(_floor(made))
+        loads.append(Load(FLOOR, server.port, seeded.requests[MASKED_READ.name], server.pid, made.postgres_pid))
         server = servers.enter_context(_vault(made))
         loads += [Load(one.name, server.port, seeded.requests[one.name], server.pid, made.postgres_pid) for one in WORKLOADS]
         yield loads
@@ -95,7 +97,7 @@ def _round(loads: Sequence[Load], plan: Plan, dice: random.Random, tally: "_Tall
             settle(roots)
             seen = window(load, connections, plan.seconds, dice.randrange(2**31))
             windows[load.name, connections] = seen
-            tally.add("vault" if load.name in (MASKED_READ.name, T2_DEFAULT.name) else "references", seen, connections)
+            tally.add("vault" if load.name in (MASKED_READ.name, T2_DEFAULT.name, FLOOR) else "references", seen, connections)
     return windows
 
 
@@ -120,6 +122,12 @@ def _reference(made: World, name: str) -> AbstractContextManager[Server]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.reference", name, "--port", str(port), "--dsn", made.reference_url]
     return serving(name, command, port, "/hello", made.home, made.environment)
+
+
+def _floor(made: World) -> AbstractContextManager[Server]:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.floor", "--port", str(port)]
+    return serving(FLOOR, command, port, "/readyz", made.home, made.environment)
 
 
 def _vault(made: World) -> AbstractContextManager[Server]:
