@@ -92,6 +92,17 @@ def test_a_statement_that_fails_leaves_its_connection_in_the_pool(database: Data
     assert fill(database) == before
 
 
+def test_a_prepared_reading_outlives_a_rollback(database: Database) -> None:
+    def read() -> list[tuple[str]]:
+        return list(database.fetch("ctl-a", Reading(b"one", b"SELECT 'x'", ()), {}))
+
+    for _ in range(3):  # the same connection: the one used last comes first
+        assert read() == [("x",)]
+        with suppress(KeyError), database.transaction("ctl-a") as rows:
+            rows.exec_driver_sql("SELECT 1")
+            raise KeyError
+
+
 @pytest.mark.parametrize("value", ["", "plain", 'a"quote', "back\\slash", "{a,b}", "NULL", "comma, space", "perché"])
 def test_an_array_arrives_as_it_was_sent(database: Database, value: str) -> None:
     reading = Reading(b"echo", b"SELECT $1::text[], $2::text", ("texts", "text"))
