@@ -124,11 +124,13 @@ class Database:
             self._using(controller_id) as engine,
             engine.execution_options(isolation_level="READ COMMITTED").begin() as connection,
         ):
+            commits = False
             try:
                 yield connection
-            except BaseException:
-                connection.info.clear()  # with a rollback the driver lets go of every prepared statement, ours too
-                raise
+                commits = True
+            finally:
+                if not commits:  # with a rollback the driver lets go of every prepared statement, ours too
+                    connection.info.clear()
 
     def dedicated(self, controller_id: str) -> "psycopg.Connection[Any]":
         """Return an autocommit connection of the driver, owned and closed by the caller (lanes)."""
