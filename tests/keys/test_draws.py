@@ -3,6 +3,7 @@
 import os
 from threading import Thread
 
+from vault.keys import draws
 from vault.keys.draws import AHEAD_BYTES, draw
 
 
@@ -24,6 +25,13 @@ def test_threads_draw_for_themselves() -> None:
     for one in threads:
         one.join()
     assert len(set(drawn)) == 2_000
+
+
+def test_what_was_drawn_ahead_is_forgotten_in_a_child() -> None:
+    before = draws._ahead
+    draws._forget()
+    assert draws._ahead is not before
+    assert draws._ahead.octets == b""
 
 
 def test_a_child_process_hands_out_nothing_of_its_parents() -> None:

@@ -108,8 +108,6 @@ def encode(value: Mapping[str, Any]) -> bytes:
 def check_profile(value: Any, depth: int = 0) -> None:
     """Raise ValueError unless `value` is made of the profile's types alone: exact types, for subclasses encode differently."""
     kind = type(value)
-    if kind in _PLAIN:
-        return
     if depth >= _DEEPEST:
         raise ValueError("nested too deeply")
     if kind is dict:

@@ -85,10 +85,7 @@ def open_many(
             padded = decrypt(envelope[6:18], envelope[18:], shared_place + place + head)
         except InvalidTag:
             raise Unreadable from None
-        clear, mark, zeros = padded.rpartition(b"\x80")
-        if not mark or zeros.strip(b"\0"):
-            raise Unreadable
-        clears.append((name, clear))
+        clears.append((name, unpad(padded)))
     return clears
 
 
