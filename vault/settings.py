@@ -70,6 +70,11 @@ class Settings(BaseSettings):
         return self.audit_state or self.home / "state"
 
     @property
+    def publishers(self) -> Path:
+        """The directory with one file for each controller: what receipts say of it."""
+        return self.home / "controllers"
+
+    @property
     def credential(self) -> Path:
         """The file that unseals the keyring: systemd's credential when there is one (first)."""
         if self.credentials_directory is not None:
