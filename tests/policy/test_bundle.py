@@ -95,7 +95,15 @@ def test_policies_are_told_apart_by_what_they_can_speak_on() -> None:
     assert set(GROUPS) == {"touch_any", "view_any"}
 
 
-VERB_REASONS = ("verb-enroll", "verb-agreements", "verb-tickets", "verb-register", "rights-own-data", "rights-request")
+VERB_REASONS = (
+    "verb-enroll",
+    "verb-agreements",
+    "verb-receipts",
+    "verb-tickets",
+    "verb-register",
+    "rights-own-data",
+    "rights-request",
+)
 
 
 def test_a_policy_on_every_action_can_speak_on_everything() -> None:

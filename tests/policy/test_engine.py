@@ -366,6 +366,7 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
         ("enroll", {"t2", "system", "system-marketing"}),
         ("agree", {"t1", "t2", "billing", "medical", "customer", "system", "system-marketing"}),
         ("withdraw", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),
+        ("show_receipt", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),
         ("put_ticket", {"system", "system-marketing"}),
         ("register_caller", {"operator"}),
         ("find", {"t1", "t2", "billing", "medical", "dsr-officer", "system"}),
@@ -380,6 +381,18 @@ def test_who_may_use_a_verb(verb: str, allowed: set[str]) -> None:
 def test_a_customer_acts_for_themselves_only() -> None:
     assert permission("withdraw", "customer", is_self=True) == (True, "rights-own-data")
     assert permission("withdraw", "customer") == (False, "role")
+
+
+@pytest.mark.parametrize("purpose", ["rights-fulfilment", "legal-compliance"])
+def test_the_officer_reads_receipts_for_rights_and_compliance(purpose: str) -> None:
+    assert permission("show_receipt", "dpo", purpose=purpose) == (True, "verb-receipts")
+    assert not permission("agree", "dpo", purpose=purpose)[0]
+    assert not permission("withdraw", "dpo", purpose=purpose)[0]
+    assert not permission("show_receipt", "operator", purpose=purpose)[0]
+
+
+def test_the_officer_reads_no_receipt_for_another_purpose() -> None:
+    assert not permission("show_receipt", "dpo", purpose="marketing")[0]
 
 
 def test_a_verb_without_its_ticket_says_what_is_missing() -> None:
