@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from vault.agreements.receipts import Publisher
 from vault.agreements.terms import Template
+from vault.agreements.wording import Wording
 from vault.audit.recorder import Recorder
 from vault.database import Database
 from vault.keys.controller_keys import ControllerKeys
@@ -24,6 +26,15 @@ class Controller:
 
 
 @dataclass(frozen=True, slots=True)
+class Signing:
+    """What documents are signed with, and the Ed25519 keys an outsider checks by: 32 bytes each."""
+
+    sign_document: Callable[[bytes], bytes]  # 64 bytes; raises KeysUnavailable
+    document_key: bytes
+    checkpoint_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Vault:
     """What a running vault is made of. `now` is aware UTC, `monotonic` seconds, `new_id("ent")` a fresh `ent_…`."""
 
@@ -33,8 +44,11 @@ class Vault:
     policy: Policy
     catalogue: Catalogue
     templates: Mapping[str, Template]  # by id@version
+    wordings: Mapping[str, Wording]  # the same, spelt out for receipts
     audit: Recorder
     controller: Callable[[str], Controller]
+    publisher: Callable[[str], Publisher]  # what a controller says of itself; raises Conflict where it says nothing
+    signing: Signing
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     new_id: Callable[[str], str]

@@ -14,7 +14,8 @@ import structlog
 
 from vault import tables
 from vault.agreements.terms import Template
-from vault.assembly import Controller, Vault
+from vault.agreements.wording import Wording
+from vault.assembly import Controller, Signing, Vault
 from vault.audit.health import TrailHealth
 from vault.audit.recorder import Recorder
 from vault.audit.scan import GivenNote, Report
@@ -24,6 +25,7 @@ from vault.audit.trail import Trail
 from vault.audit.watch import Watch
 from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
 from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_keyring
+from vault.connectors.publishers import read_publisher
 from vault.connectors.signer_state import DirectorySignerState
 from vault.database import Database
 from vault.errors import KeysUnavailable, NotFound
@@ -44,6 +46,7 @@ ROLES = ("riserbo_app", "riserbo_sequencer", "riserbo_signer")
 log = structlog.get_logger()
 _CONTROLLER = sa.select(tables.controller.c.zone, tables.controller.c.languages)
 CREDENTIAL_BYTES = 32
+CHECKPOINT_KEY, DOCUMENT_KEY = "audit-sign/1", "document-sign/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def open_keyring(settings: Settings) -> FileKeyring:
             raise KeysUnavailable("keyring-missing")  # there is a vault here: another keyring would open none of it
         found_keyring(settings)
     keyring = FileKeyring(settings.keyring, _seal(settings), forbidden=forbidden, now=now, draw=secrets.token_bytes)
-    for name in ("audit-mac/1", "audit-sign/1", "audit-receipt/1"):
+    for name in ("audit-mac/1", CHECKPOINT_KEY, "audit-receipt/1", DOCUMENT_KEY):
         keyring.ensure(name)
     return keyring
 
@@ -137,7 +140,7 @@ class Opened:
 
     def verify(self, controller_id: str, against: Sequence[GivenNote] = ()) -> Report:
         """Verify a controller's trail with everything at hand, and the notes somebody brings."""
-        public_key = self.keyring.public_key("audit-sign/1")
+        public_key = self.keyring.public_key(CHECKPOINT_KEY)
         return verify_trail(self.vault, self.sequencing, controller_id, self.state, public_key, _mac(self.keyring), against)
 
     def add_controller(self, controller_id: str, zone: str = "Europe/Rome", languages: Sequence[str] = ("it", "en")) -> None:
@@ -172,15 +175,22 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
         recorder, trail = _recording(settings, app, keys, keyring, _Trail(sequencer, signer, state, health))
         closing.callback(trail.stop)
         closing.callback(recorder.close)  # first: its writers' last entries are sequenced while the trail runs
+        templates = {reference: Template.of(document) for reference, document in bundle.templates.items()}
         vault = Vault(
             settings=settings,
             database=app,
             keys=keys,
             policy=Policy(bundle, alarm=lambda code: log.error("policy_alarm", code=code)),
             catalogue=Catalogue.of(bundle.catalogue),
-            templates={reference: Template.of(document) for reference, document in bundle.templates.items()},
+            templates=templates,
+            wordings={
+                reference: Wording.of(document, templates[reference].digest, bundle.vocabulary, bundle.catalogue, bundle.recipients)
+                for reference, document in bundle.templates.items()
+            },
             audit=recorder,
             controller=cache(lambda controller_id: _controller(app, controller_id)),
+            publisher=lambda controller_id: read_publisher(settings.publishers, controller_id),
+            signing=_signing(keyring),
             now=now,
             monotonic=time.monotonic,
             new_id=new_id,
@@ -272,6 +282,14 @@ def _audit_secret(keys: ControllerKeys, controller_id: str) -> tuple[int, bytes]
 
 def _mac(keyring: FileKeyring) -> Callable[[str, bytes], bytes]:
     return lambda key, message: keyring.mac(key, [message])[0]
+
+
+def _signing(keyring: FileKeyring) -> Signing:
+    return Signing(
+        sign_document=lambda message: keyring.sign(DOCUMENT_KEY, message),
+        document_key=keyring.public_key(DOCUMENT_KEY),
+        checkpoint_key=keyring.public_key(CHECKPOINT_KEY),
+    )
 
 
 def _controller(app: Database, controller_id: str) -> Controller:

@@ -3,6 +3,7 @@
 A difference after a run means that a format changed: what older versions wrote would no longer open.
 """
 
+import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,16 +13,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.agreements.makers import CONTRACT, HOST, MARKETING, PUBLISHER, agreed
+from vault.agreements.kantara import kantara_receipt
+from vault.agreements.odrl import odrl_policy
+from vault.agreements.receipts import receipt_line
+from vault.audit.checkpoint import VerifierKey
 from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_keyring
 from vault.keys import envelope, frame, tokens
 from vault.keys.controller_keys import controller_key_context
 from vault.keys.frame import FrameEntry
 from vault.octets import base32_id
+from vault.operations.signing import note_of
 
 HERE = Path(__file__).parent
 DATA_KEY, CONTROLLER_KEY, TOKEN_SECRET = (bytes(range(at, at + 32)) for at in (0x00, 0x20, 0x60))
 AUDIT_KEY, SECRET = (bytes(range(at, at + 32)) for at in (0x80, 0xC0))
 FIELD_NONCE, WRAP_NONCE = bytes(range(0xA0, 0xAC)), bytes(range(0xB0, 0xBC))
+DOCUMENT_KEY = bytes(range(0x10, 0x30))
 CONTROLLER, SUBJECT, CLASS, FIELD, AGREEMENT = "ctl-1", "sub-1", "contact", "email", "agr-1"
 GENERATION, VERSION, EPOCH = 1, 1, 7
 VALUE = b'"ada@example.org"'
@@ -111,6 +121,24 @@ def keyrings() -> dict[str, Any]:
     }
 
 
+def receipts() -> dict[str, Any]:
+    private = Ed25519PrivateKey.from_private_bytes(DOCUMENT_KEY)
+    key = VerifierKey(f"{HOST}/documents/{CONTROLLER}", private.public_key().public_bytes_raw())
+    lines = {
+        "consent": receipt_line(HOST, PUBLISHER, MARKETING, agreed()),
+        "withdrawal": receipt_line(HOST, PUBLISHER, MARKETING, agreed("given", "withdrawn")),
+        "contract": receipt_line(HOST, PUBLISHER, CONTRACT, agreed("given", "ended")),
+    }
+    return {
+        "private_key": DOCUMENT_KEY.hex(),
+        "public_key": base64.b64encode(key.public).decode(),
+        "vkey": key.text,
+        "notes": {name: note_of(key, private.sign, line).decode() for name, line in lines.items()},
+        "kantara": kantara_receipt(PUBLISHER, MARKETING, agreed()),
+        "odrl": {one.id: odrl_policy(HOST, one).decode() for one in (MARKETING, CONTRACT)},
+    }
+
+
 def _entry(field: str, version: int, agreement: str, value: bytes, nonce: bytes) -> FrameEntry:
     place = envelope.field_place(CONTROLLER, SUBJECT, CLASS, field, version, agreement)
     return FrameEntry(field, version, agreement, envelope.seal_value(DATA_KEY, place, GENERATION, nonce, value))
@@ -153,6 +181,7 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "frame.json": frames,
     "tokens.json": token_texts,
     "keyring.json": keyrings,
+    "receipts.json": receipts,
 }
 
 

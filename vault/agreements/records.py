@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vault import tables
+from vault.agreements.receipts import Happened
 
 _A, _S, _E = tables.agreement.c, tables.agreement_state.c, tables.agreement_event.c
 _WHOSE = sa.select(_A.subject_id).where(
@@ -33,6 +34,33 @@ _EVENTS = (
     .where(_E.controller_id == sa.bindparam("controller_id"), _E.subject_id == sa.bindparam("subject_id"))
     .order_by(_E.agreement_id, _E.number)
 )
+_HISTORY = (
+    sa.select(_E.number, _E.kind, _E.recorded_at, _E.effective_at, _E.channel, _E.entry_id)
+    .where(
+        _E.controller_id == sa.bindparam("controller_id"),
+        _E.subject_id == sa.bindparam("subject_id"),
+        _E.agreement_id == sa.bindparam("agreement_id"),
+    )
+    .order_by(_E.number)
+)
+_AGREED = (
+    sa.select(
+        _A.template_id, _A.template_version, _A.template_digest, _A.text_language, _A.text_sha256, _A.valid_from, _A.valid_until,
+        _S.excluded,
+    )
+    .join_from(
+        tables.agreement,
+        tables.agreement_state,
+        sa.and_(
+            _S.controller_id == _A.controller_id, _S.subject_id == _A.subject_id, _S.agreement_id == _A.agreement_id
+        ),
+    )
+    .where(
+        _A.controller_id == sa.bindparam("controller_id"),
+        _A.subject_id == sa.bindparam("subject_id"),
+        _A.agreement_id == sa.bindparam("agreement_id"),
+    )
+)  # fmt: skip
 _DUE = (
     sa.select(_S.subject_id, _S.agreement_id)
     .where(_S.controller_id == sa.bindparam("controller_id"), _S.status == "in_force", _S.valid_until <= sa.bindparam("at"))
@@ -52,6 +80,20 @@ class EventRow:
     channel: str
     role: str
     entry_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementRow:
+    """What one agreement fixes: the template as it was, the text that was shown, from when and until when, and what is left out."""
+
+    template_id: str
+    template_version: int
+    template_digest: bytes
+    text_language: str
+    text_sha256: bytes
+    valid_from: datetime
+    valid_until: datetime | None
+    excluded: frozenset[str]
 
 
 def whose(rows: sa.Connection, controller_id: str, agreement_id: str) -> str | None:
@@ -77,6 +119,17 @@ def events(rows: sa.Connection, controller_id: str, subject_id: str) -> list[Eve
     """Return every event of a person's agreements, by agreement and number."""
     found = rows.execute(_EVENTS, {"controller_id": controller_id, "subject_id": subject_id})
     return [EventRow(*row) for row in found]
+
+
+def agreed(
+    rows: sa.Connection, controller_id: str, subject_id: str, agreement_id: str
+) -> tuple[AgreementRow, list[Happened]] | None:
+    """Return an agreement and its events in the order of their numbers, or None."""
+    place = {"controller_id": controller_id, "subject_id": subject_id, "agreement_id": agreement_id}
+    made = rows.execute(_AGREED, place).one_or_none()
+    if made is None:
+        return None
+    return AgreementRow(*made[:-1], frozenset(made.excluded)), [Happened(*row) for row in rows.execute(_HISTORY, place)]
 
 
 def due(rows: sa.Connection, controller_id: str, at: datetime, most: int) -> Sequence[tuple[str, str]]:

@@ -96,6 +96,7 @@ def _stage(port: int) -> Iterator[_Stage]:
             with _server(settings, port) as url, assembled(settings, addresses, keyring) as opened:
                 with suppress(Conflict):  # it is there at a second run
                     opened.add_controller(CONTROLLER)
+                _describe(settings)
                 _register(opened)
                 _await(url)
                 yield _Stage(opened, issuer, url)
@@ -112,6 +113,16 @@ def _server(settings: Settings, port: int) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=10)
+
+
+def _describe(settings: Settings) -> None:
+    """Say who the demo's company is, invented like its customers: receipts name it."""
+    settings.publishers.mkdir(exist_ok=True)
+    (settings.publishers / f"{CONTROLLER}.json").write_bytes((_samples() / "controller.json").read_bytes())
+
+
+def _samples() -> Path:
+    return Path(str(resources.files("samples")))
 
 
 def _register(opened: Opened) -> None:
@@ -131,7 +142,7 @@ def _await(url: str) -> None:
 
 
 def _import(stage: _Stage) -> dict[str, Any]:
-    samples = Path(str(resources.files("samples")))
+    samples = _samples()
     result = run_import(stage.opened.vault, CONTROLLER, samples / "crm_it.csv", samples / "crm_it.mapping.yaml")
     people.print(
         f"\n[bold]Imported[/bold]: {result.accepted} customers ({result.unchanged} unchanged), {result.refused} lines refused."
