@@ -90,6 +90,13 @@ def answers(
     return {status: {"model": model, "description": description}, **{one: {"description": _TITLES[one]} for one in problems}}
 
 
+def documents(description: str, *media_types: str, statuses: tuple[int, ...] = ()) -> dict[int | str, dict[str, Any]]:
+    """Return the answers of a route that hands out a document of a published form, and its problems."""
+    content = {one: {"schema": {"type": "string" if one.startswith("text/") else "object"}} for one in media_types}
+    problems: dict[int | str, dict[str, Any]] = {one: {"description": _TITLES[one]} for one in sorted({*_EVERYWHERE, *statuses})}
+    return {200: {"description": description, "content": content}, **problems}
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document: problems in their media type, the bearer token, nothing the framework made up."""
     described = get_openapi(

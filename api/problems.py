@@ -65,6 +65,7 @@ FRAMEWORK: Mapping[int, tuple[str, Kind]] = {
     400: ("malformed", Kind(400, "Malformed", "The request cannot be understood.")),
     404: ("not-found", TABLE[errors.NotFound]),
     405: ("method-not-allowed", Kind(405, "Method not allowed", "Use a method named in `Allow`.")),
+    406: ("not-acceptable", Kind(406, "Not acceptable", "Accept one of the media types this answer has.")),
     413: ("too-large", Kind(413, "Too large", "A body holds at most 1 MiB.")),
     415: ("unsupported-media-type", Kind(415, "Unsupported media type", "Send JSON, as `application/json`.")),
 }

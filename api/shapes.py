@@ -16,6 +16,8 @@ SubjectIdText = Annotated[str, StringConstraints(pattern="^sub" + _ID)]
 AgreementIdText = Annotated[str, StringConstraints(pattern="^agr" + _ID)]
 SubjectId = Annotated[str, Path(pattern=SUBJECT_ID.pattern, description="sub_ and 26 characters: random, never derived from data")]
 AgreementId = Annotated[str, Path(pattern="^agr" + _ID, description="agr_ and 26 characters")]
+TemplateId = Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{0,63}$", description="the template, such as marketing")]
+TemplateVersion = Annotated[str, Path(pattern=r"^[1-9][0-9]{0,5}$", description="its version, from 1")]
 TicketId = Annotated[
     str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$", description="the helpdesk's own reference, never text")
 ]

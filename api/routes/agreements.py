@@ -1,16 +1,24 @@
 """What was agreed with a person: made, read, withdrawn. Withdrawing takes no more steps than agreeing."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel
 
+from api.call import call_of
 from api.context import AccessContext, Guarded, RunningVault
-from api.described import IDEMPOTENCY, answers, headers
+from api.described import IDEMPOTENCY, answers, documents, headers
 from api.idempotency import Idempotent
-from api.shapes import AgreementId, SubjectId, TermsIn, WithdrawalIn
+from api.shapes import AgreementId, SubjectId, TemplateId, TemplateVersion, TermsIn, WithdrawalIn
 from vault.operations.agree import agree
+from vault.operations.disclosure import decision_of
 from vault.operations.remember import Answered
+from vault.operations.show_receipt import Form, show_receipt
+from vault.operations.show_terms import show_terms
 from vault.operations.withdraw import withdraw
 
+LD_JSON, JSON, NOTE = "application/ld+json", "application/json", "text/plain"
+_FORMS: dict[str, Form] = {LD_JSON: "dpv", NOTE: "note"}
 router = APIRouter(prefix="/v1", tags=["agreements"], route_class=Guarded)
 
 
@@ -55,6 +63,53 @@ def list_templates(vault: RunningVault) -> TemplatesOut:
             for one in sorted(vault.templates.values(), key=lambda one: (one.id, one.version))
         ]
     )
+
+
+@router.get(
+    "/templates/{template}/{version}/odrl",
+    operation_id="readTerms",
+    response_class=Response,
+    responses=documents("The terms as an ODRL 2.2 policy.", LD_JSON),
+)
+def read_terms(template: TemplateId, version: TemplateVersion, vault: RunningVault) -> Response:
+    """Read the terms of a template for a machine to compare. They concern nobody in particular, so no context is asked."""
+    return Response(show_terms(vault, template, int(version)), media_type=LD_JSON)
+
+
+@router.get(
+    "/agreements/{agreement_id}/receipt",
+    operation_id="readReceipt",
+    response_class=Response,
+    responses=documents("The receipt of one event; as text, a signed note.", LD_JSON, NOTE, JSON, statuses=(403, 406, 409)),
+    openapi_extra=headers(),
+)
+def read_receipt(
+    request: Request,
+    agreement_id: AgreementId,
+    context: AccessContext,
+    vault: RunningVault,
+    form: Annotated[Literal["dpv", "kantara"], Query(alias="format", description="DPV 2.3, or Kantara 1.1 for a consent")] = "dpv",
+    event: Annotated[int | None, Query(ge=1, le=1_000_000, description="the number of the event; without: the last")] = None,
+) -> Response:
+    """Read a receipt. The reading is on record before anything is shown."""
+    media_type = _acceptable(",".join(request.headers.getlist("accept")) or "*/*", (LD_JSON, NOTE) if form == "dpv" else (JSON,))
+    shown = show_receipt(vault, context, agreement_id, _FORMS.get(media_type, "kantara"), event)
+    call = call_of(request)
+    call.entry_id, call.decision_id = shown.entry_id, decision_of(shown.entry_id)
+    told = {"Vault-Decision": call.decision_id, "Vault-Entry": shown.entry_id, "Cache-Control": "no-store"}
+    return Response(shown.receipt, headers=told, media_type=media_type)
+
+
+def _acceptable(accept: str, offered: tuple[str, ...]) -> str:
+    """Return the first media type of `Accept` that is offered; weights but zero are not weighed. Raises HTTPException 406."""
+    for one in accept.split(","):
+        wanted, *parameters = (part.strip().lower() for part in one.split(";"))
+        if any(part.replace(" ", "") in ("q=0", "q=0.0", "q=0.00", "q=0.000") for part in parameters):
+            continue
+        found = next((offer for offer in offered if wanted in (offer, f"{offer.partition('/')[0]}/*", "*/*")), None)
+        if found is not None:
+            return found
+    raise HTTPException(406)
 
 
 class MadeOut(BaseModel):

@@ -1,5 +1,6 @@
-"""What everyone may ask: whether the process lives, whether it is ready, and how to talk to it. No host, version or error text."""
+"""What everyone may ask: whether the process lives, whether it is ready, and how to talk to it. No version or error text."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from typing import cast
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from api.described import API_VERSION
+from vault.assembly import Vault
 
 router = APIRouter(tags=["public"])
 
@@ -31,13 +33,25 @@ class ReadyOut(BaseModel):
     checks: list[CheckOut]
 
 
+class SignsOut(BaseModel):
+    """Who signs: the key's name with the controller left open, and the Ed25519 public key, 32 bytes in base64."""
+
+    name: str
+    public_key: str
+
+
 class DiscoveryOut(BaseModel):
-    """How to talk to this vault."""
+    """How to talk to this vault, and what to check its signatures by.
+
+    `audit`: checkpoints of a log, whose origin is the name. `documents`: receipts and all else the vault signs for people to keep.
+    """
 
     api: str
     issuer: str
     audience: str
     algorithms: list[str]
+    audit: SignsOut
+    documents: SignsOut
 
 
 Health = Callable[[], list[CheckOut]]
@@ -63,5 +77,14 @@ def ready(request: Request, response: Response) -> ReadyOut:
 @router.get("/.well-known/riserbo", operation_id="discover")
 async def discover(request: Request) -> DiscoveryOut:
     """Say how to talk to this vault."""
-    rules = request.app.state.rules
-    return DiscoveryOut(api=API_VERSION, issuer=rules.issuer, audience=rules.audience, algorithms=sorted(rules.algorithms))
+    rules, vault = request.app.state.rules, cast(Vault, request.app.state.vault)
+    host, signing = vault.settings.host, vault.signing
+    return DiscoveryOut(
+        api=API_VERSION,
+        issuer=rules.issuer,
+        audience=rules.audience,
+        algorithms=sorted(rules.algorithms),
+        # which controllers there are is nobody else's business, so their place is left open
+        audit=SignsOut(name=f"{host}/audit/{{controller}}/{{era}}", public_key=b64encode(signing.checkpoint_key).decode()),
+        documents=SignsOut(name=f"{host}/documents/{{controller}}", public_key=b64encode(signing.document_key).decode()),
+    )

@@ -1,5 +1,6 @@
 """The routes over a real vault: each parses, calls one operation, and shapes its answer."""
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -284,7 +285,18 @@ def test_the_way_in_is_described(desk: Desk) -> None:
         "issuer": "https://issuer.example",
         "audience": "riserbo",
         "algorithms": ["ES256", "RS256"],
+        "audit": {"name": "localhost/audit/{controller}/{era}", "public_key": held(desk.vault.signing.checkpoint_key)},
+        "documents": {"name": "localhost/documents/{controller}", "public_key": held(desk.vault.signing.document_key)},
     }
+
+
+def held(public: bytes) -> str:
+    assert len(public) == 32
+    return b64encode(public).decode()
+
+
+def test_no_controller_is_named_to_everybody(desk: Desk) -> None:
+    assert desk.controller_id not in desk.client.get("/.well-known/riserbo").text
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/metrics"])

@@ -261,6 +261,8 @@ def send_odd_requests(outside: Outside, person: Person) -> None:
         outside.call(404, "GET", f"/v1/subjects/{place}/profile", "t1", Vault_Ticket=ticket)
         outside.call(404, "GET", f"/v1/{place}?{STRAYS['query']}={place}", "t1")
         outside.call(404, "POST", f"/v1/agreements/{place}/withdrawal", "t1", {}, Vault_Ticket=ticket)
+        outside.call(404, "GET", f"/v1/agreements/{place}/receipt", "t1", Vault_Ticket=ticket)
+        outside.call(404, "GET", f"/v1/templates/{place}/1/odrl", "t1")
     outside.call(405, "DELETE", f"/v1/tickets/{STRAYS['path']}?{STRAYS['query']}", "t1")
     for public in ("/livez", "/readyz", "/.well-known/riserbo", "/v1/templates"):
         outside.call(200, "GET", f"{public}?{STRAYS['query']}={STRAYS['path']}", "t1")
@@ -318,6 +320,20 @@ def fail_in_the_database(outside: Outside, person: Person, url: str, version: in
     with psycopg.connect(url) as owner:
         owner.execute("LOCK TABLE vault.subject IN SHARE MODE")
         outside.call(503, "POST", "/v1/subjects", "system", new[0])
+
+
+def read_receipts(outside: Outside, person: Person, marketing: str) -> None:
+    """Read what was agreed in each form, and ask for forms, events and media types there are not."""
+    own: dict[str, Any] = {"subject_id": person.subject_id}
+    for query, status in {"": 200, "?format=kantara": 200, "?event=1": 200, "?event=2": 404}.items():
+        outside.call(status, "GET", f"/v1/agreements/{marketing}/receipt{query}", "customer", **own)
+    path = f"/v1/agreements/{person.agreement_id}/receipt"
+    outside.call(409, "GET", f"{path}?format=kantara", "customer", **own)
+    for query in (f"?format={STRAYS['query']}", f"?event={STRAYS['query']}"):
+        outside.call(400, "GET", path + query, "customer", **own)
+    outside.call(406, "GET", path, "customer", Accept=STRAYS["header"], **own)
+    outside.call(404, "GET", path, "customer", subject_id=NOBODY)
+    outside.call(200, "GET", "/v1/templates/marketing/1/odrl", "t1")
 
 
 def end(outside: Outside, person: Person, marketing: str) -> None:

@@ -18,6 +18,7 @@ from tests.assurance.alone import Alone, alone
 from tests.assurance.canaries import Canary
 from tests.assurance.desk import register_identities
 from tests.assurance.driving import Outside
+from tests.publishers import describe
 from vault.connectors.demo_issuer import DemoIssuer, run_demo_issuer
 from vault.jobs import job_app
 from vault.keys.controller_keys import PURPOSES
@@ -114,6 +115,7 @@ def _settled(settings: Settings, own: Alone, issuer: DemoIssuer) -> list[Canary]
     with assembled(settings, Addresses(own.url, None), open_keyring(settings)) as opened:
         opened.add_controller(CONTROLLER)
         register_identities(opened.vault, CONTROLLER)
+        describe(settings, CONTROLLER)
         app = job_app(opened.vault, own.url)
         with app.open():
             app.tasks["expire_agreements"].defer(timestamp=0)

@@ -100,6 +100,7 @@ def drive(house: House) -> None:
         driving.send_malformed(outside)
         driving.send_bad_tokens(outside, person)
         driving.send_odd_requests(outside, person)
+        driving.read_receipts(outside, person, made["agreement_id"])
         driving.send_garbage(outside, house.port)
         assert [one.wait(60) for one in imports] == [0, 1]
     driving.fail_in_the_database(outside, person, house.alone.url, version)

@@ -177,6 +177,21 @@ def test_an_agreement_one_may_not_withdraw_is_as_missing(house: House, monkeypat
     assert_alike(seen)
 
 
+@pytest.mark.parametrize("role", ["t1", "billing", "medical", "operator", "dsr-officer", "customer"])
+@pytest.mark.parametrize("query", ["", "?format=kantara", "?event=7"])
+def test_a_receipt_one_may_not_have_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str, query: str) -> None:
+    me = "sub_" + "y" * 26 if role == "customer" else None
+    ticket = None if role == "customer" else "TCK-asserted"
+
+    def act(which: str) -> httpx2.Response:
+        path = f"/v1/agreements/{house.agreements[which]}/receipt{query}"
+        return house.desk.call("GET", path, role, subject_id=me, ticket=ticket)
+
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert_alike(seen)
+
+
 # --- search
 
 
