@@ -100,6 +100,29 @@ def test_rows_lie_as_the_code_says_and_as_before_when_taken_back(fresh) -> None:
     assert stored(fresh) == (OPTIONS, UNCOMPRESSED)
 
 
+def test_what_only_a_hold_keeps_is_archived_when_the_version_comes(fresh) -> None:
+    """Of two customers before the change, one whose contract is over: its companion alone holds the key."""
+    migrate(fresh, fresh)
+    engine = sqlalchemy.create_engine(owner_url(fresh))
+    with engine.connect() as connection:
+        command.downgrade(configuration(connection), "0003")
+    with psycopg.connect(fresh) as connection:
+        connection.execute("INSERT INTO vault.controller VALUES ('one', 'UTC', '{it}', now()), ('two', 'UTC', '{it}', now())")
+        for controller, kind in (("one", "hold"), ("one", "agreement"), ("two", "hold")):
+            place = (controller, f"sub_{kind}", "contact", 1)
+            connection.execute("INSERT INTO keys.data_key VALUES (%s, %s, %s, %s, 'dk_', '', '', 0, 'current')", place)
+            connection.execute("INSERT INTO keys.data_key_wrap VALUES (%s, %s, %s, %s, %s, 'agr_', 1, '')", (*place, kind))
+    seen = []
+    for change, version in ((command.upgrade, "0004"), (command.downgrade, "0003")):
+        with engine.connect() as connection:
+            change(configuration(connection), version)
+        with psycopg.connect(fresh) as connection:
+            found = connection.execute("SELECT state FROM keys.data_key ORDER BY controller_id, subject_id").fetchall()
+            seen.append([state for (state,) in found])
+    engine.dispose()
+    assert seen == [["current", "archived", "archived"], ["current"] * 3]
+
+
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.fullname)
 def test_every_key_begins_with_the_controller(table) -> None:
     assert next(iter(table.primary_key.columns)).name == "controller_id"

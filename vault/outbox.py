@@ -10,6 +10,7 @@ from vault import tables
 
 NAMES = frozenset({
     "subject:enrolled", "subject:amended", "agreement:given", "agreement:withdrawn", "agreement:expired", "class:emptied",
+    "class:archived",
 })  # fmt: skip
 _INSERT = sa.insert(tables.event)
 

@@ -167,7 +167,7 @@ profile_frame = _table(
     Column("generation", BigInteger, nullable=False),
     _bytes("frame"),
     _text("entry_id"),
-    key=("subject_id", "class"),
+    key=("subject_id", "class", "generation"),  # one is current; another may be archived beside it
 )
 
 field_history = _table(
@@ -250,7 +250,7 @@ data_key = _table(
     _bytes("commit"),
     _bytes("manifest"),
     Column("seals", BigInteger, nullable=False),
-    _text("state"),  # current draining retired
+    _text("state"),  # current draining retired; archived: only holds keep it, and no decision sees it
     key=("subject_id", "class", "generation"),
     schema="keys",
 )

@@ -28,7 +28,7 @@ from vault.keys.data_keys import (
     open_fields,
     seal_class,
 )
-from vault.keys.records import DataKeyRow, IndexEntry, TokenRow, UnheldKey
+from vault.keys.records import DataKeyRow, IndexEntry, KeyName, TokenRow
 
 INSTANT = datetime(2026, 10, 1, 9, 30, tzinfo=UTC)
 SUBJECT = "sub-1"
@@ -149,7 +149,7 @@ def test_a_data_key_goes_with_its_last_wrap(app: Database, own_keys: ControllerK
     kept(app, here, sealed(own_keys, here, "agr-1", "agr-2"), sealed(own_keys, here, "agr-1", class_name="financial"))
     with app.transaction(here) as rows:
         records.delete_wraps(rows, here, SUBJECT, "agr-1")
-        assert records.delete_unheld(rows, here, SUBJECT) == [UnheldKey("financial", 1, "dk_financial_1")]
+        assert records.delete_unheld(rows, here, SUBJECT) == [KeyName("financial", 1, "dk_financial_1")]
     assert classes(app, here) == ["contact"]
 
 
@@ -157,7 +157,7 @@ def test_a_dependent_agreement_keeps_no_key_alive(app: Database, own_keys: Contr
     kept(app, here, sealed(own_keys, here, "agr-1", "agr-9"), sealed(own_keys, here, "agr-2", "agr-9", class_name="financial"))
     with app.transaction(here) as rows:
         records.delete_wraps(rows, here, SUBJECT, "agr-1")
-        assert records.delete_unheld(rows, here, SUBJECT, ["agr-9"]) == [UnheldKey("contact", 1, "dk_contact_1")]
+        assert records.delete_unheld(rows, here, SUBJECT, ["agr-9"]) == [KeyName("contact", 1, "dk_contact_1")]
     assert holders(app, here) == [("financial", "agr-2"), ("financial", "agr-9")]
 
 
@@ -169,11 +169,21 @@ def test_a_hold_keeps_a_key_alive(app: Database, own_keys: ControllerKeys, here:
         assert records.delete_unheld(rows, here, SUBJECT, ["hld-1"]) == []
 
 
+def test_what_only_holds_keep_is_archived_and_loses_its_dependent_wraps(app: Database, own_keys: ControllerKeys, here: str):
+    kept(app, here, sealed(own_keys, here, "agr-9"), sealed(own_keys, here, "agr-2", "agr-9", class_name="financial"))
+    with app.transaction(here) as rows:
+        records.insert_wraps(rows, here, SUBJECT, [NewWrap("contact", 1, "hold", "agr-7", 7, bytes(67))])
+        assert records.archive_held(rows, here, SUBJECT, ["agr-9"]) == [KeyName("contact", 1, "dk_contact_1")]
+        assert records.archive_held(rows, here, SUBJECT, ["agr-9"]) == []  # once is enough
+        assert records.latest_generations(rows, here, SUBJECT) == {"contact": 1, "financial": 1}
+    assert holders(app, here) == [("contact", "agr-7"), ("financial", "agr-2"), ("financial", "agr-9")]
+
+
 def test_each_generation_is_held_on_its_own(app: Database, own_keys: ControllerKeys, here: str):
     kept(app, here, sealed(own_keys, here, "agr-1"), sealed(own_keys, here, "agr-2", generation=2))
     with app.transaction(here) as rows:
         records.delete_wraps(rows, here, SUBJECT, "agr-1")
-        assert records.delete_unheld(rows, here, SUBJECT) == [UnheldKey("contact", 1, "dk_contact_1")]
+        assert records.delete_unheld(rows, here, SUBJECT) == [KeyName("contact", 1, "dk_contact_1")]
 
 
 def test_a_withdrawal_that_waits_for_a_rewrap_leaves_no_wrap(app: Database, own_keys: ControllerKeys, here: str):

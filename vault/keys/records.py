@@ -33,8 +33,8 @@ class DataKeyRow:
 
 
 @dataclass(frozen=True, slots=True)
-class UnheldKey:
-    """A data key whose last wrap went: its frame, history and indexes go with it."""
+class KeyName:
+    """Which data key: one that went, or one that only holds keep from now on."""
 
     class_name: str
     generation: int
@@ -125,6 +125,28 @@ _DELETE_UNHELD = (
         ~exists().where(_SAME_KEY, ~_DEPENDENT),
     )
     .returning(data_key.c["class"], data_key.c.generation, data_key.c.data_key_id)
+)
+_ARCHIVE = (
+    update(data_key)
+    .where(
+        data_key.c.controller_id == _WHO,
+        data_key.c.subject_id == _SUBJECT,
+        data_key.c.state == "current",
+        ~exists().where(_SAME_KEY, data_key_wrap.c.holder_kind == "agreement", ~_DEPENDENT),
+    )
+    .values(state="archived")
+    .returning(data_key.c["class"], data_key.c.generation, data_key.c.data_key_id)
+)
+_DELETE_ARCHIVED_WRAPS = delete(data_key_wrap).where(
+    data_key_wrap.c.controller_id == _WHO,
+    data_key_wrap.c.subject_id == _SUBJECT,
+    data_key_wrap.c.holder_kind == "agreement",
+    exists().where(_SAME_KEY, data_key.c.state == "archived"),
+)
+_GENERATIONS = (
+    select(data_key.c["class"], func.max(data_key.c.generation))
+    .where(data_key.c.controller_id == _WHO, data_key.c.subject_id == _SUBJECT)
+    .group_by(data_key.c["class"])
 )
 _DELETE_ORPHANS = delete(data_key_wrap).where(
     data_key_wrap.c.controller_id == _WHO,
@@ -291,12 +313,30 @@ def delete_wraps(rows: Connection, controller_id: str, subject_id: str, agreemen
     return rows.execute(_DELETE_WRAPS, parameters).rowcount
 
 
-def delete_unheld(rows: Connection, controller_id: str, subject_id: str, dependent: Collection[str] = ()) -> list[UnheldKey]:
+def delete_unheld(rows: Connection, controller_id: str, subject_id: str, dependent: Collection[str] = ()) -> list[KeyName]:
     """Delete the data keys nobody holds any more, and return them; a dependent agreement's wrap keeps no key alive."""
     parameters = {"controller": controller_id, "subject": subject_id}
     gone = rows.execute(_DELETE_UNHELD, {**parameters, "dependent": list(dependent)}).all()
     rows.execute(_DELETE_ORPHANS, parameters)
-    return sorted((UnheldKey(*row) for row in gone), key=lambda key: (key.class_name, key.generation))
+    return sorted((KeyName(*row) for row in gone), key=lambda key: (key.class_name, key.generation))
+
+
+def archive_held(rows: Connection, controller_id: str, subject_id: str, dependent: Collection[str] = ()) -> list[KeyName]:
+    """Archive the current data keys that no agreement holds any more, only holds, and return them.
+
+    Nobody reads an archived key's class; what is shared anew goes under another generation. A dependent agreement's wrap goes with
+    the last other one. To be called after `delete_unheld`.
+    """
+    parameters = {"controller": controller_id, "subject": subject_id}
+    archived = rows.execute(_ARCHIVE, {**parameters, "dependent": list(dependent)}).all()
+    rows.execute(_DELETE_ARCHIVED_WRAPS, parameters)
+    return sorted((KeyName(*row) for row in archived), key=lambda key: (key.class_name, key.generation))
+
+
+def latest_generations(rows: Connection, controller_id: str, subject_id: str) -> dict[str, int]:
+    """Return the highest generation of each class a subject has a data key of, archived ones among them."""
+    found = rows.execute(_GENERATIONS, {"controller": controller_id, "subject": subject_id})
+    return {str(class_name): int(generation) for class_name, generation in found}
 
 
 def insert_audit_key(rows: Connection, controller_id: str, subject_id: str, epoch: int, wrap: bytes) -> None:

@@ -11,10 +11,11 @@ from vault.agreements.terms import require_guardian, valid_until
 from vault.assembly import Vault
 from vault.errors import Conflict, Stale
 from vault.keys import records as keys
-from vault.keys.data_keys import seal_bytes, unwrap_audit_key, wraps_for
+from vault.keys.data_keys import wraps_for
 from vault.operations.acting import Acting, carrying_out, prepare, record, require_permission, require_person, telling
+from vault.operations.ending import event_row
 from vault.operations.enroll import AgreementTerms, agreed
-from vault.operations.enrolment import Agreed, evidence_place
+from vault.operations.enrolment import Agreed
 from vault.operations.facts import sealed_classes, subject_facts
 from vault.outbox import announce
 from vault.policy.model import Context
@@ -111,17 +112,3 @@ def _rows(vault: Vault, acting: Acting, new: Agreed, agreement_id: str) -> list[
         "excluded": sorted(new.excluded), "valid_from": new.signed_at, "valid_until": until,
     }  # fmt: skip
     return [(tables.agreement, place | agreement), (tables.agreement_event, place | event), (tables.agreement_state, place | state)]
-
-
-def event_row(vault: Vault, acting: Acting, agreement_id: str, number: int, kind: str, evidence: bytes) -> dict[str, Any]:
-    """Return one event of an agreement's history, its evidence sealed under the person's audit key."""
-    controller_id = acting.context.controller_id
-    epoch, wrap = acting.person.audit_key or (0, b"")
-    audit_key = unwrap_audit_key(vault.keys, controller_id, acting.subject_id, epoch, wrap)
-    place = evidence_place(controller_id, acting.subject_id, agreement_id, number)
-    return {
-        "controller_id": controller_id, "subject_id": acting.subject_id, "agreement_id": agreement_id, "number": number,
-        "kind": kind, "recorded_at": acting.at, "effective_at": acting.at, "channel": acting.context.channel,
-        "role": ",".join(sorted(acting.caller.roles)), "caller_id": acting.context.caller.id,
-        "evidence": seal_bytes(audit_key, place, evidence), "entry_id": acting.entry_id,
-    }  # fmt: skip

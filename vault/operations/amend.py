@@ -98,15 +98,18 @@ def _require_version(acting: Acting, if_match: int) -> None:
 def _seal(
     vault: Vault, acting: Acting, permit: ReadPermit, agreement_id: str, values: Mapping[str, Any], removed: frozenset[str]
 ) -> tuple[list[AmendedClass], list[NewClass]]:
-    """Seal the changes: into the classes that exist, and into new ones for classes the person had nothing in.
+    """Seal the changes: into the classes that exist, and into new ones for classes the person has nothing in.
 
-    A value's version is the person's version that brought it: it grows for ever, so no place is ever used twice.
+    What is archived counts as nothing: beside it the class begins anew, under its next generation. A value's version is the
+    person's version that brought it: it grows for ever, so no place is ever used twice.
     """
     held = {name for row in acting.person.frames.values() for name in frame.read(row.frame).entries}
     next_version = (acting.person.subject.version if acting.person.subject else 0) + 1
+    classes = {vault.catalogue.fields[name].class_name for name in (*values, *removed)}
+    generations = _generations(vault, acting) if classes - acting.person.frames.keys() else {}
     changes: dict[str, Changes] = {}
     created: list[NewClass] = []
-    for class_name in sorted({vault.catalogue.fields[name].class_name for name in (*values, *removed)}):
+    for class_name in sorted(classes):
         new = [
             NewValue(name, value, agreement_id, next_version)
             for name, value in values.items()
@@ -116,25 +119,37 @@ def _seal(
         if class_name in acting.person.frames:
             changes[class_name] = Changes(new, gone)
         elif new:
-            created.append(_new_class(vault, acting, class_name, new))
+            created.append(_new_class(vault, acting, class_name, new, generations.get(class_name, 0) + 1))
     sealed = sealed_classes(acting.context.controller_id, acting.subject_id, acting.person)
     through = dict.fromkeys(changes, agreement_id)
     return amend_classes(vault.keys, permit, sealed, changes, through, vault.monotonic()), created
 
 
-def _new_class(vault: Vault, acting: Acting, class_name: str, new: Sequence[NewValue]) -> NewClass:
+def _generations(vault: Vault, acting: Acting) -> dict[str, int]:
+    controller_id = acting.context.controller_id
+    with vault.database.snapshot(controller_id) as rows:
+        return keys.latest_generations(rows, controller_id, acting.subject_id)
+
+
+def _new_class(vault: Vault, acting: Acting, class_name: str, new: Sequence[NewValue], generation: int) -> NewClass:
+    """Seal a class under a new key, for each agreement in force that grants it and for the companions of those in force.
+
+    The companion of a contract that is over keeps what was shared then, and nothing of what is shared now.
+    """
+    in_force = [one for one in acting.person.agreements if one.status == "in_force"]
+    duties = {duty for one in in_force if one.template in vault.templates for duty in vault.templates[one.template].companions}
     grants = [one for one in acting.person.agreements if class_name in vault.policy.lawful_classes(one.template)]
-    holders = [one.agreement_id for one in grants if one.status == "in_force"]
-    held_for = [one.agreement_id for one in grants if one.status == "dormant"]
+    holders = [one.agreement_id for one in grants if one in in_force]
+    held_for = [one.agreement_id for one in grants if one.status == "dormant" and one.template in duties]
     place = (acting.context.controller_id, acting.subject_id, class_name)
-    return seal_class(vault.keys, *place, vault.new_id("dk"), new, holders, held_for=held_for)
+    return seal_class(vault.keys, *place, vault.new_id("dk"), new, holders, generation, held_for)
 
 
 def _write(transaction: sa.Connection, acting: Acting, changed: Sequence[AmendedClass], created: Sequence[NewClass]) -> None:
     place = {"controller_id": acting.context.controller_id, "subject_id": acting.subject_id}
     for one in changed:
         keys.amend_data_key(transaction, acting.context.controller_id, acting.subject_id, one)
-        at = {"class_name": one.class_name, **place}
+        at = {"class_name": one.class_name, "generation": one.generation, **place}
         transaction.execute(_REFRAME, {**{f"of_{k}": v for k, v in at.items()}, "frame": one.frame, "entry_id": acting.entry_id})
         for row in one.history:
             history = {"class": one.class_name, "generation": one.generation, "at": acting.at, "entry_id": acting.entry_id}
@@ -183,6 +198,7 @@ _REFRAME = (
         _FRAME.controller_id == sa.bindparam("of_controller_id"),
         _FRAME.subject_id == sa.bindparam("of_subject_id"),
         _FRAME["class"] == sa.bindparam("of_class_name"),
+        _FRAME.generation == sa.bindparam("of_generation"),
     )
     .values(frame=sa.bindparam("frame"), entry_id=sa.bindparam("entry_id"))
 )
