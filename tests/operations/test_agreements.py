@@ -7,6 +7,7 @@ import pytest
 
 from tests import makers
 from tests.makers import HEALTH, make_context, make_subject, make_ticket, register, terms
+from tests.operations.conftest import Ledger
 from vault.assembly import Vault
 from vault.errors import Conflict, InvalidValue, NotFound
 from vault.operations.agree import agree
@@ -54,6 +55,45 @@ def test_a_new_agreement_opens_what_it_grants(vault: Vault, controller_id: str) 
     shown = disclose(vault, Ask(context, person.subject_id, ("email",)))
     assert shown.fields["email"].state == "token"
     assert shown.agreements == (made.agreement_id,)
+
+
+def test_what_an_expired_consent_alone_held_is_gone_when_something_else_is_agreed(
+    vault: Vault, controller_id: str, ledger: Ledger
+) -> None:
+    """No job has run: without this the new agreement would find values it has no key of."""
+    person = make_subject(vault, controller_id, {"given_name": "Giulia", "email": "g@example.it"}, ("marketing",))
+    later = replace(vault, now=lambda: vault.now() + timedelta(days=3 * 366))
+    system = make_context(controller_id, "system", channel="phone")
+    made = agree(later, system, person.subject_id, terms("retail"))
+    shown = disclose(
+        later, Ask(make_context(controller_id, "customer", subject_id=person.subject_id), person.subject_id, ("email",))
+    )
+    assert (shown.fields["email"].state, shown.agreements) == ("absent", (made.agreement_id,))
+    assert ledger.rows("vault.profile_frame") == []
+    events = ledger.rows("vault.agreement_event", f"agreement_id = '{person.agreements[0]}' ORDER BY number", "kind")
+    assert events == [("given",), ("expired",)]
+    assert expire(later, controller_id) == 0
+    assert amend(later, system, person.subject_id, made.agreement_id, {"email": "g@example.it"}, made.version).version == 3
+
+
+def test_a_contract_agreed_later_brings_its_duty_to_keep(vault: Vault, controller_id: str, ledger: Ledger) -> None:
+    person = make_subject(vault, controller_id, {"given_name": "Giulia", "email": "g@example.it"}, ("marketing",))
+    system = make_context(controller_id, "system", channel="phone")
+    made = agree(vault, system, person.subject_id, terms("retail"))
+    amend(vault, system, person.subject_id, made.agreement_id, {"iban": "IT60X0542811101000000123456"}, 2)
+    assert ledger.rows("vault.agreement_state", "status = 'dormant'", "template") == [("legal-obligation@1",)]
+    for agreement_id in (person.agreements[0], made.agreement_id):
+        assert withdraw(vault, system, agreement_id, {}).emptied == ()
+    assert ledger.rows("keys.data_key", "true ORDER BY class", "class, state") == [
+        ("contact", "archived"),
+        ("financial", "archived"),
+    ]
+    assert set(ledger.rows("keys.data_key_wrap", columns="holder_kind")) == {("hold",)}
+    again = agree(vault, system, person.subject_id, terms("retail"))
+    amend(vault, system, person.subject_id, again.agreement_id, {"email": "g@example.it"}, again.version)
+    ((companion,),) = ledger.rows("vault.agreement_state", f"status = 'dormant' AND entry_id = '{again.entry_id}'", "agreement_id")
+    holders = set(ledger.rows("keys.data_key_wrap", "generation = 2", "holder_kind, holder_id"))
+    assert {("agreement", again.agreement_id), ("hold", companion)} <= holders
 
 
 def test_an_amended_value_is_what_is_read_next(vault: Vault, controller_id: str) -> None:

@@ -213,10 +213,12 @@ def wraps_for(
     through: Mapping[str, str],
     holder_id: str,
     at: float,
+    held_for: Mapping[str, Sequence[str]] | None = None,
 ) -> list[NewWrap]:
     """Return a wrap of each class in `through` for another agreement, made through the wrap of the agreement `through` names.
 
-    Raises Stale where a class is gone, Unreadable, KeysUnavailable.
+    `held_for` names, by class, agreements that cover nothing yet: no verb opens through theirs. Raises Stale where a class is gone,
+    Unreadable, KeysUnavailable.
     """
     _expect_granted(permit.spend(permit.controller_id, permit.subject_id, at), through)
     by_class = {one.class_name: one for one in sealed}
@@ -228,7 +230,9 @@ def wraps_for(
         _expect_subject(one, permit)
         scope = _scope(one)
         data_key = _unwrap(keys, one, scope, agreement_id)
-        wraps.append(_wrap(keys, one.controller_id, class_name, one.generation, scope, data_key, holder_id))
+        holders: list[tuple[Literal["agreement", "hold"], str]] = [("agreement", holder_id)]
+        holders += [("hold", companion_id) for companion_id in (held_for or {}).get(class_name, ())]
+        wraps += [_wrap(keys, one.controller_id, class_name, one.generation, scope, data_key, id_, kind) for kind, id_ in holders]
     return wraps
 
 

@@ -1,5 +1,9 @@
-"""Make a new agreement with somebody who is enrolled: its wraps are made from one that already holds the keys."""
+"""Make a new agreement with somebody who is enrolled: its wraps are made from one that already holds the keys.
 
+What the clock has ended is ended in the same transaction: nothing of what it alone held is then left for the new one to miss.
+"""
+
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,16 +11,16 @@ import orjson
 import sqlalchemy as sa
 
 from vault import tables
-from vault.agreements.terms import require_guardian, valid_until
+from vault.agreements.terms import phase, require_guardian, valid_until
 from vault.assembly import Vault
 from vault.errors import Conflict, Stale
 from vault.keys import records as keys
 from vault.keys.data_keys import wraps_for
 from vault.operations.acting import Acting, carrying_out, prepare, record, require_permission, require_person, telling
-from vault.operations.ending import event_row
+from vault.operations.ending import end_within, event_row
 from vault.operations.enroll import AgreementTerms, agreed
-from vault.operations.enrolment import Agreed
-from vault.operations.facts import sealed_classes, subject_facts
+from vault.operations.enrolment import Agreed, companions_of
+from vault.operations.facts import sealed_classes
 from vault.outbox import announce
 from vault.policy.model import Context
 from vault.profiles import versions
@@ -41,20 +45,25 @@ def agree(vault: Vault, context: Context, subject_id: str, terms: AgreementTerms
     require_person(vault, acting)
     new = agreed(vault, context, terms, acting.at, "")
     _require_guardian(acting, new)
-    through = _sources(vault, acting, new)
+    overdue = _overdue(acting)
+    through = _sources(vault, acting, new, overdue)
     opens = {f"~{class_name}": source for class_name, source in through.items()}  # whole classes: no field is shown
-    permit = record(vault, acting, terms=(new.template.reference,), opens=opens)
+    permit = record(vault, acting, terms=(new.template.reference,), opens=opens, details={"expired": overdue} if overdue else None)
     agreement_id = vault.new_id("agr")
+    companions = {vault.new_id("agr"): one for one in companions_of(vault, [new])}
+    held_for = {name: [made for made, one in companions.items() if name in _reach(vault, one)] for name in through}
     sealed = sealed_classes(context.controller_id, subject_id, acting.person)
     with telling(vault, acting):
-        wraps = wraps_for(vault.keys, permit, sealed, through, agreement_id, vault.monotonic())
-    rows = _rows(vault, acting, new, agreement_id)
+        wraps = wraps_for(vault.keys, permit, sealed, through, agreement_id, vault.monotonic(), held_for)
+    rows = [row for made, one in {agreement_id: new, **companions}.items() for row in _rows(vault, acting, one, made)]
     with carrying_out(vault, acting) as transaction:
         keys.lock_data_keys(transaction, context.controller_id, subject_id)
         version = _raise_version(transaction, acting)
         for table, row in rows:
             transaction.execute(sa.insert(table), row)
         keys.insert_wraps(transaction, context.controller_id, subject_id, wraps)
+        for ended_id in overdue:
+            end_within(vault, transaction, acting, ended_id, "expired", b"{}")
         announce(transaction, vault, context.controller_id, "agreement:given", acting.entry_id, acting.at,
                  subject_id=subject_id, agreement_id=agreement_id)  # fmt: skip
     return Made(agreement_id, version, acting.entry_id)
@@ -80,12 +89,24 @@ def _require_guardian(acting: Acting, new: Agreed) -> None:
         require_guardian(new.template, "under-14", new.evidence)
 
 
-def _sources(vault: Vault, acting: Acting, new: Agreed) -> dict[str, str]:
-    """Return, for each class the new agreement grants, an agreement in force that holds its key; a dormant one is no source."""
-    facts = subject_facts(acting.subject_id, acting.person, acting.at)
-    in_force = {one.agreement_id for one in facts.agreements if one.phase == "in"}
+def _overdue(acting: Acting) -> list[str]:
+    """Return the agreements the clock has ended and nobody has yet."""
+    return [
+        one.agreement_id
+        for one in acting.person.agreements
+        if one.status == "in_force" and phase(one.valid_from, one.valid_until, acting.at) == "after"
+    ]
+
+
+def _reach(vault: Vault, new: Agreed) -> Collection[str]:
+    return vault.policy.lawful_classes(new.template.reference)
+
+
+def _sources(vault: Vault, acting: Acting, new: Agreed, overdue: Collection[str]) -> dict[str, str]:
+    """Return, for each class the new agreement grants, an agreement not over that holds its key; a dormant one is no source."""
+    in_force = {one.agreement_id for one in acting.person.agreements if one.status == "in_force"} - set(overdue)
     through = {}
-    for class_name in vault.policy.lawful_classes(new.template.reference):
+    for class_name in _reach(vault, new):
         sources = sorted(in_force & acting.person.wraps_of(class_name).keys())
         if class_name in acting.person.frames and sources:
             through[class_name] = sources[0]
@@ -101,14 +122,16 @@ def _rows(vault: Vault, acting: Acting, new: Agreed, agreement_id: str) -> list[
         "entry_id": acting.entry_id,
     }
     until = valid_until(new.signed_at, template.validity, vault.controller(controller_id).zone)
+    language = new.language if new.language in template.texts else next(iter(template.texts))  # a companion's has its own
     agreement = {
         "template_id": template.id, "template_version": template.version, "template_digest": template.digest,
-        "text_language": new.language, "text_sha256": template.texts[new.language], "valid_from": new.signed_at,
+        "text_language": language, "text_sha256": template.texts[language], "valid_from": new.signed_at,
         "valid_until": until, "supersedes": None,
     }  # fmt: skip
     event = event_row(vault, acting, agreement_id, 1, "given", orjson.dumps(new.evidence)) | {"effective_at": new.signed_at}
     state = {
-        "template": template.reference, "status": "in_force", "consent": "valid" if template.basis == "consent" else "none",
+        "template": template.reference, "status": "dormant" if new.companion else "in_force",
+        "consent": "valid" if template.basis == "consent" else "none",
         "excluded": sorted(new.excluded), "valid_from": new.signed_at, "valid_until": until,
     }  # fmt: skip
     return [(tables.agreement, place | agreement), (tables.agreement_event, place | event), (tables.agreement_state, place | state)]

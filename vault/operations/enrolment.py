@@ -34,6 +34,7 @@ class Agreed:
     evidence: Mapping[str, Any]
     excluded: frozenset[str] = frozenset()
     valid_until: datetime | None = None  # an imported consent ends earlier than its period
+    companion: bool = False  # of a duty to keep: holds its wraps, and covers nothing until its trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def new_subject(vault: Vault, controller_id: str, enrolment: Enrolment, author: 
     granted: dict[str, list[str]] = {}
     held: dict[str, list[str]] = {}  # by companions: kept from dying, opened by nobody until a companion is in force
     collected: list[tuple[str, Template, frozenset[str]]] = []
-    for agreed in _with_companions(vault, enrolment.agreements):
+    for agreed in (*enrolment.agreements, *companions_of(vault, enrolment.agreements)):
         agreement_id = vault.new_id("agr")
         _agreement_rows(vault, made, agreed, agreement_id, author, at, audit_key)
         if not agreed.companion:
@@ -108,23 +109,18 @@ def new_subject(vault: Vault, controller_id: str, enrolment: Enrolment, author: 
     return NewSubject(subject_id, tuple(one for one, _, _ in collected), (epoch, wrap), made.rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Making(Agreed):
-    companion: bool = False
-
-
-def _with_companions(vault: Vault, agreements: Sequence[Agreed]) -> list[_Making]:
-    """Return the agreements, then one companion for each duty to keep: it holds its wraps and covers nothing yet."""
-    made = [_Making(a.template, a.signed_at, a.language, a.channel, a.evidence, a.excluded, a.valid_until) for a in agreements]
+def companions_of(vault: Vault, agreements: Sequence[Agreed]) -> list[Agreed]:
+    """Return one companion for each duty to keep that comes with these agreements."""
+    made = []
     duties = {reference: a for a in reversed(agreements) for reference in a.template.companions}
     for reference, a in duties.items():
         evidence = {"method": "companion", "of": a.template.reference, "indicated_at": a.signed_at.isoformat()}
-        made.append(_Making(vault.templates[reference], a.signed_at, a.language, a.channel, evidence, companion=True))
+        made.append(Agreed(vault.templates[reference], a.signed_at, a.language, a.channel, evidence, companion=True))
     return made
 
 
 def _agreement_rows(
-    vault: Vault, made: "_Rows", agreed: _Making, agreement_id: str, author: Author, at: datetime, audit_key: bytes
+    vault: Vault, made: "_Rows", agreed: Agreed, agreement_id: str, author: Author, at: datetime, audit_key: bytes
 ) -> None:
     template = agreed.template
     until = agreed.valid_until or valid_until(agreed.signed_at, template.validity, vault.controller(made.controller_id).zone)
