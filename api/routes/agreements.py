@@ -1,5 +1,6 @@
 """What was agreed with a person: made, read, withdrawn. Withdrawing takes no more steps than agreeing."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -13,6 +14,7 @@ from api.shapes import AgreementId, SubjectId, TemplateId, TemplateVersion, Term
 from vault.operations.agree import agree
 from vault.operations.disclosure import decision_of
 from vault.operations.remember import Answered
+from vault.operations.show_agreements import Agreement, show_agreements, show_history
 from vault.operations.show_receipt import Form, show_receipt
 from vault.operations.show_terms import show_terms
 from vault.operations.withdraw import withdraw
@@ -110,6 +112,96 @@ def _acceptable(accept: str, offered: tuple[str, ...]) -> str:
         if found is not None:
             return found
     raise HTTPException(406)
+
+
+class AgreementOut(BaseModel):
+    """One agreement as it stands. Validity is half-open; `excluded` are fields the person left out; no `consent`: another basis."""
+
+    agreement_id: str
+    template: str
+    version: int
+    status: Literal["none", "dormant", "in_force", "withdrawn", "superseded", "expired"]
+    consent: Literal["valid", "withdrawn", "expired", "none"]
+    excluded: list[str]
+    valid_from: datetime
+    valid_until: datetime | None
+
+    @classmethod
+    def of(cls, one: Agreement) -> "AgreementOut":
+        """Return an agreement as answered."""
+        return cls(**{name: getattr(one, name) for name in cls.model_fields})
+
+
+class AgreementsOut(BaseModel):
+    """Everything agreed with a person, oldest first: never cut, for nobody has many."""
+
+    model_config = {"json_schema_extra": {"x-has-pii": True}}
+
+    subject_id: str
+    agreements: list[AgreementOut]
+    entry_id: str
+
+
+@router.get(
+    "/subjects/{subject_id}/agreements",
+    operation_id="listAgreements",
+    responses=answers(AgreementsOut, "What was agreed; its ETag is the person's version.", 403),
+    openapi_extra=headers(),
+)
+def list_agreements(
+    subject_id: SubjectId, context: AccessContext, vault: RunningVault, request: Request, response: Response
+) -> AgreementsOut:
+    """List what was agreed with a person. The reading is on record."""
+    shown = show_agreements(vault, context, subject_id)
+    call_of(request).entry_id = shown.entry_id
+    response.headers.update({"Vault-Entry": shown.entry_id, "Cache-Control": "no-store", "ETag": f'"{shown.version}"'})
+    return AgreementsOut(
+        subject_id=subject_id, agreements=[AgreementOut.of(one) for one in shown.agreements], entry_id=shown.entry_id
+    )
+
+
+class AgreementEventOut(BaseModel):
+    """One thing that happened to an agreement: when it was recorded, since when it counts, and where it was said."""
+
+    number: int
+    kind: str
+    recorded_at: datetime
+    effective_at: datetime
+    channel: str
+
+
+class HistoryOut(BaseModel):
+    """What became of an agreement. The evidence stays sealed."""
+
+    model_config = {"json_schema_extra": {"x-has-pii": True}}
+
+    subject_id: str
+    agreement: AgreementOut
+    events: list[AgreementEventOut]
+    entry_id: str
+
+
+@router.get(
+    "/agreements/{agreement_id}/history",
+    operation_id="readAgreementHistory",
+    responses=answers(HistoryOut, "Its events, in order.", 403),
+    openapi_extra=headers(),
+)
+def read_history(
+    agreement_id: AgreementId, context: AccessContext, vault: RunningVault, request: Request, response: Response
+) -> HistoryOut:
+    """Read what happened to an agreement. The reading is on record."""
+    shown = show_history(vault, context, agreement_id)
+    call_of(request).entry_id = shown.entry_id
+    response.headers.update({"Vault-Entry": shown.entry_id, "Cache-Control": "no-store"})
+    events = [
+        AgreementEventOut(
+            number=one.number, kind=one.kind, recorded_at=one.recorded_at, effective_at=one.effective_at, channel=one.channel
+        )
+        for one in shown.events
+    ]
+    agreement = AgreementOut.of(shown.agreement)
+    return HistoryOut(subject_id=shown.subject_id, agreement=agreement, events=events, entry_id=shown.entry_id)
 
 
 class MadeOut(BaseModel):

@@ -314,3 +314,21 @@ def test_the_templates_are_listed_to_callers(desk: Desk) -> None:
     assert {"retail", "marketing", "health-insurance"} <= {one["template"] for one in listed}
     marketing = next(one for one in listed if one["template"] == "marketing")
     assert (marketing["basis"], len(marketing["texts"]["it"]), len(marketing["digest"])) == ("consent", 64, 64)
+
+
+def test_a_customer_reads_what_they_agreed_to_and_what_became_of_it(desk: Desk, customer: str) -> None:
+    headers = desk.headers("customer", subject_id=customer)
+    answer = desk.client.get(f"/v1/subjects/{customer}/agreements", headers=headers)
+    assert answer.status_code == 200, answer.text
+    listed = {one["template"]: one for one in answer.json()["agreements"]}
+    assert listed["retail"]["status"] == "in_force"
+    assert set(listed["retail"]) == {
+        "agreement_id", "template", "version", "status", "consent", "excluded", "valid_from", "valid_until",
+    }  # fmt: skip
+    assert (answer.headers["Vault-Entry"], answer.headers["Cache-Control"]) == (answer.json()["entry_id"], "no-store")
+    history = desk.client.get(f"/v1/agreements/{listed['retail']['agreement_id']}/history", headers=headers)
+    assert history.status_code == 200, history.text
+    assert history.json()["agreement"] == listed["retail"]
+    assert [set(one) for one in history.json()["events"]] == [{"number", "kind", "recorded_at", "effective_at", "channel"}]
+    assert history.json()["events"][0]["recorded_at"].endswith("Z")
+    assert history.headers["Vault-Entry"] != answer.headers["Vault-Entry"]

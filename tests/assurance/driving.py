@@ -344,3 +344,7 @@ def end(outside: Outside, person: Person, marketing: str) -> None:
     spoken = {"call_id": STRAYS["evidence"].replace(" ", "-")}
     outside.call(200, "POST", f"/v1/agreements/{person.agreement_id}/withdrawal", "t2", spoken, **desk)
     outside.call(409, "POST", f"/v1/agreements/{person.agreement_id}/withdrawal", "t2", spoken, **desk)
+    for path in (f"{person.path}/agreements", f"/v1/agreements/{marketing}/history"):
+        outside.call(200, "GET", path, "t2", **desk)
+        outside.call(200, "GET", path, "customer", subject_id=person.subject_id)
+        outside.call(404, "GET", path, "dpo")

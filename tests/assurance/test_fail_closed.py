@@ -61,6 +61,10 @@ class Lone:
                 "POST", f"/v1/agreements/{self.agreement_id}/withdrawal", "t2", {}, ticket=self.ticket
             ),
             "readReceipt": lambda: desk.call("GET", f"/v1/agreements/{self.agreement_id}/receipt", "dpo"),
+            "listAgreements": lambda: desk.call("GET", f"{subject}/agreements", "t2", ticket=self.ticket),
+            "readAgreementHistory": lambda: desk.call(
+                "GET", f"/v1/agreements/{self.agreement_id}/history", "t2", ticket=self.ticket
+            ),
             "putTicket": lambda: desk.call("PUT", "/v1/tickets/TCK-9", "system", about),
         }
 

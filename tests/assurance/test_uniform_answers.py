@@ -192,6 +192,25 @@ def test_a_receipt_one_may_not_have_is_as_missing(house: House, monkeypatch: pyt
     assert_alike(seen)
 
 
+@pytest.mark.parametrize("role", ["t1", "billing", "dpo", "operator", "dsr-officer", "customer", "system"])
+@pytest.mark.parametrize("what", ["agreements", "history"])
+def test_what_was_agreed_with_whom_one_may_not_know_is_as_missing(
+    house: House, monkeypatch: pytest.MonkeyPatch, role: str, what: str
+) -> None:
+    me = "sub_" + "y" * 26 if role == "customer" else None
+
+    def act(which: str) -> httpx2.Response:
+        where = f"subjects/{house.subjects[which]}" if what == "agreements" else f"agreements/{house.agreements[which]}"
+        return house.desk.call("GET", f"/v1/{where}/{what}", role, subject_id=me, ticket="TCK-asserted")
+
+    if role == "system":  # may know everybody here: for it alone the three differ
+        assert [act(which).status_code for which in (HERE, MISSING, FOREIGN)] == [200, 404, 404]
+        return
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert_alike(seen)
+
+
 # --- search
 
 

@@ -367,6 +367,7 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
         ("agree", {"t1", "t2", "billing", "medical", "customer", "system", "system-marketing"}),
         ("withdraw", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),
         ("show_receipt", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),
+        ("show_agreements", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),
         ("put_ticket", {"system", "system-marketing"}),
         ("register_caller", {"operator"}),
         ("find", {"t1", "t2", "billing", "medical", "dsr-officer", "system"}),

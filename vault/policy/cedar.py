@@ -24,7 +24,7 @@ FAMILIES: Final = {  # requests of one kind are evaluated against the policies t
     "verify": "verify",
     "amend": "amend",
     "find": "find",
-    **dict.fromkeys(("enroll", "agree", "withdraw", "show_receipt", "put_ticket", "register_caller"), "verb"),
+    **dict.fromkeys(("enroll", "agree", "withdraw", "show_receipt", "put_ticket", "register_caller", "show_agreements"), "verb"),
 }
 GROUPS: Final = {
     "touch_any": ("view_clear", "verify", "amend"),
