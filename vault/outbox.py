@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from vault import tables
 
 NAMES = frozenset({
-    "subject:enrolled", "subject:amended", "agreement:given", "agreement:withdrawn", "agreement:expired", "class:emptied",
-    "class:archived",
+    "subject:enrolled", "subject:amended", "agreement:given", "agreement:withdrawn", "agreement:expired", "agreement:superseded",
+    "class:emptied", "class:archived",
 })  # fmt: skip
 _INSERT = sa.insert(tables.event)
 

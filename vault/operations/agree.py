@@ -1,9 +1,10 @@
 """Make a new agreement with somebody who is enrolled: its wraps are made from one that already holds the keys.
 
 What the clock has ended is ended in the same transaction: nothing of what it alone held is then left for the new one to miss.
+Older versions of the same template are superseded there too: the new wraps are made from theirs before theirs go.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,17 +46,18 @@ def agree(vault: Vault, context: Context, subject_id: str, terms: AgreementTerms
     require_person(vault, acting)
     new = agreed(vault, context, terms, acting.at, "")
     _require_guardian(acting, new)
-    overdue = _overdue(acting)
+    overdue, superseded = _overdue(acting), _superseded(vault, acting, new)
     through = _sources(vault, acting, new, overdue)
     opens = {f"~{class_name}": source for class_name, source in through.items()}  # whole classes: no field is shown
-    permit = record(vault, acting, terms=(new.template.reference,), opens=opens, details={"expired": overdue} if overdue else None)
+    permit = record(vault, acting, terms=(new.template.reference,), opens=opens, details=_ending(overdue, superseded))
     agreement_id = vault.new_id("agr")
     companions = {vault.new_id("agr"): one for one in companions_of(vault, [new])}
     held_for = {name: [made for made, one in companions.items() if name in _reach(vault, one)] for name in through}
     sealed = sealed_classes(context.controller_id, subject_id, acting.person)
     with telling(vault, acting):
         wraps = wraps_for(vault.keys, permit, sealed, through, agreement_id, vault.monotonic(), held_for)
-    rows = [row for made, one in {agreement_id: new, **companions}.items() for row in _rows(vault, acting, one, made)]
+    rows = _rows(vault, acting, new, agreement_id, superseded[-1] if superseded else None)
+    rows += [row for companion_id, one in companions.items() for row in _rows(vault, acting, one, companion_id)]
     with carrying_out(vault, acting) as transaction:
         keys.lock_data_keys(transaction, context.controller_id, subject_id)
         version = _raise_version(transaction, acting)
@@ -64,6 +66,8 @@ def agree(vault: Vault, context: Context, subject_id: str, terms: AgreementTerms
         keys.insert_wraps(transaction, context.controller_id, subject_id, wraps)
         for ended_id in overdue:
             end_within(vault, transaction, acting, ended_id, "expired", b"{}")
+        for ended_id in superseded:
+            end_within(vault, transaction, acting, ended_id, "superseded", orjson.dumps({"by": agreement_id}))
         announce(transaction, vault, context.controller_id, "agreement:given", acting.entry_id, acting.at,
                  subject_id=subject_id, agreement_id=agreement_id)  # fmt: skip
     return Made(agreement_id, version, acting.entry_id)
@@ -98,6 +102,28 @@ def _overdue(acting: Acting) -> list[str]:
     ]
 
 
+def _superseded(vault: Vault, acting: Acting, new: Agreed) -> list[str]:
+    """Return the agreements still running whose place the new one takes: the same template in an older version, latest last.
+
+    One that is over when it is written down takes nobody's place.
+    """
+    until = valid_until(new.signed_at, new.template.validity, vault.controller(acting.context.controller_id).zone)
+    if phase(new.signed_at, until, acting.at) == "after":
+        return []
+    older = []
+    for one in acting.person.agreements:
+        template, _, version = one.template.partition("@")
+        if one.status == "in_force" and template == new.template.id and int(version) < new.template.version:
+            older.append((int(version), one.valid_from, one.agreement_id))
+    overdue = _overdue(acting)
+    return [agreement_id for _, _, agreement_id in sorted(older) if agreement_id not in overdue]
+
+
+def _ending(overdue: Sequence[str], superseded: Sequence[str]) -> dict[str, Any]:
+    """Return what the entry says of agreements that end with this one's making."""
+    return {name: list(ids) for name, ids in (("expired", overdue), ("superseded", superseded)) if ids}
+
+
 def _reach(vault: Vault, new: Agreed) -> Collection[str]:
     return vault.policy.lawful_classes(new.template.reference)
 
@@ -113,7 +139,9 @@ def _sources(vault: Vault, acting: Acting, new: Agreed, overdue: Collection[str]
     return through
 
 
-def _rows(vault: Vault, acting: Acting, new: Agreed, agreement_id: str) -> list[tuple[sa.Table, dict[str, Any]]]:
+def _rows(
+    vault: Vault, acting: Acting, new: Agreed, agreement_id: str, supersedes: str | None = None
+) -> list[tuple[sa.Table, dict[str, Any]]]:
     controller_id, template = acting.context.controller_id, new.template
     place = {
         "controller_id": controller_id,
@@ -126,7 +154,7 @@ def _rows(vault: Vault, acting: Acting, new: Agreed, agreement_id: str) -> list[
     agreement = {
         "template_id": template.id, "template_version": template.version, "template_digest": template.digest,
         "text_language": language, "text_sha256": template.texts[language], "valid_from": new.signed_at,
-        "valid_until": until, "supersedes": None,
+        "valid_until": until, "supersedes": supersedes,
     }  # fmt: skip
     event = event_row(vault, acting, agreement_id, 1, "given", orjson.dumps(new.evidence)) | {"effective_at": new.signed_at}
     state = {

@@ -20,9 +20,9 @@ from vault.operations.acting import Acting
 from vault.operations.enrolment import evidence_place
 from vault.outbox import announce
 
-Kind = Literal["withdrawn", "expired"]
-_STATUS = {"withdrawn": "withdrawn", "expired": "ended"}
-_CONSENT = {"withdrawn": "withdrawn", "expired": "expired"}
+Kind = Literal["withdrawn", "expired", "superseded"]
+_STATUS = {"withdrawn": "withdrawn", "expired": "ended", "superseded": "superseded"}
+_CONSENT = {"withdrawn": "withdrawn", "expired": "expired", "superseded": "valid"}  # it was never taken back
 
 
 def end_within(
