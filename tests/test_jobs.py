@@ -65,6 +65,18 @@ def test_a_worker_ends_what_the_clock_has_ended(vault: Vault, controller_id: str
         assert owner.execute(asked, (controller_id, made.agreements[0])).fetchone() == ("ended",)
 
 
-def test_the_job_comes_by_itself_every_ten_minutes(jobs: App) -> None:
+def test_a_worker_says_how_many_agreements_differ_from_their_events(
+    vault: Vault, controller_id: str, jobs: App, database_url: str
+) -> None:
+    make_subject(vault, controller_id, VALUES, ("marketing",))
+    with psycopg.connect(database_url) as owner:
+        owner.execute("UPDATE vault.agreement_state SET consent = 'none' WHERE controller_id = %s", (controller_id,))
+    assert jobs.tasks["recheck_agreements"].func(0) == 1
+
+
+def test_the_jobs_come_by_themselves(jobs: App) -> None:
     tasks = jobs.periodic_registry.periodic_tasks
-    assert [(name, one.cron) for (name, _), one in tasks.items()] == [("expire_agreements", "*/10 * * * *")]
+    assert {name: one.cron for (name, _), one in tasks.items()} == {
+        "expire_agreements": "*/10 * * * *",
+        "recheck_agreements": "30 2 * * *",
+    }

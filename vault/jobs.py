@@ -5,6 +5,7 @@ from procrastinate import App, PsycopgConnector
 
 from vault.assembly import Vault
 from vault.operations.expire import expire
+from vault.operations.recheck_agreements import recheck_agreements
 
 SCHEMA = "jobs"
 
@@ -20,5 +21,11 @@ def job_app(vault: Vault, url: str) -> App:
     def expire_agreements(timestamp: int) -> int:  # noqa: ARG001  # procrastinate hands the scheduled instant over
         """End what the clock has ended, for every controller."""
         return sum(expire(vault, controller_id) for controller_id in vault.database.controllers())
+
+    @app.periodic(cron="30 2 * * *")
+    @app.task(name="recheck_agreements", queueing_lock="recheck_agreements", pass_context=False)
+    def recheck_states(timestamp: int) -> int:  # noqa: ARG001  # as above
+        """Compare every agreement's state with its events, for every controller; return how many differ."""
+        return sum(len(recheck_agreements(vault, controller_id)) for controller_id in vault.database.controllers())
 
     return app

@@ -17,6 +17,7 @@ from vault.operations.agree import agree
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.operations.enroll import AgreementTerms
+from vault.operations.recheck_agreements import recheck_agreements
 from vault.operations.show_agreements import show_agreements, show_history
 from vault.operations.withdraw import withdraw
 from vault.policy.bundle import load_bundle
@@ -62,6 +63,7 @@ def test_the_newer_version_takes_the_older_one_s_place(newer: Vault, vault: Vaul
     assert person.agreements[0] not in holders
     with pytest.raises(Conflict):
         withdraw(newer, system, person.agreements[0], {})
+    assert recheck_agreements(newer, controller_id) == []
     assert "agreement:superseded" in {name for (name,) in ledger.rows("vault.event", columns="name")}
 
 

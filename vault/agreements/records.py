@@ -1,9 +1,9 @@
 """Rows of agreements and their events. Events are only ever added; the state is derived and rewritten."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -66,6 +66,38 @@ _DUE = (
     .where(_S.controller_id == sa.bindparam("controller_id"), _S.status == "in_force", _S.valid_until <= sa.bindparam("at"))
     .limit(sa.bindparam("most"))
 )
+_KINDS = (  # of one agreement: found by its key, so a page costs what its agreements cost
+    sa.select(sa.func.coalesce(sa.func.jsonb_object_agg(_E.number, _E.kind), sa.text("'{}'::jsonb")))
+    .where(_E.controller_id == _A.controller_id, _E.subject_id == _A.subject_id, _E.agreement_id == _A.agreement_id)
+    .scalar_subquery()
+)
+_STORED = (
+    sa.select(
+        _A.subject_id,
+        _A.agreement_id,
+        _A.template_id + "@" + sa.cast(_A.template_version, sa.Text),
+        _A.valid_from,
+        _A.valid_until,
+        _S.template,
+        _S.status,
+        _S.consent,
+        _S.valid_from,
+        _S.valid_until,
+        _KINDS,
+    )
+    .select_from(
+        tables.agreement.outerjoin(
+            tables.agreement_state,
+            sa.and_(_A.controller_id == _S.controller_id, _A.subject_id == _S.subject_id, _A.agreement_id == _S.agreement_id),
+        )
+    )
+    .where(
+        _A.controller_id == sa.bindparam("controller_id"),
+        sa.tuple_(_A.subject_id, _A.agreement_id) > sa.tuple_(sa.bindparam("after_subject"), sa.bindparam("after_agreement")),
+    )
+    .order_by(_A.subject_id, _A.agreement_id)
+    .limit(sa.bindparam("most"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +126,22 @@ class AgreementRow:
     valid_from: datetime
     valid_until: datetime | None
     excluded: frozenset[str]
+
+
+class StoredRow(NamedTuple):
+    """One agreement with its derived state, None where there is none, and the kinds of its events by number."""
+
+    subject_id: str
+    agreement_id: str
+    template: str
+    valid_from: datetime
+    valid_until: datetime | None
+    state_template: str | None
+    status: str | None
+    consent: str | None
+    state_from: datetime | None
+    state_until: datetime | None
+    events: Mapping[str, str]
 
 
 def whose(rows: sa.Connection, controller_id: str, agreement_id: str) -> str | None:
@@ -130,6 +178,12 @@ def agreed(
     if made is None:
         return None
     return AgreementRow(*made[:-1], frozenset(made.excluded)), [Happened(*row) for row in rows.execute(_HISTORY, place)]
+
+
+def stored(rows: sa.Connection, controller_id: str, after: tuple[str, str], most: int) -> list[StoredRow]:
+    """Return the next agreements after (subject, agreement), each as made, as derived, and with its events."""
+    page = {"controller_id": controller_id, "after_subject": after[0], "after_agreement": after[1], "most": most}
+    return [StoredRow._make(row) for row in rows.execute(_STORED, page)]
 
 
 def due(rows: sa.Connection, controller_id: str, at: datetime, most: int) -> Sequence[tuple[str, str]]:
