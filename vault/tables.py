@@ -100,9 +100,9 @@ ticket = _table(  # pushed by the helpdesk: references, never text
 )
 Index("ticket_by_subject", ticket.c.controller_id, ticket.c.subject_id, ticket.c.assignee, ticket.c.topic)
 
-budget = _table(  # counters that survive a refusal: look-ups, misses
+budget = _table(  # counters that survive a refusal: look-ups, revealed values, misses
     "budget",
-    _text("caller_id"),
+    _text("caller_id"),  # whose counter it is: a caller, a team, a person
     _text("kind"),
     _instant("window_at"),
     Column("spent", Integer, nullable=False),

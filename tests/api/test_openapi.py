@@ -72,11 +72,15 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         schema = body_schema(described, operation)
         if schema is not None and schema.get("x-has-pii"):
             marked.add(f"{method} {path}")
-    assert marked == {"post /v1/subjects", "post /v1/subjects:search", "patch /v1/subjects/{subject_id}/fields"}
+    assert marked == {
+        "post /v1/subjects",
+        "post /v1/subjects:search",
+        "patch /v1/subjects/{subject_id}/fields",
+        "post /v1/subjects/{subject_id}/reveals",
+    }
     schemas = described["components"]["schemas"]
-    assert {name for name in schemas if name.endswith("Out") and schemas[name].get("x-has-pii")} == {
-        "ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut",
-    }  # fmt: skip
+    shows = {name for name in schemas if name.endswith("Out") and schemas[name].get("x-has-pii")}
+    assert shows == {"ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut"}
 
 
 def test_every_body_refuses_members_it_does_not_know(described: dict[str, Any]) -> None:

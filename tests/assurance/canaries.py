@@ -117,6 +117,8 @@ STRAYS: Mapping[str, str] = {  # what only ever stands where it may not
     "key": "chiave-canarina-di-idempotenza",
     "evidence": "telefonata-canarina-6639",
     "if match": "versione-canarina-7741",
+    "justification": "il canarino aspetta di essere richiamato",
+    "short words": "canarino, subito",
     "garbage": "spazzatura canarina grezza",
 }
 

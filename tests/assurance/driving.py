@@ -166,6 +166,23 @@ def look_up(outside: Outside, person: Person) -> None:
     outside.call(403, "POST", path, "dpo", {"by": "tax_code", "value": FIELDS["tax_code"]}, **ticket)
 
 
+def look_closer(outside: Outside, person: Person) -> None:
+    """Reveal rightly, wrongly, and until the budget is spent."""
+    path, desk = f"{person.path}/reveals", {"Vault_Ticket": person.tickets["t2"]}
+    wish = {"fields": ["given_name", "email"], "reason": "OTHER", "justification": STRAYS["justification"]}
+    outside.call(200, "POST", path, "t2", wish, **desk)
+    outside.call(404, "POST", path, "t2", wish, Vault_Ticket="TCK-0")
+    outside.call(404, "POST", f"/v1/subjects/{NOBODY}/reveals", "t2", wish, **desk)
+    outside.call(403, "POST", path, "t2", wish, Vault_Ticket=person.tickets["billing"])
+    for unfit in (
+        {"reason": STRAYS["wrong type"]}, {"justification": STRAYS["short words"]}, {"justification": STRAYS["justification"] * 60},
+        {"fields": [STRAYS["query"]]}, {"fields": STRAYS["wrong type"]}, {STRAYS["unknown member"]: 1},
+    ):  # fmt: skip
+        outside.call(422, "POST", path, "t2", {**wish, **unfit}, **desk)
+    outside.call(200, "POST", path, "t2", {**wish, "fields": ["family_name", "mobile", "iban"]}, **desk)
+    outside.call(429, "POST", path, "t2", wish, **desk)
+
+
 def change(outside: Outside, person: Person, version: int) -> int:
     """Amend as the second tier and as billing, wrongly and rightly; return the version then."""
     path, desk = f"{person.path}/fields", {"Vault_Ticket": person.tickets["t2"]}

@@ -50,10 +50,12 @@ class Lone:
         subject, desk = f"/v1/subjects/{self.subject_id}", self.desk
         headers = {**desk.headers("t2", ticket=self.ticket), "If-Match": '"1"'}
         search = {"by": "email", "value": "giulia.bianchi@example.it"}
+        wish = {"fields": ["given_name"], "reason": "CALLBACK"}
         about = {"subject_id": self.subject_id, "state": "open", "assignee": "demo-t2", "team": "second-line"}
         return {
             "readProfile": lambda: desk.profile("t2", self.subject_id, ticket=self.ticket),
             "findSubjects": lambda: desk.call("POST", "/v1/subjects:search", "t2", search, ticket=self.ticket),
+            "revealFields": lambda: desk.call("POST", f"{subject}/reveals", "t2", wish, ticket=self.ticket),
             "enrollSubject": lambda: desk.call("POST", "/v1/subjects", "system", new),
             "amendFields": lambda: desk.client.patch(f"{subject}/fields", headers=headers, json=amendment),
             "makeAgreement": lambda: desk.call("POST", f"{subject}/agreements", "t2", agreed, ticket=self.ticket),

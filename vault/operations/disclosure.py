@@ -1,7 +1,7 @@
 """What one disclosure is made of: the ask, its case, the answer, and the entry that records it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ class Ask:
     fields: tuple[str, ...] | None = None
     act: Act = "profile"
     operation: str = "disclose"  # the verb its entry names
+    reason: str | None = None  # a coded reason, which the person will see
+    justification: str | None = field(default=None, repr=False)  # in the caller's words, for officers alone
 
 
 class Shown(NamedTuple):
@@ -49,10 +51,11 @@ class Profile:
     agreements: tuple[str, ...]
     fields: Mapping[str, Shown]
 
-    def encoded(self) -> bytes:
-        """Return the JSON the API answers."""
+    def encoded(self, **more: int) -> bytes:
+        """Return the JSON the API answers, with what a verb adds to it."""
         return orjson.dumps(
             {
+                **more,
                 "subject_id": self.subject_id,
                 "state": self.state,
                 "decision_id": self.decision_id,
@@ -153,6 +156,8 @@ def _details(vault: Vault, case: Case, resting: Mapping[str, Sequence[str]]) -> 
         details["team"] = case.caller.team
     if context.ticket_id is not None:
         details["ticket"] = {"id": context.ticket_id, "check": case.ticket.state}
+    if case.ask.reason is not None:
+        details["reason"] = case.ask.reason
     return details
 
 
@@ -168,4 +173,6 @@ def _internal(case: Case) -> dict[str, Any]:
         internal["request"] = context.request_id
     if case.person.subject is None:
         internal["asked"] = case.ask.subject_id
+    if case.ask.justification is not None:
+        internal["justification"] = case.ask.justification
     return internal

@@ -43,6 +43,7 @@ from vault.policy.decision import (
 )
 from vault.policy.groups import buckets, field_groups
 from vault.policy.inputs import Circumstance, LawKey, ViewKey, circumstance, law_key, may_know, view_key
+from vault.policy.limits import Limits
 from vault.policy.model import (
     CHANNELS,
     Act,
@@ -85,6 +86,7 @@ class Policy:
         """`alarm` is told `policy-error` or `policy-difference`; nothing else is known of it."""
         self._bundle, self._alarm = bundle, alarm
         self._lexicon = bundle.lexicon
+        self.limits = Limits.of(bundle.limits)
         self._granted = {reference: self._grants(reference) for reference in self._lexicon.terms}
         self._granted_classes = {reference: self._classes_of(granted) for reference, granted in self._granted.items()}
         self._engine = engine or CedarEngine(bundle.policies, bundle.schema, bundle.lexicon)
@@ -176,9 +178,9 @@ class Policy:
             return self._failed(subject, asked)
 
     def may(self, verb: str, context: Context, caller: CallerFacts, ticket: TicketFacts, *, is_self: bool = False) -> Permission:
-        """Return whether the caller may use a verb; `find` and `amend`: on at least one field, and `decide` says on which.
+        """Return whether the caller may use a verb; of the verbs on fields: on at least one, and `decide` says on which.
 
-        Verbs are VERBS and FIELD_VERBS; another raises ValueError.
+        Verbs are VERBS, FIELD_VERBS and `reveal`; another raises ValueError.
         """
         person = SubjectFacts(context.caller.subject_id or "" if is_self else "", ())
         key = view_key(context, "profile", caller, ticket, person, self._lexicon.everything, 0)
@@ -316,8 +318,8 @@ class Policy:
         return {field for field, place in self._lexicon.positions.items() if row.cells[place].shown.level != "withheld"}
 
     def _judged(self, verb: str, key: ViewKey) -> Verdict:
-        if verb in FIELD_VERBS:
-            cells = self._view(key._replace(act=verb)).cells
+        if verb in FIELD_VERBS or verb == "reveal":
+            cells = self._view(key._replace(act=verb)).cells  # type: ignore[arg-type]  # one of the two lists
             shown = next((one.shown for one in cells if one.shown.level != "withheld"), None)
             return Verdict(allowed=False, by=()) if shown is None else Verdict(allowed=True, by=shown.by)
         if verb not in VERBS:

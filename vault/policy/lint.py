@@ -19,6 +19,7 @@ from vault.policy.cedar import compiled, world
 from vault.policy.decision import OBLIGATIONS, PERMISSIONS, REFUSALS
 from vault.policy.inputs import OPERATIONS
 from vault.policy.lexicon import TRAINING
+from vault.policy.limits import Limits
 from vault.policy.literals import OPERATORS, conditions, entities, exemption_lines, exemptions, operators, strings
 from vault.policy.model import CHANNELS
 from vault.policy.templates import catalogue_faults, recipient_faults, template_faults
@@ -43,7 +44,8 @@ _OF_THE_SCHEMA: Final = ("Vault::Action",)  # the validator knows them
 def faults(files: Mapping[str, bytes]) -> list[str]:
     """Return what is wrong, `path: what`, in order; empty for a sound bundle. Later rules wait until earlier ones hold."""
     rules: tuple[Callable[[Mapping[str, bytes]], Iterator[str]], ...] = (
-        _file_faults, _document_faults, _catalogue_faults, _template_faults, _form_faults, _policy_faults, _exemption_faults,
+        _file_faults, _document_faults, _limit_faults, _catalogue_faults, _template_faults, _form_faults, _policy_faults,
+        _exemption_faults,
     )  # fmt: skip
     for rule in rules:
         found = list(rule(files))
@@ -88,6 +90,13 @@ def _document_faults(files: Mapping[str, bytes]) -> Iterator[str]:
                 continue
             if not isinstance(document, dict) or document.get("schema") != expected:
                 yield f"{path}: is not of schema {expected}"
+
+
+def _limit_faults(files: Mapping[str, bytes]) -> Iterator[str]:
+    try:
+        Limits.of(bundle_files.parsed(files["limits.yaml"]))
+    except ValueError as error:
+        yield f"limits.yaml: {error}"
 
 
 def _catalogue_faults(files: Mapping[str, bytes]) -> Iterator[str]:
