@@ -109,6 +109,19 @@ budget = _table(  # counters that survive a refusal: look-ups, revealed values, 
     key=("caller_id", "kind"),
 )
 
+verification = _table(  # what a person knew about themselves, to whom and on which ticket: the field, never its value
+    "verification",
+    _text("subject_id"),
+    _text("caller_id"),
+    _text("ticket_id"),
+    _text("field"),
+    _text("kind"),  # relation civil phrase
+    _instant("tried_at"),
+    _instant("valid_until", nullable=True),  # of the last match; null when there was none
+    _text("entry_id"),
+    key=("subject_id", "caller_id", "ticket_id", "field"),
+)
+
 # --- what was agreed -------------------------------------------------------------------------------------------------------
 
 agreement = _table(

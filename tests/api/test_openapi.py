@@ -77,6 +77,7 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         "post /v1/subjects:search",
         "patch /v1/subjects/{subject_id}/fields",
         "post /v1/subjects/{subject_id}/reveals",
+        "post /v1/subjects/{subject_id}/verifications",
     }
     schemas = described["components"]["schemas"]
     shows = {name for name in schemas if name.endswith("Out") and schemas[name].get("x-has-pii")}

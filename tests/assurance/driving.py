@@ -181,6 +181,22 @@ def look_closer(outside: Outside, person: Person) -> None:
         outside.call(422, "POST", path, "t2", {**wish, **unfit}, **desk)
     outside.call(200, "POST", path, "t2", {**wish, "fields": ["family_name", "mobile", "iban"]}, **desk)
     outside.call(429, "POST", path, "t2", wish, **desk)
+    verify_until_capped(outside, person)
+
+
+def verify_until_capped(outside: Outside, person: Person) -> None:
+    """Check what somebody says: rightly, wrongly, what is no value, and until right and wrong answers are refused alike."""
+    path, desk = f"{person.path}/verifications", {"Vault_Ticket": person.tickets["t2"]}
+    right = {"field": "date_of_birth", "value": FIELDS["date_of_birth"]}
+    assert outside.call(200, "POST", path, "t2", right, **desk) == {"match": True}
+    phrase = {"field": "verification_phrase", "value": FIELDS["verification_phrase"]}
+    assert outside.call(200, "POST", path, "t2", phrase, **desk) == {"match": True}
+    for unfit in ({"value": STRAYS["bad date"]}, {"field": "tax_code"}, {"field": STRAYS["query"]}, {STRAYS["unknown member"]: 1}):
+        outside.call(422, "POST", path, "t2", {**right, **unfit}, **desk)
+    outside.call(404, "POST", path, "t2", right, Vault_Ticket="TCK-0")
+    for _ in range(3):
+        assert outside.call(200, "POST", path, "t2", {**right, "value": "1893-11-28"}, **desk) == {"match": False}
+    outside.call(429, "POST", path, "t2", right, **desk)
 
 
 def change(outside: Outside, person: Person, version: int) -> int:

@@ -51,11 +51,13 @@ class Lone:
         headers = {**desk.headers("t2", ticket=self.ticket), "If-Match": '"1"'}
         search = {"by": "email", "value": "giulia.bianchi@example.it"}
         wish = {"fields": ["given_name"], "reason": "CALLBACK"}
+        said = {"field": "email", "value": "giulia.bianchi@example.it"}
         about = {"subject_id": self.subject_id, "state": "open", "assignee": "demo-t2", "team": "second-line"}
         return {
             "readProfile": lambda: desk.profile("t2", self.subject_id, ticket=self.ticket),
             "findSubjects": lambda: desk.call("POST", "/v1/subjects:search", "t2", search, ticket=self.ticket),
             "revealFields": lambda: desk.call("POST", f"{subject}/reveals", "t2", wish, ticket=self.ticket),
+            "verifyField": lambda: desk.call("POST", f"{subject}/verifications", "t2", said, ticket=self.ticket),
             "enrollSubject": lambda: desk.call("POST", "/v1/subjects", "system", new),
             "amendFields": lambda: desk.client.patch(f"{subject}/fields", headers=headers, json=amendment),
             "makeAgreement": lambda: desk.call("POST", f"{subject}/agreements", "t2", agreed, ticket=self.ticket),

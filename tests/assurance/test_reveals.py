@@ -2,10 +2,12 @@
 
 from typing import get_args
 
+import httpx2
 import pytest
 
 from api.routes.reveals import Reason
 from tests.assurance.desk import NOBODY, Desk
+from tests.assurance.statements import watched
 from tests.makers import make_subject
 from vault.operations.reveal import REASONS
 
@@ -56,3 +58,40 @@ def test_what_is_no_wish_is_422(shared_desk: Desk, body: dict[str, object]) -> N
 
 def test_the_reasons_of_the_route_are_those_of_the_operation() -> None:
     assert set(get_args(Reason)) == set(REASONS)
+
+
+def test_match_miss_and_absent_take_the_same_work_and_look_alike(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the answer says is all that differs: the same statements, text by text, and the same form."""
+    person = make_subject(desk.vault, desk.controller_id, {**VALUES, "mobile": "3331234567"}).subject_id
+    ticket = desk.ticket(person, "t2")
+    asked = {"match": ("mobile", "3331234567"), "miss": ("email", "x@example.it"), "absent": ("phone", "0212345678")}
+    seen, answered = {}, {}
+    for which, (field, value) in [("warm", asked["match"]), *asked.items()]:
+        with watched(monkeypatch) as statements:
+            answer = desk.call(
+                "POST", f"/v1/subjects/{person}/verifications", "t2", {"field": field, "value": value}, ticket=ticket
+            )
+        seen[which], answered[which] = tuple(statements), answer
+    assert [answered[which].json()["match"] for which in asked] == [True, False, False]
+    assert len({seen[which] for which in asked}) == 1
+    assert len(seen["match"]) > 6
+    assert len({repr([name for name, _ in answered[which].headers.raw]) for which in asked}) == 1
+    assert {answered[which].headers["Cache-Control"] for which in asked} == {"no-store"}
+
+
+def test_past_the_cap_right_and_wrong_answers_are_one(desk: Desk) -> None:
+    person = make_subject(desk.vault, desk.controller_id, VALUES).subject_id
+    ticket = desk.ticket(person, "t2")
+
+    def check(value: str) -> httpx2.Response:
+        body = {"field": "email", "value": value}
+        return desk.call("POST", f"/v1/subjects/{person}/verifications", "t2", body, ticket=ticket)
+
+    assert [check("nobody@example.it").json()["match"] for _ in range(3)] == [False] * 3
+    told = [check(value) for value in ("giulia@example.it", "nobody@example.it")]
+    assert [one.status_code for one in told] == [429, 429]
+    bodies = [
+        {name: value for name, value in one.json().items() if name not in ("instance", "entry_id", "decision_id")} for one in told
+    ]
+    assert bodies[0] == bodies[1]
+    assert all(int(one.headers["Retry-After"]) > 80_000 for one in told)

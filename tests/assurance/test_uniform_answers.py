@@ -161,6 +161,19 @@ def test_a_reveal_one_may_not_have_is_as_missing(house: House, monkeypatch: pyte
     assert_on_record(house, seen, asked=False)
 
 
+@pytest.mark.parametrize("role", ["t1", "t2", "billing", "medical", "dpo", "operator", "dsr-officer", "system"])
+@pytest.mark.parametrize("field", ["email", "iban", "no_such_field"])
+def test_a_check_one_may_not_make_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str, field: str) -> None:
+    def act(which: str) -> httpx2.Response:
+        body = {"field": field, "value": GROUND["email"]}
+        return house.desk.call("POST", f"/v1/subjects/{house.subjects[which]}/verifications", role, body, ticket="TCK-asserted")
+
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert_alike(seen)
+    assert_on_record(house, seen, asked=False)
+
+
 @pytest.mark.parametrize("role", ["dpo", "operator", "customer"])
 def test_an_agreement_one_may_not_make_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
     me = "sub_" + "y" * 26 if role == "customer" else None

@@ -371,6 +371,8 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
         ("put_ticket", {"system", "system-marketing"}),
         ("register_caller", {"operator"}),
         ("find", {"t1", "t2", "billing", "medical", "dsr-officer", "system"}),
+        ("verify", {"t1", "t2", "billing", "medical"}),
+        ("reveal", {"t1", "t2", "billing", "medical"}),
         ("amend", {"t1", "t2", "billing", "medical", "dsr-officer", "customer", "system", "system-marketing"}),
     ],
 )
@@ -408,7 +410,7 @@ def test_a_verb_of_no_list_is_an_error() -> None:
         permission("erase", "dpo")
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "find", "amend"])
+@pytest.mark.parametrize("verb", [*VERBS, "find", "amend", "verify", "reveal"])
 def test_an_erring_engine_allows_no_verb(verb: str) -> None:
     alarms = Alarms()
     assert permission(verb, "system", Policy(bundle(), Scripted(lambda _, one: one._replace(failed=True)), alarms)) == (
@@ -427,6 +429,20 @@ def test_who_may_amend_what() -> None:
         ("withheld", "special-category"),
     ]
     assert made.decided(policy(), "email").opened() == {"email": "agr_0"}
+
+
+def test_who_may_check_what() -> None:
+    made = replace(situation("t1"), act="verify")
+    fields = made.decided(policy(), "email", "verification_phrase", "tax_code").fields
+    assert [(one.level, one.because) for one in fields.values()] == [
+        ("clear", "verify-desk"),
+        ("clear", "verify-desk"),
+        ("withheld", "role"),
+    ]
+    weak = replace(situation("t1", context={"ticket": "asserted"}), act="verify").decided(policy(), "email")
+    assert (weak.fields["email"].because, weak.hidden) == ("ticket-not-verified", True)
+    uncovered = replace(situation("t1", ["marketing@1"]), act="verify").decided(policy(), "date_of_birth")
+    assert uncovered.fields["date_of_birth"].level == "withheld"
 
 
 def test_a_look_up_is_by_searchable_fields_and_about_nobody() -> None:

@@ -52,7 +52,7 @@ def prepare(
     tickets = [context.ticket_id] if context.ticket_id else []
     read = snapshot_all(vault.database, context.controller_id, [subject_id], [context.caller.id], tickets, classes)
     caller = caller_facts(context.caller, read.callers.get(context.caller.id), at)
-    ticket = ticket_facts(context, caller, subject_id, read)
+    ticket = ticket_facts(context, caller, subject_id, read, at)
     is_self = context.caller.kind == "subject" and context.caller.subject_id == subject_id
     permission = permission or vault.policy.may(verb, context, caller, ticket, is_self=is_self)
     return Acting(verb, context, subject_id, read.person(subject_id), caller, ticket, permission, at, vault.new_id("ent"))
@@ -68,9 +68,18 @@ def record(
     details: Mapping[str, Any] | None = None,
     count: int | None = None,
     internal: Mapping[str, Any] | None = None,
+    fields: Mapping[str, str] | None = None,
 ) -> ReadPermit:
     """Commit the entry of this act and return its permit. Raises AuditUnavailable: then the act does not happen."""
-    return vault.audit.record(acting.context.controller_id, draft(vault, acting, outcome, opens, terms, details, count, internal))
+    entry = draft(vault, acting, outcome, opens, terms, details, count, internal)
+    return vault.audit.record(acting.context.controller_id, replace(entry, fields=fields or {}))
+
+
+def tell_outcome(vault: Vault, acting: Acting, outcome: str, result: str) -> str:
+    """Commit a second entry that says what came of an act, before it is answered; return its id. Raises AuditUnavailable."""
+    entry = replace(draft(vault, acting, outcome, details={"result": result}), entry_id=vault.new_id("ent"), ref=acting.entry_id)
+    vault.audit.record(acting.context.controller_id, entry)
+    return entry.entry_id
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def _read(vault: Vault, controller_id: str, asks: Sequence[Ask]) -> Snapshot:
 def _decide(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
     person = read.person(ask.subject_id)
     caller = caller_facts(ask.context.caller, read.callers.get(ask.context.caller.id), now)
-    ticket = ticket_facts(ask.context, caller, ask.subject_id, read)
+    ticket = ticket_facts(ask.context, caller, ask.subject_id, read, now)
     names = ask.fields or vault.policy.default_fields(caller.roles)
     frames: dict[str, Frame] = {}
     fault = None

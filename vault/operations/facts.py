@@ -8,7 +8,7 @@ from vault.agreements.terms import standing
 from vault.keys.data_keys import SealedClass
 from vault.keys.frame import Frame
 from vault.policy.model import AgreementFacts, Caller, CallerFacts, Context, SubjectFacts, TicketFacts
-from vault.profiles.records import AgreementRow, CallerRow, Person, Snapshot, TicketRow
+from vault.profiles.records import AgreementRow, CallerRow, Person, Proof, Snapshot, TicketRow
 
 OPEN = frozenset({"open", "pending"})
 NOBODY = CallerFacts()
@@ -25,8 +25,8 @@ def caller_facts(caller: Caller, row: CallerRow | None, at: datetime) -> CallerF
     return CallerFacts(caller.roles & row.roles, row.training, row.recipient, row.region, row.team)
 
 
-def ticket_facts(context: Context, caller: CallerFacts, subject_id: str, read: Snapshot) -> TicketFacts:
-    """Return how far the stated ticket justifies this access: open, about this subject, and whose it is."""
+def ticket_facts(context: Context, caller: CallerFacts, subject_id: str, read: Snapshot, at: datetime) -> TicketFacts:
+    """Return how far the stated ticket justifies this access: open, about this subject, whose it is, and what was proved on it."""
     topics: Collection[str] = read.assigned.get((subject_id, context.caller.id), ())
     if "request" in topics and "dsr-officer" in caller.roles and context.purpose == "rights-fulfilment":
         return TicketFacts("verified", assigned=True, in_care="care" in topics, request_assigned=True)
@@ -39,7 +39,22 @@ def ticket_facts(context: Context, caller: CallerFacts, subject_id: str, read: S
         return TicketFacts("none", in_care="care" in topics)  # known to justify nothing here: less than one that is not known
     if subject_id == NOBODY_ID:
         return TicketFacts("asserted")  # about somebody, when nobody is acted on yet
-    return TicketFacts("verified", assigned=_is_theirs(row, context.caller.id, caller), in_care="care" in topics)
+    return TicketFacts(
+        "verified",
+        assigned=_is_theirs(row, context.caller.id, caller),
+        in_care="care" in topics,
+        caller_verified=proved(read.proofs.get((subject_id, context.caller.id, row.ticket_id), ()), at),
+    )
+
+
+def proved(proofs: Iterable[Proof], at: datetime) -> bool:
+    """Return whether somebody is who they say: the phrase, or one fact of the relation and one further fact.
+
+    Civil facts are known to family and on the register, so together they count once.
+    """
+    kinds = [one.kind for one in proofs if one.until is not None and at < one.until]
+    relations = kinds.count("relation")
+    return "phrase" in kinds or (relations > 0 and relations + ("civil" in kinds) > 1)
 
 
 def _is_theirs(ticket: TicketRow, caller_id: str, caller: CallerFacts) -> bool:

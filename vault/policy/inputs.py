@@ -36,6 +36,7 @@ OPERATIONS: Final[Mapping[Act, str]] = {
     "find": "consult",
     "export": "export",
     "amend": "store",
+    "verify": "consult",
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 Level = Literal["clear", "masked", "token", "withheld"]
 CallerKind = Literal["agent", "system", "dpo", "subject", "operator", "job"]
-Act = Literal["profile", "reveal", "export", "find", "amend"]
+Act = Literal["profile", "reveal", "export", "find", "amend", "verify"]
 Channel = Literal["phone", "email", "chat", "social", "front_office", "portal", "api"]
 TicketState = Literal["none", "asserted", "verified"]
 Phase = Literal["before", "in", "after"]

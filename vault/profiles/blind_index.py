@@ -2,9 +2,11 @@
 
 One key for each index name and version, so equal values in two indexes do not look alike. What it gives away is equality and
 frequency inside one controller; low-entropy values fall to whoever steals the secret, which only custody of the secret cures.
+
+The same secret compares a value somebody said with the one that is kept, so that neither the work nor its time depends on them.
 """
 
-from hmac import digest
+from hmac import compare_digest, digest
 
 from vault.octets import expand, lp, u16
 
@@ -19,3 +21,10 @@ def bidx(secret: bytes, index_name: str, version: int, text: str) -> bytes:
     """
     key = expand(secret, lp("riserbo.index.v1") + lp(index_name) + u16(version))
     return digest(key, text.encode(), "sha256")[:BIDX_BYTES]
+
+
+def matches(secret: bytes, field: str, said: str, kept: str | None) -> bool:
+    """Return whether the two texts are the same, in constant time; what is not there is compared all the same and never matches."""
+    key = expand(secret, lp("riserbo.verify.v1") + lp(field))
+    held = digest(key, (kept if kept is not None else "").encode(), "sha256")
+    return compare_digest(digest(key, said.encode(), "sha256"), held) & (kept is not None)

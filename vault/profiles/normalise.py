@@ -91,6 +91,14 @@ def index_text(type_name: str, normalised: Value) -> str:
     return normalised
 
 
+def match_text(type_name: str, normalised: Value) -> str:
+    """Return what is compared when somebody says a value aloud: all of it; capitals and spacing do not count."""
+    if type_name in INDEXED_TYPES and isinstance(normalised, str):
+        return index_text(type_name, normalised)
+    text = normalised if isinstance(normalised, str) else orjson.dumps(normalised, option=orjson.OPT_SORT_KEYS).decode()
+    return " ".join(_fold(normalize("NFKC", text)).split())
+
+
 def holds_card_number(text: str) -> bool:
     """Tell whether 13 to 19 digits in a row, single spaces and dashes allowed, are a payment card number (range and Luhn)."""
     folded = normalize("NFKC", text)

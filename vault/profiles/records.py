@@ -1,4 +1,4 @@
-"""The one statement a disclosure reads: subjects, agreements, wraps, frames, audit key and chain head, caller, tickets.
+"""The one statement a disclosure reads: subjects, agreements, wraps, frames, audit key, chain head, caller, tickets, proofs.
 
 One statement is one snapshot, so an old right never meets new data. Its parts are a UNION ALL with `= ANY(…)` repeated in each: no
 correlated sub-select and no outer join, which a sharded database would run on every node (performance chapter, section 10).
@@ -86,6 +86,14 @@ class TicketRow(NamedTuple):
     team: str | None
 
 
+class Proof(NamedTuple):
+    """A field a person knew about themselves on a ticket. `kind`: relation, civil or phrase; `until` is None where they did not."""
+
+    field: str
+    kind: str
+    until: datetime | None
+
+
 @dataclass(slots=True)
 class Person:
     """All that was read of one subject. `subject` is None when there is nobody of that id."""
@@ -114,6 +122,7 @@ class Snapshot:
     callers: dict[str, CallerRow] = field(default_factory=dict)
     tickets: dict[str, TicketRow] = field(default_factory=dict)
     assigned: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (subject, assignee) -> topics of open tickets
+    proofs: dict[tuple[str, str, str], list[Proof]] = field(default_factory=dict)  # by (subject, caller, ticket)
 
     def person(self, subject_id: str) -> Person:
         """Return what was read of this subject; an empty Person when nothing was."""
@@ -234,9 +243,14 @@ def _assignment(read: Snapshot, row: _Row) -> None:
     read.assigned.setdefault((row.id, row.a), set()).add(row.b)
 
 
+def _proof(read: Snapshot, row: _Row) -> None:
+    read.proofs.setdefault((row.id, row.a, row.b), []).append(Proof(row.c, row.d, row.until))
+
+
 _PLACES = {
     "subject": _subject, "agreement": _agreement, "frame": _frame, "wrap": _wrap, "audit_key": _audit_key, "head": _head,
     "token": _token, "caller": _caller, "ticket": _ticket, "assignment": _assignment,
+    "proof": _proof,
 }  # fmt: skip
 
 
@@ -313,7 +327,7 @@ def _people() -> list[Select[Any]]:
 
 
 def _grounds() -> list[Select[Any]]:
-    c, t = tables.caller.c, tables.ticket.c
+    c, t, v = tables.caller.c, tables.ticket.c, tables.verification.c
     registered = both(c.controller_id == _CONTROLLER, _any(c.caller_id, _CALLERS))
     stated = both(t.controller_id == _CONTROLLER, _any(t.ticket_id, _TICKETS))
     cared = both(
@@ -322,11 +336,13 @@ def _grounds() -> list[Select[Any]]:
         t.state != _constant("closed"),
         sa.or_(t.topic == _constant("care"), t.topic == _constant("request")),
     )
+    proved = both(_about(tables.verification), _any(v.caller_id, _CALLERS), _any(v.ticket_id, _TICKETS))
     caller = {"a": c.team, "b": c.recipient, "c": c.region, "since": c.valid_from, "until": c.valid_until}
     return [
         _part("caller", c.caller_id, registered, p=c.roles, q=c.training, **caller),
         _part("ticket", t.ticket_id, stated, a=t.subject_id, b=t.state, c=t.assignee, d=t.team),
         _part("assignment", t.subject_id, cared, a=t.assignee, b=t.topic),
+        _part("proof", v.subject_id, proved, a=v.caller_id, b=v.ticket_id, c=v.field, d=v.kind, until=v.valid_until),
     ]
 
 
