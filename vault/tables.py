@@ -122,6 +122,32 @@ verification = _table(  # what a person knew about themselves, to whom and on wh
     key=("subject_id", "caller_id", "ticket_id", "field"),
 )
 
+break_glass = _table(  # grants that lift role and assignment for one person's named fields, for a while
+    "break_glass",
+    _text("subject_id"),
+    _text("grant_id"),
+    _text("requester"),
+    _text("ticket_id"),
+    _text("purpose"),
+    _text("reason"),
+    Column("fields", ARRAY(Text), nullable=False),
+    Column("minutes", Integer, nullable=False),
+    _instant("opened_at"),
+    _instant("approve_by"),
+    _instant("expires_at"),
+    _text("approver", nullable=True),
+    _instant("approved_at", nullable=True),
+    _instant("review_due_at"),
+    _text("reviewer", nullable=True),
+    _instant("reviewed_at", nullable=True),
+    _text("verdict", nullable=True),  # JUSTIFIED UNJUSTIFIED TRAINING BREACH
+    Column("tell_subject", Boolean, nullable=False, server_default=text("true")),
+    _text("entry_id"),
+    key=("subject_id", "grant_id"),
+)
+Index("break_glass_by_id", break_glass.c.controller_id, break_glass.c.grant_id)
+Index("break_glass_by_requester", break_glass.c.controller_id, break_glass.c.requester)
+
 # --- what was agreed -------------------------------------------------------------------------------------------------------
 
 agreement = _table(

@@ -1,5 +1,7 @@
 """Everybody of the demo, calling the API in this process; and a look at what their calls left in the log."""
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,7 @@ from vault.operations.tickets import TicketFactsIn, put_ticket
 from vault.policy.model import Caller, Context
 
 NOBODY = "sub_" + "z" * 26
+LEADS = {"demo-lead": "break-glass-eligible", "demo-approver": "break-glass-approver"}  # of the tests alone
 _HEADERS = {"purpose": "Vault-Purpose", "channel": "Vault-Channel", "ticket": "Vault-Ticket", "if_match": "If-Match"}
 
 
@@ -43,6 +46,8 @@ def register_identities(vault: Vault, controller_id: str) -> None:
     for one in IDENTITIES.values():
         if one.caller_id:
             register_caller(vault, controller_id, Registration(one.caller_id, one.roles, one.team, one.training, one.recipient))
+    for caller_id, role in LEADS.items():
+        register_caller(vault, controller_id, Registration(caller_id, ("t2", role), "second-line"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,17 @@ class Desk:
         token = self.issuer.sign(role, self.controller_id, vault.now(), vault.new_id("jti"), subject_id)
         said = {"purpose": identity.purpose, "channel": identity.channel, "ticket": None, "if_match": None, **stated}
         return {"Authorization": f"Bearer {token}", **{_HEADERS[name]: value for name, value in said.items() if value is not None}}
+
+    def lead(self, caller_id: str, ticket: str) -> dict[str, str]:
+        """Return the headers of somebody of LEADS, or of the officer (`dpo`), who has just shown a second factor."""
+        role = "dpo" if caller_id == "dpo" else "t2"
+        head, payload = (
+            json.loads(urlsafe_b64decode(part + "==")) for part in self.headers(role)["Authorization"][7:].split(".")[:2]
+        )
+        said = {"acr": "phr", "auth_time": payload["iat"]}
+        said |= {} if role == "dpo" else {"sub": caller_id, "roles": ["t2", LEADS[caller_id]]}
+        token = self.issuer._signed(head, {**payload, **said})
+        return {**self.headers(role, ticket=ticket, purpose="fraud-prevention"), "Authorization": f"Bearer {token}"}
 
     def call(
         self, method: str, path: str, role: str, body: Any = None, subject_id: str | None = None, **stated: str | None

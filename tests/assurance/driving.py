@@ -184,6 +184,31 @@ def look_closer(outside: Outside, person: Person) -> None:
     verify_until_capped(outside, person)
 
 
+def break_glass(outside: Outside, person: Person) -> None:
+    """Open a grant, have it approved and reviewed; and fail to."""
+    path, words = f"{person.path}/break-glass", STRAYS["justification"]
+    plea = {"fields": ["passport"], "reason": "FRAUD_IN_PROGRESS", "justification": words}
+    factor: dict[str, Any] = {"acr": "phr", "auth_time": int(now().timestamp())}
+    stated: dict[str, str] = {"Vault_Ticket": person.tickets["billing"], "Vault_Purpose": "fraud-prevention"}
+
+    def signed(caller_id: str, role: str) -> dict[str, str]:
+        return {**stated, "Authorization": f"Bearer {outside.token('t2', sub=caller_id, roles=['t2', role], **factor)}"}
+
+    lead, approver = signed("demo-lead", "break-glass-eligible"), signed("demo-approver", "break-glass-approver")
+    officer = {**stated, "Authorization": f"Bearer {outside.token('dpo', **factor)}"}
+    for unfit in ({"justification": STRAYS["short words"]}, {"fields": [STRAYS["query"]]}, {"reason": STRAYS["wrong type"]}):
+        outside.call(422, "POST", path, "t2", {**plea, **unfit}, **lead)
+    outside.call(403, "POST", path, "t2", plea, **stated)
+    grant = f"/v1/break-glass/{outside.call(201, 'POST', path, 't2', plea, **lead)['grant_id']}"
+    outside.call(404, "POST", f"{grant}:approve", "t2", {}, **lead)
+    outside.call(200, "POST", f"{grant}:approve", "t2", {}, **approver)
+    outside.call(409, "POST", f"{grant}:approve", "t2", {}, **approver)
+    outside.call(200, "POST", f"{person.path}/reveals", "t2", {"fields": ["passport"], "reason": "LEGAL_DUTY"}, **lead)
+    outside.call(422, "POST", f"{grant}:review", "dpo", {"verdict": "BREACH", "why_not": STRAYS["wrong type"] * 50}, **officer)
+    outside.call(200, "POST", f"{grant}:review", "dpo", {"verdict": "BREACH", "tell_subject": False, "why_not": words}, **officer)
+    outside.call(404, "POST", f"{grant}:review", "t2", {"verdict": "BREACH"}, **lead)
+
+
 def verify_until_capped(outside: Outside, person: Person) -> None:
     """Check what somebody says: rightly, wrongly, what is no value, and until right and wrong answers are refused alike."""
     path, desk = f"{person.path}/verifications", {"Vault_Ticket": person.tickets["t2"]}

@@ -94,6 +94,7 @@ def drive(house: House) -> None:
         outside.call(422, "POST", f"{person.path}/agreements", "t2", {**driving.agreed("marketing"), "language": "xx"}, **desk)
         driving.look_up(outside, person)
         driving.look_closer(outside, person)
+        driving.break_glass(outside, person)
         for one in (person, patient):
             driving.read_as_everybody(outside, one)
         version = driving.change(outside, person, made["version"])

@@ -43,7 +43,7 @@ class Lone:
     ticket: str
 
     def requests(self) -> dict[str, Callable[[], Any]]:
-        """Return a call for every operation under /v1 of the OpenAPI document, each of which succeeds when nothing is broken."""
+        """Return a call for every operation under /v1 of the OpenAPI document; none fails when nothing is broken."""
         agreed = {"template": "marketing", "language": "it", "evidence": evidence("marketing")}
         new = {"fields": {"given_name": "Giulia"}, "agreements": [{"template": "retail", "language": "it", "evidence": {}}]}
         amendment = {"agreement_id": self.agreement_id, "fields": {"contact_hours": "mai"}}
@@ -52,12 +52,21 @@ class Lone:
         search = {"by": "email", "value": "giulia.bianchi@example.it"}
         wish = {"fields": ["given_name"], "reason": "CALLBACK"}
         said = {"field": "email", "value": "giulia.bianchi@example.it"}
+        plea = {"fields": ["iban"], "reason": "FRAUD_IN_PROGRESS", "justification": "la truffa sembra in corso ora"}
+        lead, grant = desk.lead("demo-lead", self.ticket), f"/v1/break-glass/bgl_{'z' * 26}"
         about = {"subject_id": self.subject_id, "state": "open", "assignee": "demo-t2", "team": "second-line"}
         return {
             "readProfile": lambda: desk.profile("t2", self.subject_id, ticket=self.ticket),
             "findSubjects": lambda: desk.call("POST", "/v1/subjects:search", "t2", search, ticket=self.ticket),
             "revealFields": lambda: desk.call("POST", f"{subject}/reveals", "t2", wish, ticket=self.ticket),
             "verifyField": lambda: desk.call("POST", f"{subject}/verifications", "t2", said, ticket=self.ticket),
+            "breakGlass": lambda: desk.client.post(f"{subject}/break-glass", headers=lead, json=plea),
+            "approveBreakGlass": lambda: desk.client.post(
+                f"{grant}:approve", headers=desk.lead("demo-approver", self.ticket), json={}
+            ),
+            "reviewBreakGlass": lambda: desk.client.post(
+                f"{grant}:review", headers=desk.lead("dpo", self.ticket), json={"verdict": "JUSTIFIED"}
+            ),
             "enrollSubject": lambda: desk.call("POST", "/v1/subjects", "system", new),
             "amendFields": lambda: desk.client.patch(f"{subject}/fields", headers=headers, json=amendment),
             "makeAgreement": lambda: desk.call("POST", f"{subject}/agreements", "t2", agreed, ticket=self.ticket),

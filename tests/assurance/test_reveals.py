@@ -95,3 +95,33 @@ def test_past_the_cap_right_and_wrong_answers_are_one(desk: Desk) -> None:
     ]
     assert bodies[0] == bodies[1]
     assert all(int(one.headers["Retry-After"]) > 80_000 for one in told)
+
+
+def test_break_glass_from_the_plea_to_the_review(desk: Desk) -> None:
+    person = make_subject(desk.vault, desk.controller_id, {**VALUES, "passport": "YA1234567"}).subject_id
+    ticket = desk.ticket(person, "billing")
+    path, wish = f"/v1/subjects/{person}", {"fields": ["passport"], "reason": "OTHER", "justification": WORDS}
+    plea = {"fields": ["passport", "email"], "reason": "FRAUD_IN_PROGRESS", "justification": WORDS}
+
+    def post(who: str, where: str, body: object = None) -> httpx2.Response:
+        return desk.client.post(where, headers=desk.lead(who, ticket), json=body)
+
+    assert post("demo-lead", f"{path}/reveals", wish).status_code == 403
+    opened = post("demo-lead", f"{path}/break-glass", plea)
+    assert (opened.status_code, opened.json()["needs_approval"]) == (201, ["passport"]), opened.text
+    assert post("demo-lead", f"{path}/reveals", wish).json()["fields"]["passport"]["state"] == "withheld"
+    grant = f"/v1/break-glass/{opened.json()['grant_id']}"
+    assert post("demo-lead", f"{grant}:approve", {}).status_code == 404
+    assert post("demo-approver", f"{grant}:approve", {}).status_code == 200
+    shown = post("demo-lead", f"{path}/reveals", wish)
+    assert shown.json()["fields"]["passport"] == {
+        "state": "clear", "value": "YA1234567", "mask": None, "because": "break-glass",
+    }  # fmt: skip
+    assert desk.entry_of(shown).internal["decision"]["input"]["break_glass"] == "approved"
+    assert post("dpo", f"{grant}:review", {"verdict": "JUSTIFIED", "tell_subject": False}).status_code == 422
+    reviewed = post("dpo", f"{grant}:review", {"verdict": "JUSTIFIED"})
+    assert reviewed.status_code == 200, reviewed.text
+    assert desk.entry_of(reviewed).details["result"] == "JUSTIFIED"
+    assert post("demo-lead", f"{path}/reveals", wish).status_code == 403
+    assert desk.entry_of(opened).details["reason"] == "FRAUD_IN_PROGRESS"
+    assert desk.entry_of(opened).internal["justification"] == WORDS

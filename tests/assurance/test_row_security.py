@@ -61,7 +61,7 @@ def neighbour(shared_controllers: Controllers, database_url: str) -> str:
 def made_up(column: "sa.Column[Any]") -> Any:
     """Return a value of a column's type that no key in use has."""
     kinds: Mapping[type[Any], Any] = {
-        sa.Text: "made-up", sa.LargeBinary: b"\x00", sa.Boolean: True, sa.ARRAY: ["made-up"],
+        sa.Text: f"made-up {column.name}", sa.LargeBinary: b"\x00", sa.Boolean: True, sa.ARRAY: ["made-up"],
         sa.DateTime: datetime(2000, 1, 1, tzinfo=UTC), sa.JSON: psycopg.types.json.Jsonb({}),
     }  # fmt: skip
     number = 987_654 if column.name == "epoch" else 7

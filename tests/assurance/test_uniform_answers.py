@@ -174,6 +174,22 @@ def test_a_check_one_may_not_make_is_as_missing(house: House, monkeypatch: pytes
     assert_on_record(house, seen, asked=False)
 
 
+@pytest.mark.parametrize("role", ["t1", "t2", "demo-lead", "dpo", "dsr-officer", "system"])
+def test_a_grant_one_may_not_open_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    """Nor may who is eligible: without an agreement for the purpose there is nothing to open."""
+    desk, body = house.desk, {"fields": ["email"], "reason": "FRAUD_IN_PROGRESS", "justification": "la truffa sembra in corso"}
+    said = {"ticket": "TCK-asserted", "purpose": "fraud-prevention"}
+
+    def act(which: str) -> httpx2.Response:
+        headers = desk.lead(role, "TCK-asserted") if role == "demo-lead" else desk.headers(role, **said)
+        return desk.client.post(f"/v1/subjects/{house.subjects[which]}/break-glass", headers=headers, json=body)
+
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert_alike(seen)
+    assert_on_record(house, seen, asked=False)
+
+
 @pytest.mark.parametrize("role", ["dpo", "operator", "customer"])
 def test_an_agreement_one_may_not_make_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
     me = "sub_" + "y" * 26 if role == "customer" else None

@@ -101,6 +101,7 @@ VERB_REASONS = (
     "verb-receipts",
     "verb-tickets",
     "verb-register",
+    "verb-break-glass",
     "rights-own-data",
     "rights-request",
 )

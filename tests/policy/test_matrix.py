@@ -62,5 +62,12 @@ def test_the_matrix_holds_every_reason_a_profile_can_give() -> None:
     seen = {case.because for case in CASES} | {cell[2] for case in matrix.conditions() for cell in case["expect"].values()}
     verbs = {"agreed", *(one for one in PERMISSIONS if one.startswith(("verify-", "amend-", "find-", "verb-")))}
     # No party of the shipped register lacks a contract; break-glass, denials and errors are tested where they arise.
-    elsewhere = {"no-processing-agreement", "break-glass-approval", "emergency-denial", "policy-error", "reveal-needed"}
+    elsewhere = {
+        "no-processing-agreement",
+        "break-glass-approval",
+        "emergency-denial",
+        "policy-error",
+        "reveal-needed",
+        "break-glass",
+    }
     assert seen | verbs | elsewhere | {"care-reveal"} == {*PERMISSIONS, *REFUSALS}

@@ -1,6 +1,6 @@
 """What every verb but the disclosure shares: who asks, may they, and the entry that says so before anything changes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +15,7 @@ from vault.operations.disclosure import chain_of, decision_of
 from vault.operations.facts import NOBODY_ID, caller_facts, ticket_facts
 from vault.permit import ReadPermit
 from vault.policy.model import CallerFacts, Context, Permission, TicketFacts
-from vault.profiles.records import Person, snapshot_all
+from vault.profiles.records import GrantRow, Person, snapshot_all
 
 NOBODY = NOBODY_ID
 HOUSE = Permission(allowed=True, because="house")  # what a command or a job acts by
@@ -34,6 +34,7 @@ class Acting:
     permission: Permission
     at: datetime
     entry_id: str
+    grants: Sequence[GrantRow] = ()  # of break-glass, to this caller on this person
 
 
 def prepare(
@@ -55,7 +56,8 @@ def prepare(
     ticket = ticket_facts(context, caller, subject_id, read, at)
     is_self = context.caller.kind == "subject" and context.caller.subject_id == subject_id
     permission = permission or vault.policy.may(verb, context, caller, ticket, is_self=is_self)
-    return Acting(verb, context, subject_id, read.person(subject_id), caller, ticket, permission, at, vault.new_id("ent"))
+    grants = read.grants.get((subject_id, context.caller.id), ())
+    return Acting(verb, context, subject_id, read.person(subject_id), caller, ticket, permission, at, vault.new_id("ent"), grants)
 
 
 def record(

@@ -14,7 +14,14 @@ from vault.operations.acting import HOUSE, carrying_out, prepare, record
 from vault.policy.model import Caller, Context
 
 ROLES = frozenset({"t1", "t2", "billing", "medical", "dpo", "dsr-officer", "system", "operator"})
-CONFLICTING = (frozenset({"dpo", "t1"}), frozenset({"dpo", "t2"}), frozenset({"dpo", "billing"}), frozenset({"dpo", "medical"}))
+ROLES |= {"break-glass-eligible", "break-glass-approver"}
+CONFLICTING = (
+    frozenset({"break-glass-eligible", "break-glass-approver"}),
+    frozenset({"dpo", "t1"}),
+    frozenset({"dpo", "t2"}),
+    frozenset({"dpo", "billing"}),
+    frozenset({"dpo", "medical"}),
+)
 
 
 @dataclass(frozen=True, slots=True)

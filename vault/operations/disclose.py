@@ -5,6 +5,7 @@ so probing leaves its trace; unknown and forbidden subjects are decided, recorde
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -16,7 +17,7 @@ from vault.keys import frame
 from vault.keys.data_keys import open_fields
 from vault.keys.frame import Frame
 from vault.operations.disclosure import Ask, Case, Profile, Shown, decision_of, disclosure_draft
-from vault.operations.facts import caller_facts, sealed_classes, subject_facts, ticket_facts
+from vault.operations.facts import break_glass_state, caller_facts, sealed_classes, subject_facts, ticket_facts
 from vault.operations.show_tokens import remember_tokens, shows_token, token_text
 from vault.permit import Clear, ReadPermit
 from vault.policy.masks import show
@@ -73,6 +74,8 @@ def _decide(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
     person = read.person(ask.subject_id)
     caller = caller_facts(ask.context.caller, read.callers.get(ask.context.caller.id), now)
     ticket = ticket_facts(ask.context, caller, ask.subject_id, read, now)
+    if grants := read.grants.get((ask.subject_id, ask.context.caller.id)):
+        ticket = replace(ticket, break_glass=break_glass_state(grants, ask.context, caller, ask.act, ask.fields, now))
     names = ask.fields or vault.policy.default_fields(caller.roles)
     frames: dict[str, Frame] = {}
     fault = None

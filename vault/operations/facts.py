@@ -7,8 +7,8 @@ from types import MappingProxyType
 from vault.agreements.terms import standing
 from vault.keys.data_keys import SealedClass
 from vault.keys.frame import Frame
-from vault.policy.model import AgreementFacts, Caller, CallerFacts, Context, SubjectFacts, TicketFacts
-from vault.profiles.records import AgreementRow, CallerRow, Person, Proof, Snapshot, TicketRow
+from vault.policy.model import Act, AgreementFacts, BreakGlass, Caller, CallerFacts, Context, SubjectFacts, TicketFacts
+from vault.profiles.records import AgreementRow, CallerRow, GrantRow, Person, Proof, Snapshot, TicketRow
 
 OPEN = frozenset({"open", "pending"})
 NOBODY = CallerFacts()
@@ -55,6 +55,25 @@ def proved(proofs: Iterable[Proof], at: datetime) -> bool:
     kinds = [one.kind for one in proofs if one.until is not None and at < one.until]
     relations = kinds.count("relation")
     return "phrase" in kinds or (relations > 0 and relations + ("civil" in kinds) > 1)
+
+
+def break_glass_state(
+    grants: Iterable[GrantRow], context: Context, caller: CallerFacts, act: Act, names: Collection[str] | None, at: datetime
+) -> BreakGlass:
+    """Return whether a grant lifts role and assignment here: on its ticket, for its purpose, in its time, of its fields alone.
+
+    Never for a profile's default fields, and never for an export.
+    """
+    if act != "reveal" or not names or "break-glass-eligible" not in caller.roles:
+        return "none"
+    valid = [
+        one
+        for one in grants
+        if one.opened_at <= at < one.expires_at
+        and (one.ticket_id, one.purpose) == (context.ticket_id, context.purpose)
+        and one.fields.issuperset(names)
+    ]
+    return "approved" if any(one.approved for one in valid) else "open" if valid else "none"
 
 
 def _is_theirs(ticket: TicketRow, caller_id: str, caller: CallerFacts) -> bool:

@@ -61,7 +61,10 @@ VIEW_ROWS: Final = 16_384
 PLATES: Final = 1_024  # joined rows, for the fields that were asked for: saves work, decides nothing
 RECHECK_EVERY_S: Final = 1.0
 FIELD_VERBS: Final[tuple[Act, ...]] = ("find", "amend", "verify")
-VERBS: Final = ("enroll", "agree", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller")
+VERBS: Final = (
+    *("enroll", "agree", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller"),
+    *("break_glass", "approve_break_glass", "review_break_glass"),
+)
 
 Alarm = Callable[[str], None]
 Json = dict[str, Any]

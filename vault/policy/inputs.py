@@ -133,7 +133,7 @@ def view_key(
         ticket.caller_verified,
         context.caller.level if kind == "subject" else 0,
         context.caller.step_up,
-        "none",
+        ticket.break_glass,
         subject.minor in MINORS,
         kind == "subject" and is_self(context, subject),
         ticket.in_care,

@@ -14,6 +14,7 @@ CallerKind = Literal["agent", "system", "dpo", "subject", "operator", "job"]
 Act = Literal["profile", "reveal", "export", "find", "amend", "verify"]
 Channel = Literal["phone", "email", "chat", "social", "front_office", "portal", "api"]
 TicketState = Literal["none", "asserted", "verified"]
+BreakGlass = Literal["none", "open", "approved"]
 Phase = Literal["before", "in", "after"]
 MinorBand = Literal["under-14", "14-17", "adult", "unknown"]
 
@@ -65,6 +66,7 @@ class TicketFacts:
     assigned: bool = False  # to this caller, or for t1 to their team
     in_care: bool = False  # an open ticket of topic `care` about this subject is assigned to this caller
     request_assigned: bool = False  # the same with topic `request`: the accepted request of the dsr-officer
+    break_glass: BreakGlass = "none"  # a grant of this caller on this ticket that covers what is asked
     caller_verified: bool = False  # the person proved who they are, to this caller, on this ticket, within 30 minutes
 
 

@@ -94,6 +94,18 @@ class Proof(NamedTuple):
     until: datetime | None
 
 
+class GrantRow(NamedTuple):
+    """A grant of break-glass that is not reviewed yet, valid or not."""
+
+    grant_id: str
+    ticket_id: str
+    purpose: str
+    fields: frozenset[str]
+    approved: bool
+    opened_at: datetime
+    expires_at: datetime
+
+
 @dataclass(slots=True)
 class Person:
     """All that was read of one subject. `subject` is None when there is nobody of that id."""
@@ -123,6 +135,7 @@ class Snapshot:
     tickets: dict[str, TicketRow] = field(default_factory=dict)
     assigned: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (subject, assignee) -> topics of open tickets
     proofs: dict[tuple[str, str, str], list[Proof]] = field(default_factory=dict)  # by (subject, caller, ticket)
+    grants: dict[tuple[str, str], list[GrantRow]] = field(default_factory=dict)  # by (subject, requester)
 
     def person(self, subject_id: str) -> Person:
         """Return what was read of this subject; an empty Person when nothing was."""
@@ -247,10 +260,15 @@ def _proof(read: Snapshot, row: _Row) -> None:
     read.proofs.setdefault((row.id, row.a, row.b), []).append(Proof(row.c, row.d, row.until))
 
 
+def _grant(read: Snapshot, row: _Row) -> None:
+    found = GrantRow(row.d, row.b, row.c, frozenset(row.p), bool(row.n), row.since, row.until)
+    read.grants.setdefault((row.id, row.a), []).append(found)
+
+
 _PLACES = {
     "subject": _subject, "agreement": _agreement, "frame": _frame, "wrap": _wrap, "audit_key": _audit_key, "head": _head,
     "token": _token, "caller": _caller, "ticket": _ticket, "assignment": _assignment,
-    "proof": _proof,
+    "proof": _proof, "grant": _grant,
 }  # fmt: skip
 
 
@@ -337,12 +355,17 @@ def _grounds() -> list[Select[Any]]:
         sa.or_(t.topic == _constant("care"), t.topic == _constant("request")),
     )
     proved = both(_about(tables.verification), _any(v.caller_id, _CALLERS), _any(v.ticket_id, _TICKETS))
+    g = tables.break_glass.c
+    granted = both(_about(tables.break_glass), _any(g.requester, _CALLERS), g.reviewed_at.is_(None))
+    grant = {"a": g.requester, "b": g.ticket_id, "c": g.purpose, "d": g.grant_id, "since": g.opened_at, "until": g.expires_at}
+    approved = sa.cast(g.approver.is_not(None), sa.Integer)
     caller = {"a": c.team, "b": c.recipient, "c": c.region, "since": c.valid_from, "until": c.valid_until}
     return [
         _part("caller", c.caller_id, registered, p=c.roles, q=c.training, **caller),
         _part("ticket", t.ticket_id, stated, a=t.subject_id, b=t.state, c=t.assignee, d=t.team),
         _part("assignment", t.subject_id, cared, a=t.assignee, b=t.topic),
         _part("proof", v.subject_id, proved, a=v.caller_id, b=v.ticket_id, c=v.field, d=v.kind, until=v.valid_until),
+        _part("grant", g.subject_id, granted, n=approved, p=g.fields, **grant),
     ]
 
 
