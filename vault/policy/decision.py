@@ -179,14 +179,17 @@ def rungs(key: ViewKey, part: Bucket) -> tuple[Rung, ...]:
     return (Rung("view_clear"), *masks, Rung("view_token"))
 
 
-def view(
+def worked_out(
     lexicon: Lexicon,
     key: ViewKey,
     ladders: Sequence[tuple[Bucket, Sequence[Rung]]],
     verdicts: Iterator[Verdict],
     notes: Mapping[str, Note],
-) -> View:
-    """Return gate 2's row. `verdicts` follow the rungs of the buckets in order. Raises EngineFault when any evaluation failed."""
+) -> tuple[list[Cell], dict[str, Any]]:
+    """Return gate 2's cells, and the body that says of each field which policies allowed it and what blocked each rung above.
+
+    `verdicts` follow the rungs of the buckets in order. Raises EngineFault when any evaluation failed.
+    """
     cells = [POLICY_ERROR] * len(lexicon.fields)
     body: dict[str, Any] = {}
     for part, ladder in ladders:
@@ -196,7 +199,12 @@ def view(
         for position in part.positions:
             cells[position] = found
             body[lexicon.fields[position].name] = said
-    return View(tuple(cells), "sha256:" + sha256(rfc8785.dumps(body)).hexdigest(), given_view(lexicon, key))
+    return cells, body
+
+
+def view_of(lexicon: Lexicon, key: ViewKey, cells: Sequence[Cell], body: Mapping[str, Any]) -> View:
+    """Return the row of these cells; its digest is that of their body."""
+    return View(tuple(cells), "sha256:" + sha256(rfc8785.dumps(dict(body))).hexdigest(), given_view(lexicon, key))
 
 
 def best_refusal(forbids: Sequence[str], notes: Mapping[str, Note]) -> str | None:

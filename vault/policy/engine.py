@@ -38,11 +38,13 @@ from vault.policy.decision import (
     rungs,
     sound,
     subjectless_plate,
-    view,
+    view_of,
     what_is_missing,
+    worked_out,
 )
 from vault.policy.groups import buckets, field_groups
 from vault.policy.inputs import Circumstance, LawKey, ViewKey, circumstance, law_key, may_know, view_key
+from vault.policy.lexicon import Lexicon
 from vault.policy.limits import Limits
 from vault.policy.model import (
     CHANNELS,
@@ -113,6 +115,11 @@ class Policy:
     def digest(self) -> str:
         """Return `sha256:` and the hex digest of the bundle."""
         return self._bundle.digest
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """Return what this bundle can speak about."""
+        return self._lexicon
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -231,6 +238,32 @@ class Policy:
                 table.clear()
             self._alarm("policy-difference")
         return same
+
+    def law(self, key: LawKey) -> Lawfulness:
+        """Return gate 1's row of a key. Raises EngineFault for a template or recipient of no closed list."""
+        return self._law(key)
+
+    def view(self, key: ViewKey) -> View:
+        """Return gate 2's row of a key. Raises EngineFault when an evaluation failed."""
+        return self._view(key)
+
+    def law_anew(self, key: LawKey) -> Lawfulness:
+        """Return gate 1's row of a key as the engine works it out now, whatever the table says. Raises EngineFault likewise."""
+        with self._missing:
+            return self._law_row(key)
+
+    def view_anew(self, key: ViewKey) -> tuple[View, Json]:
+        """Return gate 2's row as the engine works it out now, and its body: policies, and what blocked each rung, by field."""
+        with self._missing:
+            return self._view_explained(key)
+
+    def occasions(self, roles: frozenset[str]) -> tuple[Json, ...]:
+        """Return the contexts of the table of roles made for these roles: what is theirs to ask for."""
+        return tuple(one for one in self._typical.values() if roles.issuperset(one["roles"]))
+
+    def alarm(self, code: str) -> None:
+        """Tell whoever watches that something is not as it must be."""
+        self._alarm(code)
 
     def _require_known(self, context: Context, asked: tuple[str, ...]) -> None:
         known = self._lexicon.positions
@@ -356,8 +389,12 @@ class Policy:
         return lawfulness(self._lexicon, key, parts, verdicts, self._notes)
 
     def _view_row(self, key: ViewKey) -> View:
+        return self._view_explained(key)[0]
+
+    def _view_explained(self, key: ViewKey) -> tuple[View, Json]:
         masks = (key.lawful, key.after_restriction, self._lexicon.mask(key.restricted))
         parts = buckets(self._lexicon, self._groups[key.act if key.act in FIELD_VERBS else "view"], *masks)
         ladders = [(part, rungs(key, part)) for part in parts]
         verdicts = self._engine.evaluate([principal(key.principal, key.roles, key.training)], view_requests(key, ladders))
-        return view(self._lexicon, key, ladders, iter(verdicts), self._notes)
+        cells, body = worked_out(self._lexicon, key, ladders, iter(verdicts), self._notes)
+        return view_of(self._lexicon, key, cells, body), body
