@@ -96,7 +96,7 @@ def test_from_keys_to_a_record_and_back_nothing_is_lost(
         purpose=view.purpose, acts_for_subject=acts, restricted=view.restricted, objected=objected,
         objected_marketing=marketing, minor=view.minor, time_barred=barred,
     )  # fmt: skip
-    key = LawKey(*law, circumstance=shared)
+    key = LawKey._make((*law, shared))
     kept = orjson.loads(orjson.dumps(_stated({**given_view(LEXICON, view), **given_law(LEXICON, shared)})))
     assert circumstance_of(LEXICON, kept) == shared
     assert view_key_of(LEXICON, kept, view.lawful, view.after_restriction) == view
