@@ -4,6 +4,7 @@ import typer
 
 from vault.commands.data import import_file, profile
 from vault.commands.demo import demo
+from vault.commands.explaining import policy
 from vault.commands.running import serve, token, worker
 from vault.commands.setting_up import callers, config, controllers, doctor, keys, migrate
 from vault.commands.trail import audit
@@ -26,6 +27,7 @@ app.command(name="import")(import_file)
 app.command()(profile)
 app.command()(token)
 app.add_typer(audit, name="audit")
+app.add_typer(policy, name="policy")
 app.command()(doctor)
 app.add_typer(keys, name="keys")
 app.add_typer(config, name="config")

@@ -143,7 +143,7 @@ def test_a_profile_nobody_serves_is_an_error_in_words(tmp_path: Path) -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    names = ("demo", "serve", "worker", "migrate", "import", "profile", "token", "audit", "doctor", "config")
+    names = ("demo", "serve", "worker", "migrate", "import", "profile", "token", "audit", "policy", "doctor", "config")
     for line in ([], *([name] for name in names)):
         shown = runner.invoke(app, [*line, "--help"])
         assert shown.exit_code == 0

@@ -79,7 +79,7 @@ _SILENT = sa.select(_writer.c.writer_id, _writer.c.number).where(
     _writer.c.controller_id == sa.bindparam("controller"), ~_writer.c.closed, _writer.c.seen_at < sa.bindparam("before")
 )
 _BY_ID = (
-    sa.select(_entry.c.era, _entry.c.position, _entry.c.leaf, _detail.c.subject_id, _detail.c.sealed)
+    sa.select(_entry.c.era, _entry.c.position, _entry.c.leaf, _detail.c.subject_id, _detail.c.sealed, _detail.c.stream)
     .join_from(
         _lookup,
         _entry,
@@ -99,6 +99,12 @@ _BY_ID = (
         ),
     )
     .where(_lookup.c.controller_id == sa.bindparam("controller"), _lookup.c.entry_id == sa.bindparam("entry"))
+)
+
+_WAITS = (
+    sa.select(sa.literal(1))
+    .where(_pending.c.controller_id == sa.bindparam("controller"), _pending.c.at <= sa.bindparam("until"))
+    .limit(1)
 )
 
 
@@ -123,13 +129,17 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """One sequenced entry with what is sealed beside it; `subject_id` is `-` for nobody, `sealed` None when there is nothing."""
+    """One sequenced entry with what is sealed beside it; `subject_id` is `-` for nobody, `sealed` None when there is nothing.
+
+    `stream` is the person's chain it is in: `open`, or `held`, of which they are not told yet; `-` for nobody.
+    """
 
     era: int
     position: int
     leaf: bytes
     subject_id: str
     sealed: bytes | None
+    stream: str = "open"
 
 
 def found_log(rows: Connection, controller_id: str) -> None:
@@ -200,4 +210,9 @@ def entry_by_id(rows: Connection, controller_id: str, entry_id: str) -> StoredEn
     row: Any = rows.execute(_BY_ID, {"controller": controller_id, "entry": entry_id}).one_or_none()
     if row is None:
         return None
-    return StoredEntry(row.era, row.position, bytes(row.leaf), row.subject_id, row.sealed)
+    return StoredEntry(row.era, row.position, bytes(row.leaf), row.subject_id, row.sealed, row.stream)
+
+
+def waits(rows: Connection, controller_id: str, until_ms: int) -> bool:
+    """Return whether an entry written up to an instant still waits for its position; what it says cannot be read before."""
+    return rows.execute(_WAITS, {"controller": controller_id, "until": until_ms}).one_or_none() is not None

@@ -49,7 +49,7 @@ def verify_trail(
     with database.transaction(controller_id) as rows:
         return verify_log(
             rows, controller_id, origin_host=host, notes=notes, vkey=lambda of: VerifierKey(of, public_key), mac=mac,
-            keys=_scrub_keys(vault, controller_id),
+            keys=scrub_keys(vault, controller_id),
         )  # fmt: skip
 
 
@@ -68,7 +68,9 @@ def _kept(state: SignerState, name: str) -> Iterator[GivenNote]:
         yield GivenNote(f"checkpoints.log, line {number}", text)
 
 
-def _scrub_keys(vault: Vault, controller_id: str) -> ScrubKeys:
+def scrub_keys(vault: Vault, controller_id: str) -> ScrubKeys:
+    """Return how sealed details of a controller's entries are opened. Whoever shows them has recorded the looking."""
+
     @cache
     def audit_key(subject_id: str) -> bytes | None:
         rows = vault.database.read(controller_id, _AUDIT_KEY, {"controller_id": controller_id, "subject_id": subject_id})

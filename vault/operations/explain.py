@@ -1,0 +1,161 @@
+"""Explain a decision to those who may know: taken again from its record by the bundle it was made by, and compared.
+
+Agents and systems may ask about their own decisions, the person about what concerns them, the officer about every one; everyone
+else gets the uniform 404. The reading is on record before anything is opened. A decision that does not come out as it was recorded
+is an alarm and an error, never an explanation.
+"""
+
+import hmac
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from vault.assembly import Vault
+from vault.audit import records as audit
+from vault.audit.entry import caller_key, caller_tag
+from vault.audit.reading import ReadEntry, open_details
+from vault.audit.records import StoredEntry
+from vault.audit.scan import members_of
+from vault.errors import AuditUnavailable, Erased, Fault, InvalidValue, NotFound, Unreadable
+from vault.octets import b64u
+from vault.operations.acting import HOUSE, NOBODY, Acting, prepare, record, refuse, telling
+from vault.operations.bundle_of import bundle_of
+from vault.operations.told import Reader, in_outline, told
+from vault.operations.verify_trail import scrub_keys
+from vault.policy.explaining import Unlike, replay
+from vault.policy.model import Caller, Context, Permission
+
+log = structlog.get_logger()
+LONGEST_WAIT_S: Final = 2.0
+_LOOK_EVERY_S: Final = 0.02
+_DECISION_ID: Final = re.compile("dec_[a-z2-7]{26}")
+_OWN = Permission(allowed=True, because="own-decision")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a reader is told of a decision, and the entry that recorded the telling."""
+
+    entry_id: str
+    document: dict[str, Any]
+
+
+def explain(vault: Vault, context: Context, decision_id: str) -> Explanation:
+    """Explain one decision.
+
+    Raises NotFound for whoever may not know of it, Conflict `bundle-not-kept`, Erased when its details are gone, AuditUnavailable
+    while its entry has no position yet, Unreadable `decision-differs` after an alarm.
+    """
+    stored = _found(vault, context.controller_id, decision_id)
+    asking = prepare(vault, "explain", context, permission=_OWN)
+    reader = _reader(vault, asking, stored)
+    if stored is None or reader is None:
+        raise refuse(vault, asking, NotFound())
+    return _explained(vault, asking, stored, decision_id, reader)
+
+
+def explain_in_house(vault: Vault, controller_id: str, decision_id: str) -> Explanation:
+    """Explain one decision to whoever runs the vault, as to the officer.
+
+    Raises what `explain` raises, and InvalidValue for what is no id: what somebody typed does not go on record.
+    """
+    if not _DECISION_ID.fullmatch(decision_id):
+        raise InvalidValue(faults=[Fault("decision_id", "malformed")])
+    operator = Caller(id="operator", kind="operator", roles=frozenset({"operator"}), client_id="riserbo")
+    stored = _found(vault, controller_id, decision_id)
+    asking = prepare(vault, "explain", Context(controller_id, operator, "legal-compliance", "api"), permission=HOUSE)
+    if stored is None:
+        raise refuse(vault, asking, NotFound("decision-not-found"))
+    return _explained(vault, asking, stored, decision_id, "office")
+
+
+def _found(vault: Vault, controller_id: str, decision_id: str) -> StoredEntry | None:
+    """Return the entry that shares the decision's random part, once it has its position.
+
+    What waits cannot be read back, so this waits for what was written before the question. Raises AuditUnavailable if that is long.
+    """
+    entry_id = "ent_" + decision_id.removeprefix("dec_")
+    asked_ms, ends_at = int(vault.now().timestamp() * 1000), vault.monotonic() + LONGEST_WAIT_S
+    with vault.database.snapshot(controller_id) as rows:
+        while True:
+            waits = audit.waits(rows, controller_id, asked_ms)  # first: else it could get its position between the two
+            found = audit.entry_by_id(rows, controller_id, entry_id)
+            if found is not None or not waits:
+                return found
+            if vault.monotonic() > ends_at:
+                raise AuditUnavailable("entry-pending", retry_after_s=1)
+            time.sleep(_LOOK_EVERY_S)
+
+
+def _reader(vault: Vault, asking: Acting, stored: StoredEntry | None) -> Reader | None:
+    """Return as whom the caller may read; None for nobody. The caller's tag in the leaf says whose decision it was."""
+    caller, roles = asking.context.caller, asking.caller.roles
+    if stored is None:
+        return None
+    if caller.kind == "dpo":
+        return "office" if "dpo" in roles else None
+    if caller.kind == "subject":
+        return "person" if stored.subject_id == caller.subject_id and stored.stream == "open" else None
+    own = caller.kind in ("agent", "system") and bool(roles) and _is_by(vault, asking.context, stored)
+    return "desk" if own else None
+
+
+def _is_by(vault: Vault, context: Context, stored: StoredEntry) -> bool:
+    leaf = members_of(stored.leaf) or {}
+    tag, entry_id = str(leaf.get("caller")), str(leaf.get("id"))
+    return any(
+        hmac.compare_digest(b64u(caller_tag(caller_key(secret), context.caller.id, entry_id)), tag)
+        for _, secret in _secrets(vault, context.controller_id)
+    )
+
+
+def _secrets(vault: Vault, controller_id: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the controller's secret `audit`, the newest version first."""
+    current = vault.keys.secret(controller_id, "audit")
+    yield current.version, current.key
+    for version in range(current.version - 1, 0, -1):
+        yield version, vault.keys.secret(controller_id, "audit", version).key
+
+
+def _explained(vault: Vault, asking: Acting, stored: StoredEntry, decision_id: str, reader: Reader) -> Explanation:
+    """Record the reading, then open the entry, take its decision again and tell it."""
+    # Read again even about nobody: an agent's own 404 takes the same work whether or not the person is here. The entry goes to the
+    # person's chain, for who read of them is theirs to know.
+    acting = prepare(vault, "explain", asking.context, stored.subject_id, permission=asking.permission)
+    record(vault, acting, details={"explained": decision_id, "reader": reader})
+    with telling(vault, acting):
+        document = _document(vault, asking.context.controller_id, stored, reader)
+    return Explanation(acting.entry_id, {"decision_id": decision_id, "reader": reader, **document})
+
+
+def _document(vault: Vault, controller_id: str, stored: StoredEntry, reader: Reader) -> dict[str, Any]:
+    entry = _opened(vault, controller_id, stored)
+    kept = entry.internal.get("decision")
+    if not entry.internal:
+        raise Erased("details-gone")
+    if kept is None or kept.get("failed"):
+        return in_outline(entry, "policy-error" if kept is not None else entry.details.get("result"))
+    policy = bundle_of(vault, kept["bundle"])
+    try:
+        return told(vault.catalogue, policy, entry, reader, lambda: replay(policy, kept))
+    except Unlike:
+        log.error("unreadable", code="decision-differs", entry_id=entry.leaf.get("id"))
+        raise Unreadable("decision-differs") from None
+
+
+def _opened(vault: Vault, controller_id: str, stored: StoredEntry) -> ReadEntry:
+    """Return the entry with its details. Raises Unreadable when they open under no version of what should open them."""
+    keys = scrub_keys(vault, controller_id)
+    if stored.subject_id != NOBODY:
+        return open_details(stored, controller_id, keys, 0)
+    keys.audit_key(NOBODY)  # finds nothing: the same statement as for somebody
+    for version, _ in _secrets(vault, controller_id):
+        try:
+            return open_details(stored, controller_id, keys, version)
+        except Unreadable:
+            continue
+    raise Unreadable
