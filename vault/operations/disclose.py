@@ -44,8 +44,8 @@ def disclose_all(vault: Vault, asks: Sequence[Ask], record: Record | None = None
     """
     controller_id = asks[0].context.controller_id
     now = vault.now()
-    read = _read(vault, controller_id, asks)
-    cases = [_decide(vault, ask, read, now) for ask in asks]
+    read = read_all(vault, controller_id, asks)
+    cases = [decide_on(vault, ask, read, now) for ask in asks]
     drafts = [disclosure_draft(vault, case) for case in cases]
     permits = record(drafts) if record is not None else vault.audit.record_all(controller_id, drafts)
     answers = [_answer(vault, case, permit) for case, permit in zip(cases, permits, strict=True)]
@@ -56,7 +56,8 @@ def disclose_all(vault: Vault, asks: Sequence[Ask], record: Record | None = None
     return answers
 
 
-def _read(vault: Vault, controller_id: str, asks: Sequence[Ask]) -> Snapshot:
+def read_all(vault: Vault, controller_id: str, asks: Sequence[Ask]) -> Snapshot:
+    """Return what is known of everybody and everything these asks name, read in one statement."""
     known = vault.catalogue.fields
     everything = any(ask.fields is None for ask in asks)
     named = {known[name].class_name for ask in asks for name in ask.fields or ()}
@@ -70,7 +71,8 @@ def _read(vault: Vault, controller_id: str, asks: Sequence[Ask]) -> Snapshot:
     )
 
 
-def _decide(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
+def decide_on(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
+    """Return the case of one ask: what was read of it, and what policy decides."""
     person = read.person(ask.subject_id)
     caller = caller_facts(ask.context.caller, read.callers.get(ask.context.caller.id), now)
     ticket = ticket_facts(ask.context, caller, ask.subject_id, read, now)
