@@ -112,7 +112,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "at+jwt"}}
     for path, operations in described["paths"].items():
         for operation in operations.values():
-            if path.startswith("/v1/"):
+            if path.startswith(("/v1/", "/access/v1/")):
                 operation["security"] = [{"token": []}]
             _problems_only(operation["responses"])
     return described

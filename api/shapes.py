@@ -15,6 +15,7 @@ SUBJECT_ID = re.compile("^sub" + _ID)
 SubjectIdText = Annotated[str, StringConstraints(pattern="^sub" + _ID)]
 AgreementIdText = Annotated[str, StringConstraints(pattern="^agr" + _ID)]
 SubjectId = Annotated[str, Path(pattern=SUBJECT_ID.pattern, description="sub_ and 26 characters: random, never derived from data")]
+DecisionId = Annotated[str, Path(pattern="^dec" + _ID, description="dec_ and 26 characters: what an answer's Vault-Decision said")]
 AgreementId = Annotated[str, Path(pattern="^agr" + _ID, description="agr_ and 26 characters")]
 TemplateId = Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{0,63}$", description="the template, such as marketing")]
 TemplateVersion = Annotated[str, Path(pattern=r"^[1-9][0-9]{0,5}$", description="its version, from 1")]

@@ -256,6 +256,41 @@ def change_health(outside: Outside, person: Person) -> None:
     outside.call(200, "PATCH", f"{person.path}/fields", "medical", body, **stated)
 
 
+def ask_of_decisions(outside: Outside, person: Person) -> None:
+    """Have decisions explained, simulated and evaluated, as everybody, rightly and wrongly."""
+    ticket, stray = {"Vault_Ticket": person.tickets["t1"]}, STRAYS["wrong type"]
+    decision_id = outside.call(200, "GET", f"{person.path}/profile?fields={EVERY_FIELD}", "t1", **ticket)["decision_id"]
+    path = f"/v1/decisions/{decision_id}"
+    for role in IDENTITIES:
+        status = 200 if role in ("t1", "dpo", "customer") else 404
+        subject_id = person.subject_id if role == "customer" else None
+        outside.call(status, "GET", path, role, subject_id=subject_id, **({} if subject_id else ticket))
+    outside.call(404, "GET", f"/v1/decisions/{STRAYS['path']}", "t1", **ticket)
+    supposed = {"roles": ["t1"], "purpose": "customer-care", "channel": "phone", "agreements": [{"template": "retail@1"}]}
+    path = "/v1/decisions:simulate"
+    outside.call(200, "POST", path, "t1", supposed, **ticket)
+    outside.call(200, "POST", path, "dpo", {**supposed, "agreements": [], "subject_id": person.subject_id})
+    outside.call(404, "POST", path, "t1", {**supposed, "agreements": [], "subject_id": person.subject_id}, **ticket)
+    outside.call(403, "POST", path, "system", supposed)
+    for unfit in ({"purpose": "curiosita-canarina"}, {"roles": [stray]}, {"fields": [stray]}, {STRAYS["unknown member"]: stray}):
+        outside.call(422, "POST", path, "t1", {**supposed, **unfit}, **ticket)
+    question = {
+        "subject": {"type": "agent", "id": IDENTITIES["t1"].caller_id},
+        "action": {"name": "view"},
+        "resource": {"type": "field", "id": f"{person.subject_id}/email"},
+        "context": {"purpose": "customer-care", "channel": "phone", "ticket": person.tickets["t1"]},
+    }
+    path = "/access/v1/evaluation"
+    outside.call(200, "POST", path, "t1", question)
+    outside.call(404, "POST", path, "t1", {**question, "resource": {"type": "field", "id": f"{NOBODY}/email"}})
+    outside.call(422, "POST", path, "t1", {**question, "resource": {"type": "field", "id": f"{person.subject_id}/membro_canarino"}})
+    outside.call(422, "POST", path, "t1", {**question, "action": {"name": stray}})
+    outside.call(400, "POST", path, "t1", {**question, "context": {"purpose": STRAYS["header"], "channel": "phone"}})
+    several = {**question, "evaluations": [{}, {"action": {"name": "view_clear"}}, {"subject": {"type": "system", "id": "x"}}]}
+    outside.call(200, "POST", f"{path}s", "t1", several)
+    outside.call(422, "POST", f"{path}s", "t1", {"evaluations": [{}]})
+
+
 def send_malformed(outside: Outside) -> None:
     """Send bodies that are none: broken, of another type, too large, with members nobody declared."""
     path, stray = "/v1/subjects", STRAYS["broken body"]

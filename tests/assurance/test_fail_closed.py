@@ -28,6 +28,7 @@ from vault.settings import Settings
 
 KEY_LIFETIME_S = 1.0
 CANARIES = ("giulia.bianchi@example.it", "Giulia", "g•••@example.it", "IT60X0542811101000000123456", "RSSMRA85T10A562S")
+SUPPOSED = {"roles": ["t1"], "purpose": "customer-care", "channel": "phone", "agreements": [{"template": "retail@1"}]}
 RETAIL = {name: value for name, value in EVERYTHING.items() if name != "related_person"}
 
 
@@ -43,7 +44,7 @@ class Lone:
     ticket: str
 
     def requests(self) -> dict[str, Callable[[], Any]]:
-        """Return a call for every operation under /v1 of the OpenAPI document; none fails when nothing is broken."""
+        """Return a call for every guarded operation of the OpenAPI document, each of which succeeds when nothing is broken."""
         agreed = {"template": "marketing", "language": "it", "evidence": evidence("marketing")}
         new = {"fields": {"given_name": "Giulia"}, "agreements": [{"template": "retail", "language": "it", "evidence": {}}]}
         amendment = {"agreement_id": self.agreement_id, "fields": {"contact_hours": "mai"}}
@@ -55,6 +56,12 @@ class Lone:
         plea = {"fields": ["iban"], "reason": "FRAUD_IN_PROGRESS", "justification": "la truffa sembra in corso ora"}
         lead, grant = desk.lead("demo-lead", self.ticket), f"/v1/break-glass/bgl_{'z' * 26}"
         about = {"subject_id": self.subject_id, "state": "open", "assignee": "demo-t2", "team": "second-line"}
+        question = {
+            "subject": {"type": "agent", "id": "demo-t2"},
+            "action": {"name": "view"},
+            "resource": {"type": "field", "id": f"{self.subject_id}/email"},
+            "context": {"purpose": "customer-care", "channel": "phone", "ticket": self.ticket},
+        }
         return {
             "readProfile": lambda: desk.profile("t2", self.subject_id, ticket=self.ticket),
             "findSubjects": lambda: desk.call("POST", "/v1/subjects:search", "t2", search, ticket=self.ticket),
@@ -79,6 +86,10 @@ class Lone:
                 "GET", f"/v1/agreements/{self.agreement_id}/history", "t2", ticket=self.ticket
             ),
             "putTicket": lambda: desk.call("PUT", "/v1/tickets/TCK-9", "system", about),
+            "explainDecision": lambda: desk.call("GET", f"/v1/decisions/dec_{'a' * 26}", "t2", ticket=self.ticket),
+            "simulateDecision": lambda: desk.call("POST", "/v1/decisions:simulate", "t2", SUPPOSED, ticket=self.ticket),
+            "evaluateAccess": lambda: desk.call("POST", "/access/v1/evaluation", "t2", question),
+            "evaluateAccesses": lambda: desk.call("POST", "/access/v1/evaluations", "t2", {**question, "evaluations": [{}]}),
         }
 
     def expect_closed(self) -> None:
@@ -128,7 +139,7 @@ def test_every_operation_of_the_api_is_tried(lone: Lone) -> None:
     routes = {
         operation["operationId"]
         for path, methods in bare_app().openapi()["paths"].items()
-        if path.startswith("/v1/") and not path.startswith("/v1/templates")
+        if path.startswith(("/v1/", "/access/v1/")) and not path.startswith("/v1/templates")
         for operation in methods.values()
     }
     assert set(lone.requests()) == routes

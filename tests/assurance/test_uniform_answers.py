@@ -14,6 +14,7 @@ from tests.assurance.desk import NOBODY, Desk
 from tests.assurance.statements import watched
 from tests.makers import evidence, make_subject
 from vault.audit.reading import ReadEntry
+from vault.connectors.demo_issuer import IDENTITIES
 
 GROUND = {"given_name": "Giulia", "email": "giulia.bianchi@example.it", "mobile": "+39 333 1234567"}
 HERE, MISSING, FOREIGN = "here", "missing", "foreign"
@@ -68,10 +69,10 @@ def house(shared_desk: Desk, opened: Any, issuer: Any, client: Any, shared_contr
     )
 
 
-def assert_alike(seen: Mapping[str, Seen]) -> None:
+def assert_alike(seen: Mapping[str, Seen], least: int = 2) -> None:
     assert len({repr(one.told) for one in seen.values()}) == 1, {which: one.told for which, one in seen.items()}
     here = seen[HERE]
-    assert len(here.statements) >= 2  # one to read, one to record
+    assert len(here.statements) >= least  # one to read, one to record; the disclosing statement goes past the watch
     assert {one.statements for one in seen.values()} == {here.statements}
     assert all(one.entry.leaf.keys() | {"subject"} == here.entry.leaf.keys() for one in seen.values())
     assert {one.entry.leaf["outcome"] for one in seen.values()} == {"refused"}
@@ -250,6 +251,74 @@ def test_what_was_agreed_with_whom_one_may_not_know_is_as_missing(
     seen = house.ask(monkeypatch, act)
     assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
     assert_alike(seen)
+
+
+# --- decisions
+
+
+@pytest.mark.parametrize("role", ["t2", "billing", "dsr-officer", "operator", "system", "customer"])
+def test_a_decision_one_may_not_know_of_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    """One of a colleague about somebody who is here, one there is not."""
+    desk, me = house.desk, "sub_" + "y" * 26
+    theirs = desk.profile("t1", house.subjects[HERE], "email", ticket="TCK-asserted", purpose="marketing")
+    decisions = {HERE: theirs.headers["Vault-Decision"], MISSING: "dec_" + "z" * 26}
+    seen = {}
+    for which in (HERE, MISSING, HERE, MISSING):  # once to warm what is warmed once
+        desk.opened.trail.settle(desk.controller_id)  # nothing waits, so nothing is waited for
+        with watched(monkeypatch) as statements:
+            path = f"/v1/decisions/{decisions[which]}"
+            answer = desk.call("GET", path, role, subject_id=me if role == "customer" else None, ticket="TCK-asserted")
+        seen[which] = Seen(answer, tuple(statements), desk.entry_of(answer))
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert seen[HERE].told == seen[MISSING].told
+    assert seen[HERE].statements == seen[MISSING].statements
+    assert [one.entry.subject_id for one in seen.values()] == [None, None]
+
+
+def test_the_explanation_of_a_404_tells_no_more_than_the_404(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, seen = house.desk, {}
+    for which in (*house.subjects, *house.subjects):
+        missed = desk.profile("t1", house.subjects[which], "email", "iban", ticket="TCK-asserted")
+        assert missed.status_code == 404
+        desk.opened.trail.settle(desk.controller_id)
+        with watched(monkeypatch) as statements:
+            path = f"/v1/decisions/{missed.headers['Vault-Decision']}"
+            answer = desk.call("GET", path, "t1", ticket="TCK-asserted")
+        told = {name: one for name, one in answer.json().items() if name not in ("decision_id", "of_entry_id", "at")}
+        seen[which] = (answer.status_code, told, len(answer.content), tuple(statements))
+    assert seen[HERE][0] == 200, seen[HERE]
+    assert seen[HERE] == seen[MISSING] == seen[FOREIGN]
+
+
+@pytest.mark.parametrize("role", ["t1", "billing", "operator", "system"])
+def test_a_real_person_one_may_not_simulate_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    def act(which: str) -> httpx2.Response:
+        body = {"roles": ["t1"], "purpose": "customer-care", "channel": "phone", "subject_id": house.subjects[which]}
+        return house.desk.call("POST", "/v1/decisions:simulate", role, body, ticket="TCK-asserted")
+
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert_alike(seen, least=1)
+    assert_on_record(house, seen, asked=False)
+
+
+@pytest.mark.parametrize("role", ["t1", "t2", "dpo", "system"])
+def test_an_evaluation_of_somebody_one_may_not_know_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    identity = IDENTITIES[role]
+
+    def act(which: str) -> httpx2.Response:
+        body = {
+            "subject": {"type": "system" if role == "system" else "agent", "id": identity.caller_id},
+            "action": {"name": "view"},
+            "resource": {"type": "field", "id": f"{house.subjects[which]}/email"},
+            "context": {"purpose": identity.purpose, "channel": identity.channel, "ticket": "TCK-asserted"},
+        }
+        return house.desk.call("POST", "/access/v1/evaluation", role, body)
+
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert_alike(seen, least=1)
+    assert_on_record(house, seen)
 
 
 # --- search
