@@ -4,7 +4,7 @@ import typer
 
 from vault.commands.data import import_file, profile
 from vault.commands.demo import demo
-from vault.commands.explaining import policy
+from vault.commands.policy import policy
 from vault.commands.running import serve, token, worker
 from vault.commands.setting_up import callers, config, controllers, doctor, keys, migrate
 from vault.commands.trail import audit

@@ -19,6 +19,7 @@ from tests.policy import matrix
 from tests.policy.makers import bundle
 from vault.audit.reading import ReadEntry
 from vault.policy.decision import spelt_out
+from vault.policy.matrix import Cell
 
 TABLE = matrix.document()
 CONTEXTS: Mapping[str, Mapping[str, Any]] = TABLE["contexts"]
@@ -101,7 +102,7 @@ def readings(shared_desk: Desk, people: Mapping[str, str]) -> Readings:
     return Readings(found, tuple(logged[len(before) :]))
 
 
-def expected(template: str, context: str) -> dict[str, matrix.Cell]:
+def expected(template: str, context: str) -> dict[str, Cell]:
     """Return the cells of one column: level, mask and reason by field.
 
     The table knows one agreement; a real contract comes with companions that cover nothing yet. Of a field that none of them names,
@@ -115,7 +116,7 @@ def expected(template: str, context: str) -> dict[str, matrix.Cell]:
     return cells
 
 
-def levels(cells: Mapping[str, matrix.Cell]) -> dict[str, str]:
+def levels(cells: Mapping[str, Cell]) -> dict[str, str]:
     """Return the levels an entry names; a field its person must never hear of is not among them."""
     shown = {name: f"masked:{mask}" if level == "masked" else level for name, (level, mask, _) in cells.items()}
     return {name: level for name, level in shown.items() if name != "aml_note"}

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.policy.makers import Situation, bundle, situation
+from tests.policy.makers import bundle, situation
 from vault.policy.lexicon import ROLES
+from vault.policy.situations import Situation
 
 FIELDS = tuple(bundle().catalogue["fields"])
 CONTEXTS = tuple(bundle().matrix["contexts"])

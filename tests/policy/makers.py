@@ -1,18 +1,18 @@
-"""Situations: a context of the table of roles with one thing changed, and the person it is about."""
+"""Situations under the shipped bundle, and bundles that differ from it."""
 
 import random
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vault.policy import typical
+from vault.policy import situations
 from vault.policy.bundle import Bundle, load_bundle, shipped
 from vault.policy.engine import Policy
 from vault.policy.files import read_files, template_digest, template_documents
-from vault.policy.model import Act, AgreementFacts, CallerFacts, Context, Decision, SubjectFacts, TicketFacts
+from vault.policy.model import AgreementFacts
+from vault.policy.situations import Situation
 
 Json = Mapping[str, Any]
 
@@ -28,59 +28,16 @@ def policy() -> Policy:
     return Policy(bundle())
 
 
-@dataclass(frozen=True)
-class Situation:
-    context: Context
-    act: Act
-    caller: CallerFacts
-    ticket: TicketFacts
-    subject: SubjectFacts
-
-    def decided(self, by: Policy, *fields: str) -> Decision:
-        return by.decide(self.context, self.act, self.caller, self.ticket, self.subject, fields)
-
-    def about(self, **changes: Any) -> "Situation":
-        return replace(self, subject=self.subject._replace(**changes))
-
-    def called_by(self, **changes: Any) -> "Situation":
-        return replace(self, caller=replace(self.caller, **changes))
-
-    def with_ticket(self, **changes: Any) -> "Situation":
-        return replace(self, ticket=replace(self.ticket, **changes))
-
-    def within(self, **changes: Any) -> "Situation":
-        return replace(self, context=replace(self.context, **changes))
-
-
 def situation(
     start: str, agreements: Sequence[str | Json] = ("retail@1",), context: Json | None = None, person: Json | None = None
 ) -> Situation:
-    """Return a situation: `start` names a context of roles.yaml; `context` and `person` say what differs."""
-    stated = {**bundle().matrix["contexts"][start], **(context or {})}
-    about = dict(person or {})
-    if "restricted" in about:
-        about["restricted"] = frozenset(about["restricted"])
-    made = Situation(
-        typical.context_of(stated),
-        stated.get("act", "profile"),
-        typical.caller_of(stated),
-        typical.ticket_of(stated),
-        typical.person_with(tuple(agreed(one, number) for number, one in enumerate(agreements)))._replace(**about),
-    )
-    if "subject_id" in stated:
-        made = made.within(caller=replace(made.context.caller, subject_id=stated["subject_id"]))
-    return made
+    """Return a situation under the shipped bundle."""
+    return situations.situation(bundle(), start, agreements, context, person)
 
 
 def agreed(one: str | Json, number: int = 0) -> AgreementFacts:
-    """Return an agreement: a template in force, or a mapping that says what differs."""
-    stated: dict[str, Any] = {"template": one} if isinstance(one, str) else dict(one)
-    reference = stated.pop("template")
-    for name in ("excluded", "foreign"):
-        if name in stated:
-            stated[name] = frozenset(stated[name])
-    held = typical.held(reference, bundle().templates[reference])
-    return held._replace(agreement_id=f"agr_{number}", **stated)
+    """Return an agreement on a shipped template."""
+    return situations.agreed(bundle(), one, number)
 
 
 def altered(directory: Path, changes: Mapping[str, str | None]) -> Path:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.policy.changes import CHANGES, CONTEXTS, FIELDS, perturbed
-from tests.policy.makers import Situation, agreed, bundle, seeded, situation
+from tests.policy.makers import agreed, bundle, seeded, situation
 from vault.policy.cache import Table
 from vault.policy.cedar import CedarEngine
 from vault.policy.decision import Verdict
@@ -17,6 +17,7 @@ from vault.policy.engine import Policy
 from vault.policy.inputs import LawKey
 from vault.policy.lexicon import Lexicon
 from vault.policy.model import AgreementFacts, Decision
+from vault.policy.situations import Situation
 
 
 class Remembering(CedarEngine):

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.policy.changes import CHANGES, FIELDS
-from tests.policy.makers import Situation, agreed, altered, bundle, policy, relock, seeded, shipped_text, situation
+from tests.policy.makers import agreed, altered, bundle, policy, relock, seeded, shipped_text, situation
 from vault.policy.bundle import load_bundle
 from vault.policy.decision import BASES, REFUSALS, Note, best_refusal, spelt_out, what_is_missing
 from vault.policy.engine import Policy
 from vault.policy.inputs import is_self, may_know, view_key
 from vault.policy.lexicon import closure
 from vault.policy.model import Decision, FieldDecision
+from vault.policy.situations import Situation
 
 
 def why(made: Situation, field: str = "email", by: Policy | None = None) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.policy import matrix
 from tests.policy.changes import FIELDS
-from tests.policy.makers import Situation, agreed, altered, bundle, policy, relock, shipped_text, situation
+from tests.policy.makers import agreed, altered, bundle, policy, relock, shipped_text, situation
 from vault.errors import ContextIncomplete
 from vault.policy.bundle import load_bundle
 from vault.policy.cedar import CedarEngine, compiled
@@ -22,6 +22,7 @@ from vault.policy.decision import Verdict
 from vault.policy.engine import VERBS, Policy
 from vault.policy.inputs import view_key
 from vault.policy.model import CallerFacts, Decision, TicketFacts
+from vault.policy.situations import Situation
 
 ASKED = ("given_name", "email", "iban", "health_note")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.policy.changes import FIELDS, perturbed
-from tests.policy.makers import Situation, agreed, bundle, seeded, situation
+from tests.policy.makers import agreed, bundle, seeded, situation
 from tests.policy.oracle import Erred, Oracle, Request, evaluated
 from vault.policy import cedar
 from vault.policy.cedar import CedarEngine, compiled
@@ -14,6 +14,7 @@ from vault.policy.decision import Verdict, rungs
 from vault.policy.engine import VERBS
 from vault.policy.groups import Bucket, buckets
 from vault.policy.inputs import ViewKey, circumstance, law_key, view_key
+from vault.policy.situations import Situation
 
 SINGLE = tuple((number,) for number in range(len(FIELDS)))  # each field on its own: the oracle also checks the grouping's premise
 

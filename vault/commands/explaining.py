@@ -10,10 +10,7 @@ from vault.opening import open_vault
 from vault.operations.explain import explain_in_house
 from vault.settings import read_settings
 
-policy = typer.Typer(help="The rules that decide, and what they decided.", no_args_is_help=True)
 
-
-@policy.command()
 def explain(
     decision_id: Annotated[str, typer.Argument(help="dec_…: the Vault-Decision of an answer.")],
     controller: ControllerOption = None,

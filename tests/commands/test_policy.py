@@ -1,0 +1,42 @@
+"""`riserbo policy …`: one line of JSON, and an exit status that a pipeline can go by."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.policy.makers import altered, shipped_text
+from vault.__main__ import app
+
+runner = CliRunner()
+
+
+def test_a_bundle_that_the_lint_refuses_ends_1(tmp_path: Path) -> None:
+    ran = runner.invoke(app, ["policy", "test", str(altered(tmp_path, {"limits.yaml": "schema: other/1\n"})), "--json"])
+    assert ran.exit_code == 1
+    assert json.loads(ran.stdout) == {"cases": 0, "passed": 0, "mutation": {"killed": 0, "total": 0}}
+    assert "limits.yaml" in ran.stderr
+
+
+def test_a_bundle_whose_cases_fail_ends_1_and_names_them(tmp_path: Path) -> None:
+    text = shipped_text("roles/t1.cedar").replace('[Vault::Field::"correspondence"]', '[Vault::Field::"contact_hours"]')
+    ran = runner.invoke(app, ["policy", "test", str(altered(tmp_path, {"roles/t1.cedar": text}))])
+    assert ran.exit_code == 1
+    assert ran.stdout == ""
+    assert "health-insurance/t1/correspondence" in ran.stderr
+
+
+def test_no_directory_is_misuse() -> None:
+    assert runner.invoke(app, ["policy", "test", "/nowhere/at/all"]).exit_code == 2
+
+
+@pytest.mark.drill
+def test_the_shipped_bundle_holds_and_says_so_in_one_line() -> None:
+    """A minute: every slip in every policy."""
+    ran = runner.invoke(app, ["policy", "test", "--json"])
+    assert ran.exit_code == 0, ran.stderr
+    said = json.loads(ran.stdout)
+    assert ran.stdout.count("\n") == 1
+    assert said["cases"] == said["passed"] >= 1_200
+    assert said["mutation"]["killed"] >= 0.95 * said["mutation"]["total"] > 0

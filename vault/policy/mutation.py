@@ -1,0 +1,129 @@
+"""Mutation: break each policy in each way a slip would, and see whether a case of the matrix notices.
+
+A policy that can be broken without a failing case is one that nobody checks. Ways: drop the policy, negate a condition, drop an
+exemption (`unless`), let it speak on another action. Cases whose outcome a policy determined are asked first, so most mutants cost
+one or two decisions.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final
+
+from vault.policy.bundle import Bundle
+from vault.policy.decision import Verdict
+from vault.policy.engine import PolicyEngine
+from vault.policy.trial import Candidate, Check, failing, mutant
+
+Json = Mapping[str, Any]
+
+ENOUGH_PERCENT: Final = 95.0
+_SWAPPED: Final = {  # to an action of the same kind of principal; gate 1 has one action, so there is nothing to swap it with
+    "view_clear": "view_masked",
+    "view_masked": "view_clear",
+    "view_token": "view_masked",
+    "touch_any": "view_token",
+    "verify": "amend",
+    "amend": "verify",
+    "find": "amend",
+    "enroll": "agree",
+    "agree": "put_ticket",
+    "withdraw": "agree",
+    "put_ticket": "register_caller",
+    "register_caller": "enroll",
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One slip: which policy, how, and what the policies are with it."""
+
+    name: str
+    policy: str
+    policies: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Mutations:
+    """How many slips there are, and which of them nothing noticed."""
+
+    total: int
+    survivors: tuple[str, ...]
+
+    @property
+    def killed(self) -> int:
+        """How many were noticed."""
+        return self.total - len(self.survivors)
+
+    @property
+    def enough(self) -> bool:
+        """Whether 95 % were noticed, and every slip in a prohibition of gate 1."""
+        lawful = not any(one.startswith("gate1-") for one in self.survivors)
+        return lawful and self.killed * 100 >= ENOUGH_PERCENT * self.total
+
+
+def mutants(policies: Mapping[str, Any]) -> Iterator[Mutant]:
+    """Yield every slip."""
+    for name, policy in policies.items():
+        yield Mutant(f"{name}: dropped", name, {other: one for other, one in policies.items() if other != name})
+        for how, changed in _changed(policy):
+            yield Mutant(f"{name}: {how}", name, {**policies, name: changed})
+
+
+def _changed(policy: Json) -> Iterator[tuple[str, Json]]:
+    conditions = policy["conditions"]
+    for number, one in enumerate(conditions):
+        others = [*conditions[:number], *conditions[number + 1 :]]
+        negated = {**one, "body": {"!": {"arg": one["body"]}}}
+        if one["kind"] == "unless":
+            yield "its exemption dropped", {**policy, "conditions": others}
+        yield f"its `{one['kind']}` negated", {**policy, "conditions": [*conditions[:number], negated, *conditions[number + 1 :]]}
+    scope = policy["action"]
+    stated = [one["id"] for one in (*scope.get("entities", ()), *([scope["entity"]] if "entity" in scope else ()))]
+    other = next((_SWAPPED[one] for one in stated if one in _SWAPPED), None)
+    if other is not None:
+        yield f"on {other} instead", {**policy, "action": {"op": "==", "entity": {"type": "Vault::Action", "id": other}}}
+
+
+def mutation(
+    bundle: Bundle, checks: Sequence[Check], slips: Sequence[Mutant], advance: Callable[[int], None] = lambda _: None
+) -> Mutations:
+    """Try each slip against checks that hold for the bundle itself; `advance` is told of each."""
+    speaking, survivors = _who_speaks(bundle, checks), []
+    for one in slips:
+        first = [check for check in checks if one.policy in speaking[check.name]]
+        rest = [check for check in checks if one.policy not in speaking[check.name]]
+        if not _noticed(bundle, one, [*sorted(first, key=attrgetter("cases")), *rest]):
+            survivors.append(one.name)
+        advance(1)
+    return Mutations(len(slips), tuple(survivors))
+
+
+def _noticed(bundle: Bundle, one: Mutant, ordered: Sequence[Check]) -> bool:
+    try:
+        candidate = Candidate.of(mutant(bundle, one.policies))
+    except (ValueError, KeyError):
+        return True  # a bundle like this would not load
+    return any(failing(candidate, check) for check in ordered)
+
+
+class _Listening:
+    """An engine that notes which policies determined what it was asked."""
+
+    def __init__(self, engine: PolicyEngine) -> None:
+        self._engine = engine
+        self.heard: set[str] = set()
+
+    def evaluate(self, entities: Sequence[Any], requests: Sequence[Any]) -> list[Verdict]:
+        found = self._engine.evaluate(entities, requests)
+        self.heard.update(name for one in found for name in one.by)
+        return found
+
+
+def _who_speaks(bundle: Bundle, checks: Sequence[Check]) -> dict[str, frozenset[str]]:
+    found, engine = {}, Candidate.of(bundle).engine
+    for check in checks:
+        listening = _Listening(engine)
+        failing(Candidate.of(bundle, listening), check)
+        found[check.name] = frozenset(listening.heard)
+    return found
