@@ -40,3 +40,31 @@ def test_the_shipped_bundle_holds_and_says_so_in_one_line() -> None:
     assert ran.stdout.count("\n") == 1
     assert said["cases"] == said["passed"] >= 1_200
     assert said["mutation"]["killed"] >= 0.95 * said["mutation"]["total"] > 0
+
+
+def test_a_plan_that_widens_ends_1_and_says_where(tmp_path: Path) -> None:
+    text = shipped_text("roles/verbs.cedar")
+    new = altered(tmp_path, {"roles/verbs.cedar": text.replace('Role::"t2"', 'Role::"t1"', 1)})
+    ran = runner.invoke(app, ["policy", "plan", str(new), "--json"])
+    assert ran.exit_code == 1, ran.output
+    said = json.loads(ran.stdout)
+    assert {"kind": "WIDENS", "role": "t1", "accepted": False} in [
+        {name: one[name] for name in ("kind", "role", "accepted")} for one in said["changes"]
+    ]
+    told = runner.invoke(app, ["policy", "plan", str(new)])
+    assert told.exit_code == 1
+    assert "NARROWS t2, customer-care" in told.stderr
+    rows = "".join(
+        f', {name}: "{one[name]}"'
+        for one in said["changes"]
+        if one["kind"] == "WIDENS"
+        for name in ("role", "purpose", "category", "policy")
+    )
+    accepted = f'schema: riserbo-accepted/1\nwidens: [{{from: "{said["from"]}"{rows}, reason: "t1 enrols", owner: dpo}}]\n'
+    (new / "plan").mkdir()
+    (new / "plan" / "accepted.yaml").write_text(accepted)
+    assert runner.invoke(app, ["policy", "plan", str(new)]).exit_code == 0
+
+
+def test_a_plan_of_what_is_no_bundle_ends_1(tmp_path: Path) -> None:
+    assert runner.invoke(app, ["policy", "plan", str(tmp_path)]).exit_code == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.policy.changes import CONTEXTS, FIELDS, perturbed
-from tests.policy.makers import Situation, agreed, bundle, policy, seeded, situation
+from tests.policy.makers import agreed, bundle, policy, seeded, situation
 from vault.policy.cedar import CedarEngine
 from vault.policy.decision import Verdict, _said, _stated, given_law, given_view
 from vault.policy.engine import Policy
@@ -18,6 +18,7 @@ from vault.policy.inputs import LawKey, ViewKey, circumstance, law_key, view_key
 from vault.policy.lexicon import ROLES
 from vault.policy.model import CHANNELS
 from vault.policy.replay import circumstance_of, keys_of, law_key_of, view_key_of
+from vault.policy.situations import Situation
 
 LEXICON = bundle().lexicon
 RECORDED = 520

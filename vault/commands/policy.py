@@ -1,4 +1,4 @@
-"""Commands about the policy bundle and what was decided by it: test, explain."""
+"""Commands about the policy bundle and what was decided by it: test, plan, explain."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from vault.commands.explaining import explain
 from vault.commands.say import AsJson, people
 from vault.policy.bundle import load_bundle, shipped
 from vault.policy.mutation import Mutations, mutants, mutation
+from vault.policy.plan import plan
 from vault.policy.trial import Candidate, Outcome, invariant_checks, matrix_checks, tried
 
 policy = typer.Typer(
@@ -55,6 +56,41 @@ def policy_test(directory: BundleArgument = None, as_json: AsJson = False) -> No
     _end(outcome, slips, ok=not outcome.failed and slips.enough, as_json=as_json)
 
 
+@policy.command("plan")
+def policy_plan(
+    new: Annotated[Path, typer.Argument(help="Directory of the bundle to be.", exists=True, file_okay=False)],
+    old: Annotated[
+        Path | None, typer.Option(help="Directory of the bundle in force; unset: the shipped one.", exists=True, file_okay=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say who would see more (WIDENS), less (NARROWS) or another mask (MASK) under a new bundle.
+
+    Exit status 1 when somebody would see more and `plan/accepted.yaml` of the new bundle does not say why, and who decided it.
+    """
+    try:
+        sides = [Candidate.of(load_bundle(one)) for one in (old or shipped(), new)]
+    except ValueError as error:
+        people.print(str(error), markup=False)
+        raise typer.Exit(1) from None
+    with _advancing("contexts", None, quiet=as_json) as advance:
+        found = plan(sides[0], sides[1], advance=advance)
+    rows: list[dict[str, Any]] = [
+        {"kind": one.kind, **one.document, "fields": list(fields), "accepted": one.kind == "WIDENS" and one not in found.unaccepted}
+        for one, fields in found.changes.items()
+    ]
+    if as_json:
+        typer.echo(orjson.dumps({"from": found.old, "to": found.new, "changes": rows}).decode())
+    else:
+        for row in rows:
+            place = f"{row['role']}, {row['purpose']}: {row['category']} ({' '.join(row['fields'])}) by {row['policy']}"
+            people.print(f"{row['kind']:8}{place}" + (" (accepted)" if row["accepted"] else ""), markup=False)
+        people.print(f"{len(rows)} differences, {len(found.unaccepted)} of them to be accepted", markup=False)
+        people.print(f"from: {found.old}", markup=False)
+    if found.unaccepted:
+        raise typer.Exit(1)
+
+
 def _end(outcome: Outcome, slips: Mutations, *, ok: bool, as_json: bool) -> None:
     document: dict[str, Any] = {
         "cases": outcome.cases,
@@ -70,7 +106,7 @@ def _end(outcome: Outcome, slips: Mutations, *, ok: bool, as_json: bool) -> None
 
 
 @contextmanager
-def _advancing(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+def _advancing(what: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=people, transient=True, disable=quiet) as bar:
         task = bar.add_task(what, total=total)

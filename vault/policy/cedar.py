@@ -81,10 +81,12 @@ def distinctions(policies: Mapping[str, Json]) -> Distinctions:
 class CedarEngine:
     """Evaluates requests against one bundle, parsed once at construction. Raises ValueError for a bundle that is unsound."""
 
-    def __init__(self, policies: Mapping[str, Json], schema: str, lexicon: Lexicon) -> None:
+    def __init__(
+        self, policies: Mapping[str, Json], schema: str, lexicon: Lexicon, closed_world: Sequence[Json] | None = None
+    ) -> None:
         self._schema = cedarpy.Schema.from_str(schema)
         self._policies = {family: _policy_set(some) for family, some in families(policies).items()}
-        self._world = cedarpy.Entities.from_json_str(json.dumps(world(lexicon)), self._schema)
+        self._world = cedarpy.Entities.from_json_str(json.dumps(closed_world or world(lexicon)), self._schema)
 
     def evaluate(self, entities: Sequence[Json], requests: Sequence[Json]) -> list[Verdict]:
         """Return one verdict for each request, with these entities beside the closed world. An error is a verdict, never raised."""

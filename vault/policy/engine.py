@@ -206,14 +206,6 @@ class Policy:
         missing = what_is_missing(key.principal, key.roles, key.ticket, assigned=key.assigned)
         return Permission(allowed=False, because=missing, by=verdict.by)
 
-    def row(self, key: ViewKey) -> View:
-        """Return what gate 2 says of every field. Raises EngineFault when an evaluation failed."""
-        return self._view(key)
-
-    def law(self, key: LawKey) -> Lawfulness:
-        """Return what gate 1 says of every field under one agreement. Raises EngineFault when an evaluation failed."""
-        return self._law(key)
-
     def warm(self) -> None:
         """Work out the rows of the table of roles for persons as they are most often met."""
         for stated in self._typical.values():

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 PATTERNS: Final = (
     *("schema.cedarschema", "catalogue.yaml", "vocabulary.yaml", "masks.yaml", "recipients.yaml", "limits.yaml"),
     *("exemptions.txt", "templates.lock", "tests/matrix/roles.yaml", "gates/*.cedar", "roles/*.cedar"),
-    *("agreements/*.v*.yaml", "texts/*.v*.??.md", "tests/matrix/*.yaml"),
+    *("agreements/*.v*.yaml", "texts/*.v*.??.md", "tests/matrix/*.yaml", "plan/*.yaml"),
 )
 SINGLE: Final = tuple(one for one in PATTERNS if "*" not in one)
 _NOT_OURS: Final = frozenset({"__init__.py"})  # policies/ is a package, so that it is found wherever it is installed

@@ -35,16 +35,19 @@ _SCHEMAS: Final = {
     "limits.yaml": "riserbo-limits/1",
     "agreements/": "riserbo-template/1",
     "tests/matrix/": "riserbo-matrix/1",
+    "plan/": "riserbo-accepted/1",
 }
 _NEVER_EXEMPT: Final = "deny-no-lawful-basis"
 _NOT_LAWFUL: Final = {"!": {"arg": {".": {"left": {".": {"left": {"Var": "context"}, "attr": "basis"}}, "attr": "lawful"}}}}
+ACCEPTANCE: Final = ("from", "role", "purpose", "category", "policy", "reason", "owner")
 _OF_THE_SCHEMA: Final = ("Vault::Action",)  # the validator knows them
 
 
 def faults(files: Mapping[str, bytes]) -> list[str]:
     """Return what is wrong, `path: what`, in order; empty for a sound bundle. Later rules wait until earlier ones hold."""
     rules: tuple[Callable[[Mapping[str, bytes]], Iterator[str]], ...] = (
-        _file_faults, _document_faults, _limit_faults, _catalogue_faults, _template_faults, _form_faults, _policy_faults,
+        _file_faults, _document_faults, _limit_faults, _accepted_faults, _catalogue_faults, _template_faults, _form_faults,
+        _policy_faults,
         _exemption_faults,
     )  # fmt: skip
     for rule in rules:
@@ -97,6 +100,19 @@ def _limit_faults(files: Mapping[str, bytes]) -> Iterator[str]:
         Limits.of(bundle_files.parsed(files["limits.yaml"]))
     except ValueError as error:
         yield f"limits.yaml: {error}"
+
+
+def _accepted_faults(files: Mapping[str, bytes]) -> Iterator[str]:
+    for path in sorted(files):
+        if path.startswith("plan/"):
+            accepted = bundle_files.parsed(files[path]).get("widens")
+            if not isinstance(accepted, list):
+                yield f"{path}: widens is no list"
+                continue
+            for number, one in enumerate(accepted, 1):
+                stated = one if isinstance(one, dict) else {}
+                lacking = [name for name in ACCEPTANCE if not isinstance(stated.get(name), str) or not stated[name].strip()]
+                yield from (f"{path}: entry {number} says no {name}" for name in lacking)
 
 
 def _catalogue_faults(files: Mapping[str, bytes]) -> Iterator[str]:

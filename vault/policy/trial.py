@@ -47,12 +47,18 @@ class Candidate:
     bundle: Bundle
     engine: PolicyEngine
     policy: Policy
+    world: Sequence[dict[str, Any]]
 
     @classmethod
-    def of(cls, bundle: Bundle, engine: PolicyEngine | None = None) -> "Candidate":
+    def of(cls, bundle: Bundle, engine: PolicyEngine | None = None, world: Sequence[dict[str, Any]] | None = None) -> "Candidate":
         """Return the candidate. Raises ValueError or KeyError for policies Cedar cannot take."""
-        engine = engine or cedar.CedarEngine(bundle.policies, bundle.schema, bundle.lexicon)
-        return cls(bundle, engine, Policy(bundle, engine))
+        world = world or cedar.world(bundle.lexicon)
+        engine = engine or cedar.CedarEngine(bundle.policies, bundle.schema, bundle.lexicon, world)
+        return cls(bundle, engine, Policy(bundle, engine), world)
+
+    def engine_of(self, policies: Mapping[str, Any]) -> PolicyEngine:
+        """Return an engine of some of its policies alone."""
+        return cedar.CedarEngine(policies, self.bundle.schema, self.bundle.lexicon, self.world)
 
     def verdict(self, action: str, key: ViewKey, field: str | None) -> Verdict:
         """Return what gate 2 says to one request. Raises EngineFault when the evaluation failed."""
@@ -205,7 +211,7 @@ def how_clearly(candidate: Candidate, row: View) -> list[tuple[int, int]]:
 
 
 def _shows(candidate: Candidate, key: ViewKey) -> set[str]:
-    cells = candidate.policy.row(key).cells
+    cells = candidate.policy.view(key).cells
     return {field.name for field, one in zip(candidate.bundle.lexicon.fields, cells, strict=True) if one.shown.level != "withheld"}
 
 
@@ -252,7 +258,7 @@ def _acts(key: ViewKey) -> Iterator[ViewKey]:
 
 
 def _no_more(candidate: Candidate, less: ViewKey, more: ViewKey) -> bool:
-    first, second = (how_clearly(candidate, candidate.policy.row(one)) for one in (less, more))
+    first, second = (how_clearly(candidate, candidate.policy.view(one)) for one in (less, more))
     return all(one <= other for one, other in zip(first, second, strict=True))
 
 
