@@ -16,7 +16,7 @@ import orjson
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from vault.audit.checkpoint import Note, VerifierKey, origin
+from vault.audit.checkpoint import Note, origin
 from vault.audit.entry import Chain, Draft
 from vault.audit.health import TrailHealth
 from vault.audit.recorder import Recorder
@@ -30,6 +30,7 @@ from vault.audit.watch import Watch
 from vault.connectors.signer_state import DirectorySignerState
 from vault.database import Database
 from vault.keys.envelope import open_value, seal_value
+from vault.notes import VerifierKey
 from vault.octets import base32_id
 
 HOST = "vault.example"

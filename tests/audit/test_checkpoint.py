@@ -3,60 +3,61 @@ import base64
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from vault.audit import checkpoint as notes
+from vault import notes
+from vault.audit import checkpoint
 
-ORIGIN = notes.origin("vault.example", "ctl-1", 1)
+ORIGIN = checkpoint.origin("vault.example", "ctl-1", 1)
 LOG, OTHER = (Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2))
-POINT = notes.Checkpoint(ORIGIN, 7, bytes(range(32)))
+POINT = checkpoint.Checkpoint(ORIGIN, 7, bytes(range(32)))
 
 
 def key_of(private: Ed25519PrivateKey, name: str = ORIGIN, kind: int = notes.ED25519) -> notes.VerifierKey:
     return notes.VerifierKey(name, private.public_key().public_bytes_raw(), kind)
 
 
-def text_of(private: Ed25519PrivateKey = LOG, point: notes.Checkpoint = POINT) -> str:
-    return notes.note_text(point, [key_of(private).line(private.sign(point.body.encode()))])
+def text_of(private: Ed25519PrivateKey = LOG, point: checkpoint.Checkpoint = POINT) -> str:
+    return checkpoint.note_text(point, [key_of(private).line(private.sign(point.body.encode()))])
 
 
 def test_a_signed_note_is_read_back_and_verified() -> None:
-    note = notes.parse_note(text_of())
+    note = checkpoint.parse_note(text_of())
     assert ORIGIN == "vault.example/audit/ctl-1/1"
     assert note.checkpoint == POINT
     assert note.text == text_of()
-    assert notes.signed_by(note, key_of(LOG))
+    assert checkpoint.signed_by(note, key_of(LOG))
 
 
 def test_another_key_of_the_same_name_does_not_verify() -> None:
-    assert not notes.signed_by(notes.parse_note(text_of(OTHER)), key_of(LOG))
-    forged = notes.note_text(POINT, [key_of(LOG).line(OTHER.sign(POINT.body.encode()))])
-    assert not notes.signed_by(notes.parse_note(forged), key_of(LOG))
+    assert not checkpoint.signed_by(checkpoint.parse_note(text_of(OTHER)), key_of(LOG))
+    forged = checkpoint.note_text(POINT, [key_of(LOG).line(OTHER.sign(POINT.body.encode()))])
+    assert not checkpoint.signed_by(checkpoint.parse_note(forged), key_of(LOG))
 
 
 def test_one_wrong_line_of_the_key_spoils_a_right_one() -> None:
     wrong = key_of(LOG).line(bytes(64))
-    assert not notes.signed_by(notes.parse_note(text_of() + wrong), key_of(LOG))
+    assert not checkpoint.signed_by(checkpoint.parse_note(text_of() + wrong), key_of(LOG))
 
 
 @pytest.mark.parametrize("old", ["ctl-1", "\n7\n", base64.b64encode(POINT.root).decode()])
 def test_a_changed_body_does_not_verify(old: str) -> None:
     new = {"ctl-1": "ctl-2", "\n7\n": "\n8\n"}.get(old, base64.b64encode(bytes(32)).decode())
     changed = text_of().replace(old, new, 1)
-    assert not notes.signed_by(notes.parse_note(changed), key_of(LOG))
+    assert not checkpoint.signed_by(checkpoint.parse_note(changed), key_of(LOG))
 
 
 def test_a_signature_of_the_wrong_length_or_key_is_a_no() -> None:
-    short = notes.note_text(POINT, [key_of(LOG).line(bytes(63))])
-    assert not notes.signed_by(notes.parse_note(short), key_of(LOG))
+    short = checkpoint.note_text(POINT, [key_of(LOG).line(bytes(63))])
+    assert not checkpoint.signed_by(checkpoint.parse_note(short), key_of(LOG))
     nonsense = notes.VerifierKey(ORIGIN, bytes(31))
-    assert not notes.signed_by(notes.parse_note(notes.note_text(POINT, [nonsense.line(bytes(64))])), nonsense)
+    assert not checkpoint.signed_by(checkpoint.parse_note(checkpoint.note_text(POINT, [nonsense.line(bytes(64))])), nonsense)
 
 
 def test_a_cosignature_binds_its_time() -> None:
     witness = key_of(OTHER, "dpo.example/witness", notes.COSIGNATURE)
-    line = notes.cosignature_line(witness, OTHER.sign(notes.cosignature_text(POINT.body, 1_791_040_000)), 1_791_040_000)
-    assert notes.signed_by(notes.parse_note(text_of() + line), witness)
-    later = notes.cosignature_line(witness, OTHER.sign(notes.cosignature_text(POINT.body, 1_791_040_000)), 1_791_040_001)
-    assert not notes.signed_by(notes.parse_note(text_of() + later), witness)
+    line = checkpoint.cosignature_line(witness, OTHER.sign(checkpoint.cosignature_text(POINT.body, 1_791_040_000)), 1_791_040_000)
+    assert checkpoint.signed_by(checkpoint.parse_note(text_of() + line), witness)
+    later = checkpoint.cosignature_line(witness, OTHER.sign(checkpoint.cosignature_text(POINT.body, 1_791_040_000)), 1_791_040_001)
+    assert not checkpoint.signed_by(checkpoint.parse_note(text_of() + later), witness)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_a_cosignature_binds_its_time() -> None:
 )
 def test_an_irregular_note_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        notes.parse_note(text)
+        checkpoint.parse_note(text)
 
 
 def test_a_vkey_is_read_back() -> None:

@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vault.audit import checkpoint as notes
-from vault.audit import entry, proofs
+from vault import notes
+from vault.audit import checkpoint, entry, proofs
 from vault.audit.merkle import Tree, leaf_hash
 from vault.octets import b64u, expand, lp
 
@@ -155,14 +155,14 @@ def test_the_note_and_its_cosignature_are_the_published_text() -> None:
     witness = Ed25519PrivateKey.from_private_bytes(hexed("witness_seed"))
     vkey = notes.VerifierKey(VECTORS["origin"], log.public_key().public_bytes_raw())
     cosigner = notes.VerifierKey(VECTORS["witness"], witness.public_key().public_bytes_raw(), notes.COSIGNATURE)
-    point = notes.Checkpoint(VECTORS["origin"], 3, hexed("root_of_3"))
+    point = checkpoint.Checkpoint(VECTORS["origin"], 3, hexed("root_of_3"))
     line = vkey.line(log.sign(point.body.encode()))
     assert vkey.text == VECTORS["vkey"]
     assert line == VECTORS["signature_line"] + "\n"
     at = VECTORS["witness_time"]
-    cosigned = notes.cosignature_line(cosigner, witness.sign(notes.cosignature_text(point.body, at)), at)
+    cosigned = checkpoint.cosignature_line(cosigner, witness.sign(checkpoint.cosignature_text(point.body, at)), at)
     assert cosigned == VECTORS["witness_line"] + "\n"
-    note = notes.parse_note(notes.note_text(point, [line, cosigned]))
+    note = checkpoint.parse_note(checkpoint.note_text(point, [line, cosigned]))
     assert note.checkpoint == point
-    assert notes.signed_by(note, notes.parse_vkey(VECTORS["vkey"]))
-    assert notes.signed_by(note, notes.parse_vkey(cosigner.text))
+    assert checkpoint.signed_by(note, notes.parse_vkey(VECTORS["vkey"]))
+    assert checkpoint.signed_by(note, notes.parse_vkey(cosigner.text))

@@ -28,11 +28,12 @@ from tests.audit.tampering import (
     writer_of,
 )
 from vault.audit import entry
-from vault.audit.checkpoint import Checkpoint, VerifierKey, note_text
+from vault.audit.checkpoint import Checkpoint, note_text
 from vault.audit.scan import GivenNote
 from vault.audit.scrub import ScrubKeys
 from vault.audit.verify import verify_log
 from vault.errors import KeysUnavailable, Unreadable
+from vault.notes import VerifierKey
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 
 from vault.audit import entry
-from vault.audit.checkpoint import Note, VerifierKey, parse_note, signed_by
+from vault.audit.checkpoint import Note, parse_note, signed_by
 from vault.audit.merkle import EMPTY_ROOT, HASH_BYTES, TILE_BYTES, TILE_WIDTH, Frontier, leaf_hash
+from vault.notes import VerifierKey
 from vault.octets import b64u
 
 Tiles = Callable[[int, int], bytes | None]

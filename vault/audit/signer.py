@@ -11,13 +11,14 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from vault.audit import records
-from vault.audit.checkpoint import Checkpoint, Note, SignerState, VerifierKey, note_text, origin, parse_note, signed_by
+from vault.audit.checkpoint import Checkpoint, Note, SignerState, note_text, origin, parse_note, signed_by
 from vault.audit.health import TrailHealth
 from vault.audit.merkle import Tree
 from vault.audit.proofs import extends
 from vault.audit.records import Head
 from vault.database import Database
 from vault.errors import AuditUnavailable
+from vault.notes import VerifierKey
 
 BEHIND = "head-behind"  # the log is shorter than its signed checkpoint: a restored or truncated database
 OTHER_TREE = "tree-inconsistent"  # the log is not the continuation of what was signed

@@ -10,11 +10,12 @@ from contextlib import closing
 from sqlalchemy import Connection
 
 from vault.audit import entry, verify_records
-from vault.audit.checkpoint import VerifierKey, origin
+from vault.audit.checkpoint import origin
 from vault.audit.merkle import leaf_hash
 from vault.audit.records import FIRST_ERA, Head, head
 from vault.audit.scan import Findings, FirstKey, GivenNote, Report, Scan, members_of, with_findings
 from vault.audit.scrub import Scrub, ScrubKeys
+from vault.notes import VerifierKey
 
 Mac = Callable[[str, bytes], bytes]
 

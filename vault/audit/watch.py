@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 
 from vault.audit import records
 from vault.audit.acknowledged import Acknowledged
-from vault.audit.checkpoint import SignerState, VerifierKey
+from vault.audit.checkpoint import SignerState
 from vault.audit.health import EVERYWHERE, MOST_PENDING, Measure, TrailHealth
 from vault.audit.signer import FAULTS, OTHER_TREE, Standing, stand
 from vault.database import Database
+from vault.notes import VerifierKey
 
 ALTERED = "lane-altered"  # an acknowledged entry was sequenced with another hash
 UNSAFE_SERVER = "server-settings"

@@ -11,13 +11,14 @@ import sqlalchemy as sa
 
 from vault import tables
 from vault.assembly import Vault
-from vault.audit.checkpoint import SignerState, VerifierKey, origin, parse_vkey
+from vault.audit.checkpoint import SignerState, origin
 from vault.audit.records import FIRST_ERA, head
 from vault.audit.scan import GivenNote, Report
 from vault.audit.scrub import ScrubKeys
 from vault.audit.verify import Mac, verify_log
 from vault.database import Database
 from vault.keys import data_keys
+from vault.notes import VerifierKey, parse_vkey
 
 _K = tables.subject_audit_key.c
 _AUDIT_KEY = (
