@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from tests.policy.makers import altered, shipped_text
 from vault.__main__ import app
+from vault.policy.bundle import shipped
 
 runner = CliRunner()
 
@@ -28,6 +29,7 @@ def test_a_bundle_whose_cases_fail_ends_1_and_names_them(tmp_path: Path) -> None
 
 
 def test_no_directory_is_misuse() -> None:
+    assert runner.invoke(app, ["policy", "plan", *[str(shipped())] * 3]).exit_code == 2
     assert runner.invoke(app, ["policy", "test", "/nowhere/at/all"]).exit_code == 2
 
 
@@ -63,7 +65,7 @@ def test_a_plan_that_widens_ends_1_and_says_where(tmp_path: Path) -> None:
     accepted = f'schema: riserbo-accepted/1\nwidens: [{{from: "{said["from"]}"{rows}, reason: "t1 enrols", owner: dpo}}]\n'
     (new / "plan").mkdir()
     (new / "plan" / "accepted.yaml").write_text(accepted)
-    assert runner.invoke(app, ["policy", "plan", str(new)]).exit_code == 0
+    assert runner.invoke(app, ["policy", "plan", str(shipped()), str(new)]).exit_code == 0
 
 
 def test_a_plan_of_what_is_no_bundle_ends_1(tmp_path: Path) -> None:

@@ -58,23 +58,27 @@ def policy_test(directory: BundleArgument = None, as_json: AsJson = False) -> No
 
 @policy.command("plan")
 def policy_plan(
-    new: Annotated[Path, typer.Argument(help="Directory of the bundle to be.", exists=True, file_okay=False)],
-    old: Annotated[
-        Path | None, typer.Option(help="Directory of the bundle in force; unset: the shipped one.", exists=True, file_okay=False)
-    ] = None,
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[OLD] NEW", help="Directories of bundles; OLD unset: the shipped one.", exists=True, file_okay=False
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Say who would see more (WIDENS), less (NARROWS) or another mask (MASK) under a new bundle.
 
     Exit status 1 when somebody would see more and `plan/accepted.yaml` of the new bundle does not say why, and who decided it.
     """
+    if len(bundles) > 2:
+        raise typer.BadParameter("two bundles at most")
     try:
-        sides = [Candidate.of(load_bundle(one)) for one in (old or shipped(), new)]
+        old, new = (Candidate.of(load_bundle(one)) for one in (*([shipped()] if len(bundles) == 1 else []), *bundles))
     except ValueError as error:
         people.print(str(error), markup=False)
         raise typer.Exit(1) from None
     with _advancing("contexts", None, quiet=as_json) as advance:
-        found = plan(sides[0], sides[1], advance=advance)
+        found = plan(old, new, advance=advance)
     rows: list[dict[str, Any]] = [
         {"kind": one.kind, **one.document, "fields": list(fields), "accepted": one.kind == "WIDENS" and one not in found.unaccepted}
         for one, fields in found.changes.items()
