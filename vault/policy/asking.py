@@ -144,14 +144,36 @@ def differing(asked: Asked, sides: Sequence[Side], key: ViewKey) -> tuple[str, .
     """
     if not any(asked.some):
         return ()
-    place = (key.principal, key.roles, *(getattr(key, name) for name in asked.reads))
+    place = _place(asked, sides, key)
     if place not in asked.said:
-        if not asked.engines:
-            asked.engines += [side.candidate.engine_of(one) for side, one in zip(sides, asked.some, strict=True)]
         masks = asked.masks
         groups = alike(sides[0].lexicon, asked.apart, asked.fields, masks=masks)
         asked.said[place] = tuple(name for group in groups if _differ(asked, sides, key, group[0], masks=masks) for name in group)
     return asked.said[place]
+
+
+def permitted(asked: Asked, sides: Sequence[Side], key: ViewKey, fields: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the fields that some permit would show; `asked` holds the permits alone. Of the rest nothing is ever seen."""
+    place = _place(asked, sides, key)
+    if place not in asked.said:
+        groups = alike(sides[0].lexicon, asked.apart, asked.fields, masks=True)
+        asked.said[place] = tuple(name for group in groups if _permits(asked, sides, key, group[0]) for name in group)
+    return tuple(name for name in fields if name in asked.said[place])
+
+
+def _permits(asked: Asked, sides: Sequence[Side], key: ViewKey, field: str) -> bool:
+    ladder = _ladder(asked.family, sides[0].lexicon, field)
+    return any(
+        one.allowed or one.failed
+        for side, engine in zip(sides, asked.engines, strict=True)
+        for _, one in side.tried(engine, key, field, ladder)
+    )
+
+
+def _place(asked: Asked, sides: Sequence[Side], key: ViewKey) -> tuple[Any, ...]:
+    if not asked.engines:
+        asked.engines += [side.candidate.engine_of(one) for side, one in zip(sides, asked.some, strict=True)]
+    return (key.principal, key.roles, *(getattr(key, name) for name in asked.reads))
 
 
 def _differ(asked: Asked, sides: Sequence[Side], key: ViewKey, field: str, *, masks: bool) -> bool:

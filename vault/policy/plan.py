@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from vault.policy.asking import Asked, Said, Side, differing, moved
+from vault.policy.asking import Asked, Said, Side, differing, moved, permitted
 from vault.policy.cedar import families
 from vault.policy.engine import VERBS
 from vault.policy.files import parsed
@@ -113,19 +113,23 @@ class _Both:
         """Yield the differences of gate 2: how clearly each field is seen, and who finds, changes and verifies it."""
         for family, act in _FAMILIES:
             asked = Asked(family, self._fields, self._changed_of(family))
-            told: dict[ViewKey, tuple[str, ...]] = {}
-            for key in grid.views():
-                here = key if act is None else key._replace(act=act)
-                if here not in told:
-                    self._advance(1)
-                    told[here] = self._worth_telling(asked, here)
-                    yield from self._compared(family, here, told[here])
+            permits = Asked(family, self._fields, self._permits_of(family))
+            for key in dict.fromkeys(key if act is None else key._replace(act=act) for key in grid.views()):
+                self._advance(1)
+                fields = self._worth_telling(asked, key)
+                seen = permitted(permits, self._sides, key, fields) if fields else ()
+                # A field whose masks moved has other rungs in each bundle, so what the permits say of the old ones does not count.
+                yield from self._compared(family, key, tuple(one for one in fields if one in seen or one in self._moved.fields))
 
     def _changed_of(self, family: str) -> tuple[Mapping[str, Any], ...]:
         return tuple(
             {name: one for name, one in families(side.candidate.bundle.policies)[family].items() if name in self._changed}
             for side in self._sides
         )
+
+    def _permits_of(self, family: str) -> tuple[Mapping[str, Any], ...]:
+        every = (families(side.candidate.bundle.policies)[family] for side in self._sides)
+        return tuple({name: one for name, one in some.items() if one["effect"] == "permit"} for some in every)
 
     def _worth_telling(self, asked: Asked, key: ViewKey) -> tuple[str, ...]:
         """Return the fields that may be shown otherwise: the changed policies disagree on them, or the closed world moved."""
