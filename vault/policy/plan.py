@@ -1,9 +1,9 @@
 """What a new bundle would change: who sees more, less, or otherwise, before anybody does.
 
-Two bundles are compared over their grid (`grid`) and over both their matrices. Differences are grouped by role, purpose, category
-and the policies that make them: WIDENS (somebody sees more), NARROWS, MASK (another mask, as strong). Each WIDENS must stand in
-`plan/accepted.yaml` of the new bundle, with a reason and an owner, and under the digest of the bundle it was planned against: an
-acceptance is of one change, once.
+Two bundles are compared over their grid (`grid`). Differences are grouped by role, purpose, category and the policies that make
+them: WIDENS (somebody sees more), NARROWS, MASK (another mask, as strong). Each WIDENS must stand in `plan/accepted.yaml` of the
+new bundle, with a reason and an owner, and under the digest of the bundle it was planned against: an acceptance is of one change,
+once.
 
 Gates are compared one by one, so a difference that the other gate hides is reported too. Where only policies differ, contexts that
 none of those reads apart are asked once; of what they say alike, the whole says alike.
