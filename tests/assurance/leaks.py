@@ -28,7 +28,7 @@ def _answers(house: House, search: Search) -> list[Hit]:
     """Search every header, and every body but what a caller may see of a profile that was shown."""
     found = []
     for one in house.outside.answers:
-        shown = one.status == 200 and one.asked.endswith("/profile")
+        shown = one.status == 200 and one.asked.endswith(("/profile", "/reveals"))
         body = json.dumps(_without_what_is_shown(json.loads(one.body))).encode() if shown else one.body
         found += search.octets(f"answer {one.status}", one.headers + b"\r\n\r\n" + body)
     return found

@@ -70,6 +70,7 @@ ALLOWED: Final[Mapping[str, Words]] = {  # by the first word of a permission's c
     "verify": _said("serviva a verificare che fossi tu", "it was needed to verify that it was you"),
     "amend": _said("serviva a correggere i tuoi dati", "it was needed to correct your data"),
     "find": _said("serviva a trovare la tua pratica", "it was needed to find your file"),
+    "break": _said("c'era un'urgenza, che altri riesamineranno", "there was an emergency, which others will review"),
     "verb": _said("serviva a gestire la tua pratica", "it was needed to handle your file"),
 }
 
