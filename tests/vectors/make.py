@@ -19,11 +19,11 @@ from tests.agreements.makers import CONTRACT, HOST, MARKETING, PUBLISHER, agreed
 from vault.agreements.kantara import kantara_receipt
 from vault.agreements.odrl import odrl_policy
 from vault.agreements.receipts import receipt_line
-from vault.audit.checkpoint import VerifierKey
 from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_keyring
 from vault.keys import envelope, frame, tokens
 from vault.keys.controller_keys import controller_key_context
 from vault.keys.frame import FrameEntry
+from vault.notes import VerifierKey
 from vault.octets import base32_id
 from vault.operations.signing import note_of
 

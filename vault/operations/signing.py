@@ -7,7 +7,7 @@ under names that begin with `<host>/audit/`, so neither can stand for the other.
 from collections.abc import Callable
 
 from vault.assembly import Vault
-from vault.audit.checkpoint import VerifierKey
+from vault.notes import VerifierKey
 
 
 def document_key(vault: Vault, controller_id: str) -> VerifierKey:
