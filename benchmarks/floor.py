@@ -49,9 +49,9 @@ class Floor:
         """Read, record, and answer what was answered before."""
         controller_id = asks[0].context.controller_id
         lane: RecorderLane = record.__self__
-        read = disclose._read(vault, controller_id, asks)
+        read = disclose.read_all(vault, controller_id, asks)
         if self._entry is None:
-            case = disclose._decide(vault, asks[0], read, vault.now())
+            case = disclose.decide_on(vault, asks[0], read, vault.now())
             made = prepare(lane._recorder._means, controller_id, disclosure_draft(vault, case))
             (answer,) = disclose.disclose_all(vault, asks[:1], record)
             assert isinstance(answer, Profile)

@@ -10,10 +10,15 @@ from hypothesis import strategies as st
 
 from benchmarks import people, report
 from benchmarks.figures import ENOUGH_ROUNDS, GATES, Gate, Window, compare, failed_in_both, judge, one_entry_each, spread
+from benchmarks.floor import Floor
 from benchmarks.imports import Rates, figures_of
 from benchmarks.load import parsed
 from benchmarks.processes import family, on_cpu, spent_between
 from benchmarks.sample import WrongAnswer, check_answer
+from tests.makers import make_context, make_subject, make_ticket, register
+from vault.assembly import Vault
+from vault.errors import VaultError
+from vault.operations.disclosure import Ask
 from vault.policy.masks import show
 
 FAST, SLOW = ("fast", 8), ("slow", 8)
@@ -211,3 +216,17 @@ def test_results_have_the_agreed_form_and_a_copy_by_date(tmp_path):
     assert kept["masked_read"].keys() == {"c1", "c8", "c64"}
     assert kept["masked_read"]["c8"]["rps_ratio"] == 0.8
     assert {"rps_ratio", "cpu_ratio", "p50_ratio", "p99_ratio"} <= kept["masked_read"]["c64"].keys()
+
+
+def test_the_floor_reads_records_and_answers(vault: Vault, controller_id: str) -> None:
+    register(vault, controller_id, "t1")
+    person = make_subject(vault, controller_id, {"given_name": "Giulia", "email": "giulia@example.it"})
+    desk = make_context(controller_id, "t1", ticket=make_ticket(vault, controller_id, person.subject_id, "t1"))
+    lane = vault.audit.open_lane(controller_id)
+    try:
+        answers = Floor().disclose_all(vault, [Ask(desk, person.subject_id, ("email",))] * 3, lane.record_all)
+    finally:
+        lane.close()
+    shown = [one for one in answers if not isinstance(one, VaultError)]
+    assert len({one.entry_id for one in shown}) == 3
+    assert {json.loads(one.encoded())["subject_id"] for one in shown} == {person.subject_id}
