@@ -34,7 +34,7 @@ class Amendment(BaseModel):
 
 
 def leaves(error: type[VaultError]) -> Iterator[type[VaultError]]:
-    below = error.__subclasses__()
+    below = [one for one in error.__subclasses__() if one.__module__ == VaultError.__module__]  # not what a test made up
     if not below:
         yield error
     for one in below:
