@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from vault import tables
-from vault.database import EVERY_CONTROLLER, Database, Reading, text_array
+from vault.database import EVERY_CONTROLLER, Database, Reading
 from vault.errors import Conflict, DatabaseUnavailable, VaultError
+from vault.octets import text_array
 
 CANARY = "canarino in una riga"
 _PID = sa.text("SELECT pg_backend_pid() AS pid")

@@ -6,7 +6,7 @@ nothing else: the driver's text can hold the row.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock
@@ -185,12 +185,6 @@ class Database:
             hide_parameters=True,
             echo=False,
         )
-
-
-def text_array(values: Iterable[str]) -> bytes:
-    """Return a `text[]` as PostgreSQL reads it."""
-    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
-    return ("{" + ",".join(quoted) + "}").encode()
 
 
 def _expect(result: "pq.abc.PGresult", status: pq.ExecStatus) -> None:

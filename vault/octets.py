@@ -5,6 +5,7 @@ Parts are length-prefixed, never separated: with a separator `a|b` + `c` would e
 
 import base64
 from binascii import b2a_base64
+from collections.abc import Iterable
 from hashlib import sha256
 
 _INNER = bytes(octet ^ 0x36 for octet in range(256))
@@ -65,6 +66,12 @@ def expand(key: bytes, info: bytes) -> bytes:
     One block of it is one HMAC over `info ‖ 01` (RFC 5869, section 2.3).
     """
     return mac(key, info + b"\x01")
+
+
+def text_array(values: Iterable[str]) -> bytes:
+    """Return a `text[]` as PostgreSQL reads it."""
+    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
+    return ("{" + ",".join(quoted) + "}").encode()
 
 
 def b64u(octets: bytes) -> str:

@@ -14,10 +14,11 @@ from vault.audit.batch import NOT_AS_EXPECTED
 from vault.audit.checkpoint import origin
 from vault.audit.entry import Draft
 from vault.audit.exchange import TEXT, Exchange, Refusal, Statement, Unanswered
-from vault.audit.prepared import Means, Prepared, array_text, prepare
+from vault.audit.prepared import Means, Prepared, prepare
 from vault.audit.writer import Built, Head, Place, Writer, build, heads_as_read
 from vault.database import Database
 from vault.errors import AuditUnavailable, Unavailable, VaultError
+from vault.octets import text_array
 
 WHOLE_CALL_S = 3.0
 REBUILDS = 3
@@ -208,7 +209,7 @@ class Lane:
         Only after a head was not as expected: locking costs an exchange more, but somebody many ask for moves too fast to guess.
         """
         places = sorted({one.place for one in batch if one.chain_key})
-        names, streams = (array_text([place[at] for place in places]) for at in (0, 1))
+        names, streams = (text_array([place[at] for place in places]) for at in (0, 1))
         values = [self._controller_id.encode(), b"%d" % era, names, streams]
         try:
             rows = self._connected(deadline).begin((_HEADS, values), deadline)

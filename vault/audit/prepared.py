@@ -3,7 +3,7 @@
 A lane is shared and the interpreter is too, so the lane is left only what depends on the writer's and the person's chain.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -12,7 +12,7 @@ from typing import Any
 from vault.audit import entry
 from vault.audit.entry import NOBODY, Chain, Draft
 from vault.errors import Unreadable
-from vault.octets import b64u
+from vault.octets import b64u, text_array
 
 CHAIN_MARGIN_BYTES = 256  # what a lane adds to a leaf: writer, number, previous, at, subject
 _WITHHELD = frozenset({"withheld", "absent", "token"})
@@ -166,13 +166,7 @@ def _text(value: str | None) -> bytes | None:
     return value.encode() if value is not None else None
 
 
-def array_text(values: Sequence[str]) -> bytes:
-    """Return a PostgreSQL array as text."""
-    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
-    return ("{" + ",".join(quoted) + "}").encode()
-
-
 @lru_cache(maxsize=1024)
 def _closed_list(values: tuple[str, ...]) -> bytes:
-    """The same for roles, classes and the like: few, and the same ones each time."""
-    return array_text(values)
+    """Return roles, classes and the like as an array: they are few, and the same ones each time."""
+    return text_array(values)

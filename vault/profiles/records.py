@@ -14,7 +14,8 @@ from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Select,
 from sqlalchemy import and_ as both
 
 from vault import tables
-from vault.database import Database, Reading, text_array
+from vault.database import Database, Reading
+from vault.octets import text_array
 
 _COLUMNS: Mapping[str, Any] = {
     "a": Text(), "b": Text(), "c": Text(), "d": Text(), "n": BigInteger(), "m": BigInteger(),
