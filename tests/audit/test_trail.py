@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import orjson
@@ -138,22 +139,26 @@ def test_one_logs_fault_is_not_anothers(log: Log, tmp_path: Path) -> None:
 def test_a_thread_that_died_is_started_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trails, "IDLE_S", 0.05)
     monkeypatch.setattr(trails, "LOOK_S", 0.05)
+    monkeypatch.setattr(trails, "SIGN_S", 0.05)
     monkeypatch.setattr("threading.excepthook", lambda _args: None)
     trail = trail_of(log)
     trail.start()
     for step in ("_sequence_one", "_sign"):
-        sound = getattr(trail, step)
-        failed: list[str] = []
+        sound, failed, mended = getattr(trail, step), Event(), Event()
 
-        def fail(controller_id: str, failed: list[str] = failed) -> bool:
-            failed.append(controller_id)
+        def fail(controller_id: str, failed: Event = failed) -> bool:
+            failed.set()
             raise ZeroDivisionError
 
+        def again(controller_id: str, sound: Callable[[str], bool] = sound, mended: Event = mended) -> bool:
+            mended.set()
+            return sound(controller_id)
+
         setattr(trail, step, fail)
-        trail._done_at.clear()
         log.recorder().record(log.controller_id, draft("sub-1"))
-        assert reached(lambda failed=failed: bool(failed))  # type: ignore[misc]
-        setattr(trail, step, sound)
+        assert failed.wait(20)
+        setattr(trail, step, again)
+        assert mended.wait(20)  # before the next one dies: of two dead threads neither starts the other
     assert reached(lambda: log.pending() == [])
     assert reached(lambda: all(thread.is_alive() for thread in trail._threads.values()))
 
