@@ -29,8 +29,8 @@ run: $(VENV)/run.stamp  ## serve the vault the settings describe
 migrate: $(VENV)/run.stamp  ## bring the database to this version
 	@$(BIN)/riserbo migrate $(ARGS)
 
-test: $(VENV)/test.stamp  ## the suite, on a real PostgreSQL of its own
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/test.stamp  ## the suite, on a real PostgreSQL for each of three processes
+	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 check: $(VENV)/test.stamp  ## what CI runs: form, layers, types, suite, coverage
 	@$(BIN)/python -m tests.gates
