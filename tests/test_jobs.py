@@ -11,6 +11,7 @@ from procrastinate import App
 from procrastinate.exceptions import AlreadyEnqueued
 
 from tests.makers import make_subject
+from vault import answers
 from vault.assembly import Vault
 from vault.database import Database
 from vault.jobs import job_app
@@ -74,9 +75,19 @@ def test_a_worker_says_how_many_agreements_differ_from_their_events(
     assert jobs.tasks["recheck_agreements"].func(0) == 1
 
 
+def test_a_worker_clears_the_answers_whose_day_is_over(later: Vault, controller_id: str, jobs: App) -> None:
+    with later.database.transaction(controller_id) as rows:
+        for number, hours in enumerate((-1, 0, 1)):
+            answers.claim(rows, controller_id, bytes([number]), b"digest", later.now(), later.now() + timedelta(hours=hours))
+    assert jobs.tasks["clear_answers"].func(0) == 2
+    with later.database.snapshot(controller_id) as rows:
+        assert [answers.find(rows, controller_id, bytes([number])) is None for number in range(3)] == [True, True, False]
+
+
 def test_the_jobs_come_by_themselves(jobs: App) -> None:
     tasks = jobs.periodic_registry.periodic_tasks
     assert {name: one.cron for (name, _), one in tasks.items()} == {
         "expire_agreements": "*/10 * * * *",
+        "clear_answers": "15 * * * *",
         "recheck_agreements": "30 2 * * *",
     }

@@ -53,6 +53,11 @@ def release(rows: sa.Connection, controller_id: str, request_key: bytes) -> None
     rows.execute(_RELEASE, _of(controller_id, request_key))
 
 
+def clear(rows: sa.Connection, controller_id: str, at: datetime, limit: int) -> int:
+    """Delete up to `limit` rows whose day is over, and return how many."""
+    return len(rows.execute(_CLEAR, {"of_controller": controller_id, "at": at, "most": limit}).all())
+
+
 def _of(controller_id: str, request_key: bytes) -> dict[str, Any]:
     return {"of_controller": controller_id, "of_request": request_key}
 
@@ -78,3 +83,14 @@ _KEEP = (
     .values(status=sa.bindparam("new_status"), answer=sa.bindparam("new_answer"), subject_id=sa.bindparam("new_subject"))
 )
 _RELEASE = sa.delete(tables.stored_answer).where(*_PLACE, _T.status.is_(None))
+_OVER = (
+    sa.select(_T.request_key)
+    .where(_T.controller_id == sa.bindparam("of_controller"), _T.expires_at <= sa.bindparam("at"))
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True)  # one claimed anew this moment is no longer over
+)
+_CLEAR = (
+    sa.delete(tables.stored_answer)
+    .where(_T.controller_id == sa.bindparam("of_controller"), _T.request_key.in_(_OVER))
+    .returning(_T.request_key)
+)

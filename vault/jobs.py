@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from procrastinate import App, PsycopgConnector
 
 from vault.assembly import Vault
+from vault.operations.clear_answers import clear_answers
 from vault.operations.expire import expire
 from vault.operations.recheck_agreements import recheck_agreements
 
@@ -21,6 +22,12 @@ def job_app(vault: Vault, url: str) -> App:
     def expire_agreements(timestamp: int) -> int:  # noqa: ARG001  # procrastinate hands the scheduled instant over
         """End what the clock has ended, for every controller."""
         return sum(expire(vault, controller_id) for controller_id in vault.database.controllers())
+
+    @app.periodic(cron="15 * * * *")
+    @app.task(name="clear_answers", queueing_lock="clear_answers", pass_context=False)
+    def clear_stored_answers(timestamp: int) -> int:  # noqa: ARG001  # as above
+        """Delete stored answers whose day is over, for every controller."""
+        return sum(clear_answers(vault, controller_id) for controller_id in vault.database.controllers())
 
     @app.periodic(cron="30 2 * * *")
     @app.task(name="recheck_agreements", queueing_lock="recheck_agreements", pass_context=False)
