@@ -96,10 +96,10 @@ def keeping_house() -> Iterator[House]:
             (own.home / name).mkdir()
         issuer = closing.enter_context(run_demo_issuer(own.home / "issuer", "riserbo"))
         settings = Settings(home=own.home, token_issuer=issuer.issuer, jwks_url=issuer.jwks_url, unbound_systems=True)
-        secrets = _settled(settings, own, issuer)
+        secrets = settled(settings, own, issuer)
         served = settings.model_copy(update={"database_url": own.url})
         environment = {**environment_with(served), "TMPDIR": str(own.home / "tmp"), "PYTHONUNBUFFERED": "1"}
-        port = _free_port()
+        port = free_port()
         http = closing.enter_context(httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20))
         house = House(own, Outside(http, issuer, CONTROLLER), port, environment, secrets)
         served_by = closing.enter_context(house.running("serve", "serve", "--port", str(port)))
@@ -109,7 +109,7 @@ def keeping_house() -> Iterator[House]:
         yield house
 
 
-def _settled(settings: Settings, own: Alone, issuer: DemoIssuer) -> list[Canary]:
+def settled(settings: Settings, own: Alone, issuer: DemoIssuer) -> list[Canary]:
     """Make keyring, controller and register, leave a job to the worker, and return the keys nobody may meet."""
     del issuer
     with assembled(settings, Addresses(own.url, None), open_keyring(settings)) as opened:
@@ -130,7 +130,8 @@ def _keys(opened: Opened, settings: Settings) -> Iterator[Canary]:
         yield Canary.of(f"secret {purpose}", keys.secret(CONTROLLER, purpose).key)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
