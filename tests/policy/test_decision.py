@@ -289,3 +289,36 @@ def test_a_name_that_is_no_field_has_no_bit() -> None:
     lexicon = bundle().lexicon
     assert lexicon.mask(["email", "gone"]) == 1 << FIELDS.index("email")
     assert lexicon.mask(FIELDS) == lexicon.everything
+
+
+# --- fields the person excluded
+
+
+CONTACT_OF_MARKETING = sorted(policy().granted_fields("marketing@1"))
+
+
+def decided_rights(*agreements: Any) -> Any:
+    """Return what the person is shown of their own contact data."""
+    return situation("customer").about(agreements=agreements).decided(policy(), "email", "given_name")
+
+
+def test_what_the_person_excluded_is_still_shown_to_themselves() -> None:
+    one = agreed({"template": "marketing@1", "excluded": ["email"]})
+    assert decided_rights(one).opened() == dict.fromkeys(("email", "given_name"), one.agreement_id)
+
+
+def test_nothing_rests_on_an_agreement_that_let_a_whole_class_go() -> None:
+    """Its wrap is gone, so not even the person's own access may rest on it: it would open nothing, and fail."""
+    whole = agreed({"template": "retail@1", "excluded": sorted(policy().granted_fields("retail@1"))}, 1)
+    other = agreed("marketing@1", 2)
+    shown = decided_rights(whole)
+    assert {(one.level, one.because) for one in shown.fields.values()} == {("withheld", "field-excluded")}
+    assert decided_rights(whole, other).opened() == dict.fromkeys(("email", "given_name"), other.agreement_id)
+    almost = whole._replace(excluded=whole.excluded - {"phone"})
+    assert decided_rights(almost, other).opened() == dict.fromkeys(("email", "given_name"), almost.agreement_id)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_class_is_held_while_one_of_its_fields_is_agreed(left: int) -> None:
+    excluded = frozenset(CONTACT_OF_MARKETING[left:])
+    assert policy().held_classes("marketing@1", excluded) == (("contact",) if left else ())

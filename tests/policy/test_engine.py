@@ -309,7 +309,7 @@ def test_a_hit_costs_a_hundredth_of_a_miss_at_most() -> None:
     ],
 )
 def test_an_agreement_holds_the_keys_of_the_classes_it_reaches(reference: str, classes: tuple[str, ...]) -> None:
-    assert policy().lawful_classes(reference) == classes
+    assert policy().held_classes(reference) == classes
 
 
 def test_a_contract_without_condition_never_holds_the_key_to_health_data() -> None:
@@ -335,7 +335,7 @@ def test_a_category_of_health_grants_nothing_without_a_condition(tmp_path: Path)
     relock(directory)
     deciding = Policy(load_bundle(directory))
     assert "health_note" in load_bundle(directory).lexicon.terms["retail@1"].named
-    assert deciding.lawful_classes("retail@1") == ("attachment", "contact", "financial")
+    assert deciding.held_classes("retail@1") == ("attachment", "contact", "financial")
 
 
 def test_special_data_are_granted_by_a_consent_only_if_it_is_explicit() -> None:

@@ -125,7 +125,7 @@ def _ending(overdue: Sequence[str], superseded: Sequence[str]) -> dict[str, Any]
 
 
 def _reach(vault: Vault, new: Agreed) -> Collection[str]:
-    return vault.policy.lawful_classes(new.template.reference)
+    return vault.policy.held_classes(new.template.reference)
 
 
 def _sources(vault: Vault, acting: Acting, new: Agreed, overdue: Collection[str]) -> dict[str, str]:

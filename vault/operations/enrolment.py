@@ -98,7 +98,7 @@ def new_subject(vault: Vault, controller_id: str, enrolment: Enrolment, author: 
         _agreement_rows(vault, made, agreed, agreement_id, author, at, audit_key)
         if not agreed.companion:
             collected.append((agreement_id, agreed.template, agreed.excluded))
-        for class_name in vault.policy.lawful_classes(agreed.template.reference):
+        for class_name in vault.policy.held_classes(agreed.template.reference):
             (held if agreed.companion else granted).setdefault(class_name, []).append(agreement_id)
     _seal(vault, made, enrolment.values, collected, (granted, held), at)
     made.add(

@@ -7,8 +7,10 @@ Rules, in order (policy chapter, sections 4 and 7; the first page of decisions, 
    lawful is withheld whatever gate 2 says.
 3. A withheld field tells one reason: gate 1's if it is not lawful, else gate 2's; within a gate a forbid before default-deny, then
    the order of REFUSALS. Of several agreements the one that comes closest to covering the ask speaks.
-4. The deciding agreement of a field: exact purpose before narrower, then BASES, then the latest, then the lowest id.
-5. One evaluation that reports an error refuses the whole request.
+4. Nothing rests on an agreement for a field of whose class it holds no key, because the person excluded all of it: not even their
+   own access, which rests on another agreement, or on none.
+5. The deciding agreement of a field: exact purpose before narrower, then BASES, then the latest, then the lowest id.
+6. One evaluation that reports an error refuses the whole request.
 
 A row is a function of its key alone, so it can be kept for ever: ids of persons and agreements join after the look-up.
 """
@@ -157,15 +159,17 @@ def lawfulness(
 ) -> Lawfulness:
     """Return gate 1's row for one agreement. Raises EngineFault when any evaluation failed."""
     terms = lexicon.terms[key.template]
-    bits = 0
+    bits, let_go = 0, lexicon.let_go(key.template, key.excluded) if key.excluded else 0
     blocked = [NO_AGREEMENT] * len(lexicon.fields)
     for part, verdict in zip(parts, verdicts, strict=True):
         why = None if sound(verdict).allowed else _blocked(key, terms, part.field.name, verdict.by, notes)
         for position in part.positions:
-            if why is None:
-                bits |= 1 << position
-            else:
+            if why is not None:
                 blocked[position] = why
+            elif let_go >> position & 1:
+                blocked[position] = _let_go(key, terms, lexicon.fields[position].name)
+            else:
+                bits |= 1 << position
     return Lawfulness(bits, _order(key, terms), tuple(blocked), _said(key, bits), given_law(lexicon, key.circumstance))
 
 
@@ -324,6 +328,12 @@ def _blocked(key: LawKey, terms: Terms, name: str, forbids: tuple[str, ...], not
     else:
         rank = _ORDER[reason]
     return Blocked(closeness * _CLOSENESS + rank, cell("withheld", None, reason, forbids or ("default-deny",)))
+
+
+def _let_go(key: LawKey, terms: Terms, name: str) -> Blocked:
+    """Return why nothing rests on an agreement that holds no key of the field's class, even what a policy would allow."""
+    closeness = (name not in terms.named) + (not _agrees(key, terms))
+    return Blocked(closeness * _CLOSENESS + _ORDER["field-excluded"], cell("withheld", None, "field-excluded", ("default-deny",)))
 
 
 def _agrees(key: LawKey, terms: Terms) -> bool:

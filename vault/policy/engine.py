@@ -92,8 +92,8 @@ class Policy:
         self._bundle, self._alarm = bundle, alarm
         self._lexicon = bundle.lexicon
         self.limits = Limits.of(bundle.limits)
-        self._granted = {reference: self._grants(reference) for reference in self._lexicon.terms}
-        self._granted_classes = {reference: self._classes_of(granted) for reference, granted in self._granted.items()}
+        self._granted = {reference: self._lexicon.granted(reference) for reference in self._lexicon.terms}
+        self._held_classes = {reference: self._lexicon.held_classes(reference, frozenset()) for reference in self._lexicon.terms}
         self._engine = engine or CedarEngine(bundle.policies, bundle.schema, bundle.lexicon)
         self._notes = notes(bundle.policies)
         self._groups = {
@@ -140,17 +140,12 @@ class Policy:
         """Return the fields an agreement of this template (`id@version`) grants: named, not excluded, allowed by Art. 9."""
         return self._granted[reference]
 
-    def _grants(self, reference: str) -> frozenset[str]:
-        terms = self._lexicon.terms[reference]
-        special = {one.name for one in self._lexicon.fields if one.special and not terms.allows_special}
-        return terms.named - terms.excluded - special
+    def held_classes(self, reference: str, excluded: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        """Return the classes whose key an agreement of this template holds a wrap of: all it grants some field of.
 
-    def lawful_classes(self, reference: str) -> tuple[str, ...]:
-        """Return the classes whose key an agreement of this template holds a wrap of."""
-        return self._granted_classes[reference]
-
-    def _classes_of(self, granted: frozenset[str]) -> tuple[str, ...]:
-        return tuple(sorted({one.class_name for one in self._lexicon.fields if one.name in granted}))
+        `excluded` are fields the person left out: a class of which nothing is left is not held.
+        """
+        return self._lexicon.held_classes(reference, excluded) if excluded else self._held_classes[reference]
 
     def default_fields(self, roles: Iterable[str]) -> tuple[str, ...]:
         """Return the fields a profile shows when none is named: those whose cell for one of the roles is neither `·` nor V."""

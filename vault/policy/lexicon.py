@@ -119,6 +119,22 @@ class Lexicon:
         """The mask of all fields."""
         return (1 << len(self.fields)) - 1
 
+    def granted(self, reference: str) -> frozenset[str]:
+        """Return the fields an agreement of this template grants: named, not excluded by it, allowed by Art. 9."""
+        terms = self.terms[reference]
+        special = {one.name for one in self.fields if one.special and not terms.allows_special}
+        return terms.named - terms.excluded - special
+
+    def held_classes(self, reference: str, excluded: frozenset[str]) -> tuple[str, ...]:
+        """Return the classes whose key such an agreement holds a wrap of, once its person has excluded these fields."""
+        left = self.granted(reference) - excluded
+        return tuple(sorted({one.class_name for one in self.fields if one.name in left}))
+
+    def let_go(self, reference: str, excluded: frozenset[str]) -> int:
+        """Return the mask of the fields of classes whose key it would hold, had its person not excluded all of them."""
+        classes = {*self.held_classes(reference, frozenset())} - {*self.held_classes(reference, excluded)}
+        return self.mask(one.name for one in self.fields if one.class_name in classes)
+
     def mask(self, names: Iterable[str]) -> int:
         """Return the bitmask of these fields; names that are no field have no bit."""
         bits = 0
