@@ -123,6 +123,31 @@ def test_what_only_a_hold_keeps_is_archived_when_the_version_comes(fresh) -> Non
     assert seen == [["current", "archived", "archived"], ["current"] * 3]
 
 
+def test_what_was_left_out_when_agreeing_is_told_by_its_event_when_the_version_comes(fresh) -> None:
+    """The event is what the derived row is compared with from then on; nobody may change an event after that."""
+    migrate(fresh, fresh)
+    engine = sqlalchemy.create_engine(owner_url(fresh))
+    with engine.connect() as connection:
+        command.downgrade(configuration(connection), "0005")
+    with psycopg.connect(fresh) as connection:
+        connection.execute("INSERT INTO vault.controller VALUES ('one', 'UTC', '{it}', now()), ('two', 'UTC', '{it}', now())")
+        for controller, excluded in (("one", ["email", "phone"]), ("two", [])):
+            place = (controller, "sub_", "agr_")
+            state = "INSERT INTO vault.agreement_state VALUES (%s, %s, %s, 'retail@1', 'in_force', 'none', %s, now(), null, '')"
+            connection.execute(state, (*place, excluded))
+            for number, kind in enumerate(("requested", "given"), 1):
+                event = "INSERT INTO vault.agreement_event VALUES (%s, %s, %s, %s, %s, now(), now(), '', '', '', '', '')"
+                connection.execute(event, (*place, number, kind))
+    with engine.connect() as connection:
+        command.upgrade(configuration(connection), "0007")
+    engine.dispose()
+    with psycopg.connect(fresh) as connection:
+        found = connection.execute("SELECT excluded FROM vault.agreement_event ORDER BY controller_id, number").fetchall()
+        assert [one for (one,) in found] == [[], ["email", "phone"], [], []]
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            connection.execute("UPDATE vault.agreement_event SET excluded = '{iban}'")
+
+
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.fullname)
 def test_every_key_begins_with_the_controller(table) -> None:
     assert next(iter(table.primary_key.columns)).name == "controller_id"

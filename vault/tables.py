@@ -179,6 +179,7 @@ agreement_event = _table(
     _text("role"),
     _text("caller_id"),
     _bytes("evidence"),  # field envelope under the subject's audit key
+    Column("excluded", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # names of fields, from this event on
     _text("entry_id"),
     key=("subject_id", "agreement_id", "number"),
 )

@@ -80,5 +80,6 @@ def happened(number: int, kind: EventKind, channel: str = "portal") -> Happened:
 
 def agreed(*kinds: EventKind, excluded: frozenset[str] = frozenset(), ends_at: datetime | None = None) -> Agreed:
     """Return an agreement with these events, in this order."""
-    events = [happened(number, kind) for number, kind in enumerate(kinds or ("given",), 1)]
-    return Agreed(AGREEMENT, pairwise_handle(SECRET, SUBJECT), "it", bytes(range(32)), events, excluded, ends_at)
+    first, *later = [happened(number, kind) for number, kind in enumerate(kinds or ("given",), 1)]
+    events = [replace(first, excluded=excluded), *later]
+    return Agreed(AGREEMENT, pairwise_handle(SECRET, SUBJECT), "it", bytes(range(32)), events, ends_at)

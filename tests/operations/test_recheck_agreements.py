@@ -37,6 +37,7 @@ def test_whatever_befalls_an_agreement_its_state_follows_from_its_events(
         ("UPDATE vault.agreement_state SET status = 'in_force', consent = 'valid'", ["status", "consent"]),
         ("UPDATE vault.agreement_state SET valid_until = valid_until + interval '1 year'", ["validity"]),
         ("UPDATE vault.agreement_state SET template = 'retail@1'", ["template"]),
+        ("UPDATE vault.agreement_state SET excluded = '{email}'", ["excluded"]),
         ("DELETE FROM vault.agreement_state", ["missing"]),
     ],
 )

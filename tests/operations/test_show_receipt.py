@@ -200,7 +200,8 @@ def test_an_agreement_there_is_not_is_not_found(vault: Vault, controller_id: str
 def test_an_agreement_that_goes_while_it_is_read_is_not_found(
     vault: Vault, controller_id: str, person: Enrolled, ledger: Ledger
 ) -> None:
-    ledger.owner(f"DELETE FROM vault.agreement_state WHERE controller_id = '{controller_id}'")
+    gone = f"DELETE FROM vault.agreement_event WHERE controller_id = '{controller_id}'"
+    ledger.owner(f"BEGIN; SET LOCAL session_replication_role = replica; {gone}; COMMIT")
     with pytest.raises(NotFound):
         show_receipt(vault, customer(controller_id, person), person.agreements[0])
     assert ledger.outcomes("show_receipt") == ["refused"]

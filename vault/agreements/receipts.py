@@ -76,7 +76,7 @@ class Publisher:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One event of an agreement, as it is kept; its evidence stays sealed."""
+    """One event of an agreement, as it is kept; its evidence stays sealed. `excluded`: fields the person left out with it."""
 
     number: int
     kind: EventKind
@@ -84,14 +84,15 @@ class Happened:
     effective_at: datetime
     channel: str
     entry_id: str
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
     """One agreement up to the event the receipt is of, which is the last of `events`.
 
-    `language` and `text_sha256` are those of the text that was shown. `excluded`: fields the person left out. `ends_at`: set where
-    the agreement ends earlier than its period says, as an imported consent does.
+    `language` and `text_sha256` are those of the text that was shown. `ends_at`: set where the agreement ends earlier than its
+    period says, as an imported consent does.
     """
 
     agreement_id: str
@@ -99,8 +100,12 @@ class Agreed:
     language: str
     text_sha256: bytes
     events: Sequence[Happened]
-    excluded: frozenset[str] = frozenset()
     ends_at: datetime | None = None
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Return the fields the person had left out by then."""
+        return frozenset(name for one in self.events for name in one.excluded)
 
     @property
     def receipt_id(self) -> str:

@@ -35,7 +35,7 @@ _EVENTS = (
     .order_by(_E.agreement_id, _E.number)
 )
 _HISTORY = (
-    sa.select(_E.number, _E.kind, _E.recorded_at, _E.effective_at, _E.channel, _E.entry_id)
+    sa.select(_E.number, _E.kind, _E.recorded_at, _E.effective_at, _E.channel, _E.entry_id, _E.excluded)
     .where(
         _E.controller_id == sa.bindparam("controller_id"),
         _E.subject_id == sa.bindparam("subject_id"),
@@ -46,14 +46,6 @@ _HISTORY = (
 _AGREED = (
     sa.select(
         _A.template_id, _A.template_version, _A.template_digest, _A.text_language, _A.text_sha256, _A.valid_from, _A.valid_until,
-        _S.excluded,
-    )
-    .join_from(
-        tables.agreement,
-        tables.agreement_state,
-        sa.and_(
-            _S.controller_id == _A.controller_id, _S.subject_id == _A.subject_id, _S.agreement_id == _A.agreement_id
-        ),
     )
     .where(
         _A.controller_id == sa.bindparam("controller_id"),
@@ -66,8 +58,9 @@ _DUE = (
     .where(_S.controller_id == sa.bindparam("controller_id"), _S.status == "in_force", _S.valid_until <= sa.bindparam("at"))
     .limit(sa.bindparam("most"))
 )
-_KINDS = (  # of one agreement: found by its key, so a page costs what its agreements cost
-    sa.select(sa.func.coalesce(sa.func.jsonb_object_agg(_E.number, _E.kind), sa.text("'{}'::jsonb")))
+_WHAT = sa.func.jsonb_build_array(_E.kind, _E.excluded)
+_HAPPENED = (  # to one agreement: found by its key, so a page costs what its agreements cost
+    sa.select(sa.func.coalesce(sa.func.jsonb_object_agg(_E.number, _WHAT), sa.text("'{}'::jsonb")))
     .where(_E.controller_id == _A.controller_id, _E.subject_id == _A.subject_id, _E.agreement_id == _A.agreement_id)
     .scalar_subquery()
 )
@@ -83,7 +76,8 @@ _STORED = (
         _S.consent,
         _S.valid_from,
         _S.valid_until,
-        _KINDS,
+        _S.excluded,
+        _HAPPENED,
     )
     .select_from(
         tables.agreement.outerjoin(
@@ -116,7 +110,7 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class AgreementRow:
-    """What one agreement fixes: the template as it was, the text that was shown, from when and until when, and what is left out."""
+    """What one agreement fixes: the template as it was, the text that was shown, from when and until when."""
 
     template_id: str
     template_version: int
@@ -125,11 +119,10 @@ class AgreementRow:
     text_sha256: bytes
     valid_from: datetime
     valid_until: datetime | None
-    excluded: frozenset[str]
 
 
 class StoredRow(NamedTuple):
-    """One agreement with its derived state, None where there is none, and the kinds of its events by number."""
+    """One agreement with its derived state, None where there is none, and by number the kind of each event and what it excluded."""
 
     subject_id: str
     agreement_id: str
@@ -141,7 +134,8 @@ class StoredRow(NamedTuple):
     consent: str | None
     state_from: datetime | None
     state_until: datetime | None
-    events: Mapping[str, str]
+    excluded: Sequence[str] | None
+    events: Mapping[str, tuple[str, Sequence[str]]]
 
 
 def whose(rows: sa.Connection, controller_id: str, agreement_id: str) -> str | None:
@@ -177,7 +171,7 @@ def agreed(
     made = rows.execute(_AGREED, place).one_or_none()
     if made is None:
         return None
-    return AgreementRow(*made[:-1], frozenset(made.excluded)), [Happened(*row) for row in rows.execute(_HISTORY, place)]
+    return AgreementRow(*made), [Happened(*row[:-1], frozenset(row.excluded)) for row in rows.execute(_HISTORY, place)]
 
 
 def stored(rows: sa.Connection, controller_id: str, after: tuple[str, str], most: int) -> list[StoredRow]:

@@ -8,8 +8,9 @@ Rules (policy chapter, section 3; GDPR Art. 4(11), 7, 8):
 3. State is the first of these that holds: superseded, withdrawn (also revoked, invalidated), expired (ended, or past its end), in
    force. Before its beginning an agreement covers nothing. What is not yet effective has not happened.
 4. Consent is valid if the last thing said of it is given or renewed, and nothing else.
-5. Consent is an affirmative act, on a day, on a text that was shown: evidence without one of these shows no consent (Art. 7(1)).
-6. An imported consent is valid until its own period ends, or twelve months after the import, whichever is earlier.
+5. What the person left out when agreeing, and has left out since, adds up: to take something in again is a new agreement.
+6. Consent is an affirmative act, on a day, on a text that was shown: evidence without one of these shows no consent (Art. 7(1)).
+7. An imported consent is valid until its own period ends, or twelve months after the import, whichever is earlier.
 """
 
 import re
@@ -124,7 +125,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened to an agreement, numbered from 1. `excluded` of `narrowed`, `valid_until` of `renewed`."""
+    """One thing that happened, numbered from 1. `excluded` of `given` and `narrowed`, `valid_until` of `renewed`."""
 
     number: int
     kind: EventKind
@@ -261,7 +262,7 @@ def _ordered(events: Sequence[Event]) -> list[Event]:
 def _derived(terms: Terms, ordered: Sequence[Event]) -> Derived:
     kinds = {one.kind for one in ordered}
     renewals = [one.valid_until for one in ordered if one.kind == "renewed"]
-    excluded = frozenset(name for one in ordered if one.kind == "narrowed" for name in one.excluded)
+    excluded = frozenset(name for one in ordered if one.kind in ("given", "narrowed") for name in one.excluded)
     return Derived(_status(terms, kinds), _consent(terms, ordered), excluded, renewals[-1] if renewals else terms.valid_until)
 
 

@@ -125,7 +125,7 @@ def _ending(overdue: Sequence[str], superseded: Sequence[str]) -> dict[str, Any]
 
 
 def _reach(vault: Vault, new: Agreed) -> Collection[str]:
-    return vault.policy.held_classes(new.template.reference)
+    return vault.policy.held_classes(new.template.reference, new.excluded)
 
 
 def _sources(vault: Vault, acting: Acting, new: Agreed, overdue: Collection[str]) -> dict[str, str]:
@@ -156,7 +156,8 @@ def _rows(
         "text_language": language, "text_sha256": template.texts[language], "valid_from": new.signed_at,
         "valid_until": until, "supersedes": supersedes,
     }  # fmt: skip
-    event = event_row(vault, acting, agreement_id, 1, "given", orjson.dumps(new.evidence)) | {"effective_at": new.signed_at}
+    event = event_row(vault, acting, agreement_id, 1, "given", orjson.dumps(new.evidence), new.excluded)
+    event |= {"effective_at": new.signed_at}
     state = {
         "template": template.reference, "status": "dormant" if new.companion else "in_force",
         "consent": "valid" if template.basis == "consent" else "none",

@@ -138,7 +138,7 @@ def _new_class(vault: Vault, acting: Acting, class_name: str, new: Sequence[NewV
     """
     in_force = [one for one in acting.person.agreements if one.status == "in_force"]
     duties = {duty for one in in_force if one.template in vault.templates for duty in vault.templates[one.template].companions}
-    grants = [one for one in acting.person.agreements if class_name in vault.policy.held_classes(one.template)]
+    grants = [one for one in acting.person.agreements if class_name in vault.policy.held_classes(one.template, one.excluded)]
     holders = [one.agreement_id for one in grants if one in in_force]
     held_for = [one.agreement_id for one in grants if one.status == "dormant" and one.template in duties]
     place = (acting.context.controller_id, acting.subject_id, class_name)

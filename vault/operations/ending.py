@@ -48,7 +48,9 @@ def end_within(
     return emptied
 
 
-def event_row(vault: Vault, acting: Acting, agreement_id: str, number: int, kind: str, evidence: bytes) -> dict[str, Any]:
+def event_row(
+    vault: Vault, acting: Acting, agreement_id: str, number: int, kind: str, evidence: bytes, excluded: Collection[str] = ()
+) -> dict[str, Any]:
     """Return one event of an agreement's history, its evidence sealed under the person's audit key."""
     controller_id = acting.context.controller_id
     epoch, wrap = acting.person.audit_key or (0, b"")
@@ -58,7 +60,7 @@ def event_row(vault: Vault, acting: Acting, agreement_id: str, number: int, kind
         "controller_id": controller_id, "subject_id": acting.subject_id, "agreement_id": agreement_id, "number": number,
         "kind": kind, "recorded_at": acting.at, "effective_at": acting.at, "channel": acting.context.channel,
         "role": ",".join(sorted(acting.caller.roles)), "caller_id": acting.context.caller.id,
-        "evidence": seal_bytes(audit_key, place, evidence), "entry_id": acting.entry_id,
+        "evidence": seal_bytes(audit_key, place, evidence), "excluded": sorted(excluded), "entry_id": acting.entry_id,
     }  # fmt: skip
 
 

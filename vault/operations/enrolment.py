@@ -98,7 +98,7 @@ def new_subject(vault: Vault, controller_id: str, enrolment: Enrolment, author: 
         _agreement_rows(vault, made, agreed, agreement_id, author, at, audit_key)
         if not agreed.companion:
             collected.append((agreement_id, agreed.template, agreed.excluded))
-        for class_name in vault.policy.held_classes(agreed.template.reference):
+        for class_name in vault.policy.held_classes(agreed.template.reference, agreed.excluded):
             (held if agreed.companion else granted).setdefault(class_name, []).append(agreement_id)
     _seal(vault, made, enrolment.values, collected, (granted, held), at)
     made.add(
@@ -135,7 +135,7 @@ def _agreement_rows(
     )  # fmt: skip
     made.add(
         tables.agreement_event, agreement_id=agreement_id, number=1, kind="given", recorded_at=at, effective_at=agreed.signed_at,
-        channel=agreed.channel, role=author.role, caller_id=author.caller_id, evidence=evidence,
+        channel=agreed.channel, role=author.role, caller_id=author.caller_id, evidence=evidence, excluded=sorted(agreed.excluded),
     )  # fmt: skip
     made.add(
         tables.agreement_state, agreement_id=agreement_id, template=template.reference,

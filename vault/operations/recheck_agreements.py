@@ -1,7 +1,6 @@
 """Compare the derived state of each agreement, which decisions rest on, with what its terms and events say. Changes nothing.
 
-Not compared: the fields a person excluded, for they stand in the state alone. Who owns the database can change events as well; this
-finds states that were changed without them, and our own mistakes.
+Who owns the database can change events as well; this finds states that were changed without them, and our own mistakes.
 """
 
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ class Difference:
 
     subject_id: str
     agreement_id: str
-    code: str  # missing template status consent validity events
+    code: str  # missing template status consent validity excluded events
 
 
 def recheck_agreements(vault: Vault, controller_id: str) -> list[Difference]:
@@ -55,7 +54,10 @@ def _differences(vault: Vault, one: StoredRow) -> Iterator[str]:
     if template is None:
         return  # a bundle of another time knew it: its basis is not known here
     begins = None if template.starts == "trigger" else one.valid_from
-    events = [Event(int(number), cast(EventKind, kind), one.valid_from) for number, kind in one.events.items()]
+    events = [
+        Event(int(number), cast(EventKind, kind), one.valid_from, frozenset(excluded))
+        for number, (kind, excluded) in one.events.items()
+    ]
     try:
         derived = derive(Terms(template.basis, begins, one.valid_until), events)
     except ValueError:  # one is missing
@@ -65,5 +67,7 @@ def _differences(vault: Vault, one: StoredRow) -> Iterator[str]:
         yield "status"
     if one.consent != derived.consent:
         yield "consent"
+    if frozenset(one.excluded or ()) != derived.excluded:
+        yield "excluded"
     if (one.state_from, one.state_until) != (one.valid_from, one.valid_until):
         yield "validity"

@@ -75,7 +75,6 @@ def _facts(vault: Vault, acting: Acting, agreement_id: str, form: Form, number: 
         made.text_language,
         made.text_sha256,
         told,
-        made.excluded,
         None if ends == valid_until(made.valid_from, wording.validity, zone) else ends,
     )
     if form == "kantara" and not gives_consent(wording, agreed):
