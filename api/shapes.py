@@ -96,6 +96,16 @@ class WithdrawalIn(Body):
         return self.model_dump(exclude_none=True)
 
 
+class NarrowingIn(WithdrawalIn):
+    """Which fields somebody leaves out of an agreement, and how they said so: as a withdrawal, of some fields."""
+
+    excluded: Annotated[list[FieldName], Field(min_length=1, max_length=64)]
+
+    def said(self) -> dict[str, Any]:
+        """Return how it was said; which fields stands beside it."""
+        return self.model_dump(exclude_none=True, exclude={"excluded"})
+
+
 class TermsIn(Body):
     """One agreement: which template, in which language its text was shown, and how it was given."""
 

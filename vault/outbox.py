@@ -10,6 +10,7 @@ from vault import tables
 
 NAMES = frozenset({
     "subject:enrolled", "subject:amended", "agreement:given", "agreement:withdrawn", "agreement:expired", "agreement:superseded",
+    "agreement:narrowed",
     "class:emptied", "class:archived", "break-glass:opened", "break-glass:approved", "break-glass:reviewed",
 })  # fmt: skip
 _INSERT = sa.insert(tables.event)

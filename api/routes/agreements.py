@@ -1,4 +1,4 @@
-"""What was agreed with a person: made, read, withdrawn. Withdrawing takes no more steps than agreeing."""
+"""What was agreed with a person: made, read, narrowed, withdrawn. Withdrawing takes no more steps than agreeing."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -10,9 +10,10 @@ from api.call import call_of
 from api.context import AccessContext, Guarded, RunningVault
 from api.described import IDEMPOTENCY, answers, documents, headers
 from api.idempotency import Idempotent
-from api.shapes import AgreementId, SubjectId, TemplateId, TemplateVersion, TermsIn, WithdrawalIn
+from api.shapes import AgreementId, NarrowingIn, SubjectId, TemplateId, TemplateVersion, TermsIn, WithdrawalIn
 from vault.operations.agree import agree
 from vault.operations.disclosure import decision_of
+from vault.operations.narrow import narrow
 from vault.operations.remember import Answered
 from vault.operations.show_agreements import Agreement, show_agreements, show_history
 from vault.operations.show_receipt import Form, show_receipt
@@ -226,6 +227,45 @@ def make_agreement(subject_id: SubjectId, body: TermsIn, context: AccessContext,
         done = agree(vault, context, subject_id, body.terms())
         answer = {"agreement_id": done.agreement_id, "version": done.version, "entry_id": done.entry_id}
         return Answered(201, answer, subject_id)
+
+    return once.answer(vault, context, act)
+
+
+class NarrowedOut(BaseModel):
+    """What is left out now, all told. `emptied` names classes of data that nothing grants any more: they are gone."""
+
+    agreement_id: str
+    subject_id: str
+    version: int
+    excluded: list[str]
+    emptied: list[str]
+    entry_id: str
+
+
+@router.post(
+    "/agreements/{agreement_id}/narrowing",
+    operation_id="narrowAgreement",
+    responses=answers(
+        NarrowedOut, "Narrowed: nothing rests on it for these fields from the next read on.", 403, 409, 410, body=True
+    ),
+    openapi_extra=headers(IDEMPOTENCY),
+)
+def narrow_agreement(
+    agreement_id: AgreementId, body: NarrowingIn, context: AccessContext, vault: RunningVault, once: Idempotent
+) -> Response:
+    """Leave fields out of an agreement. To take them in again is a new agreement."""
+
+    def act() -> Answered:
+        done = narrow(vault, context, agreement_id, body.excluded, body.said())
+        answer = {
+            "agreement_id": done.agreement_id,
+            "subject_id": done.subject_id,
+            "version": done.version,
+            "excluded": list(done.excluded),
+            "emptied": list(done.emptied),
+            "entry_id": done.entry_id,
+        }
+        return Answered(200, answer, done.subject_id)
 
     return once.answer(vault, context, act)
 

@@ -249,6 +249,18 @@ def test_an_agreement_is_made_and_withdrawn(desk: Desk) -> None:
     assert again.status_code == 409
 
 
+def test_an_agreement_is_narrowed_by_its_fields(desk: Desk) -> None:
+    customer = make_subject(desk.vault, desk.controller_id, {"customer_number": "C0000078", "email": "c@example.it"})
+    path, said = f"/v1/agreements/{customer.agreements[0]}/narrowing", {"method": "call", "agent": "t2-1"}
+    narrowed = desk.call("POST", path, "system", {**said, "excluded": ["email"]})
+    assert (narrowed.status_code, narrowed.headers["ETag"]) == (200, '"2"')
+    assert (narrowed.json()["excluded"], narrowed.json()["emptied"]) == (["email"], [])
+    for excluded, fault in ((["email"], "/excluded/0"), (["phone", "giulia_bianchi"], "/excluded/1"), ([], "/excluded")):
+        again = desk.call("POST", path, "system", {**said, "excluded": excluded})
+        assert (again.status_code, [one["pointer"] for one in again.json()["errors"]]) == (422, [fault])
+        assert "giulia" not in again.text
+
+
 def consent(desk: Desk) -> dict[str, str]:
     template = next(one for one in desk.vault.templates.values() if one.id == "marketing")
     return {"call_id": "call-1", "agent": "t2-1", "script_version": "v1", "text_sha256": template.texts["it"].hex()}

@@ -432,6 +432,11 @@ def read_receipts(outside: Outside, person: Person, marketing: str) -> None:
 def end(outside: Outside, person: Person, marketing: str) -> None:
     """Withdraw: what marketing rests on, then the contract, then what is over."""
     own = {"session": STRAYS["evidence"].replace(" ", "-")}
+    path, me = f"/v1/agreements/{marketing}/narrowing", {"subject_id": person.subject_id}
+    for excluded in ([STRAYS["unknown member"]], [], ["membro_canarino"]):
+        outside.call(422, "POST", path, "customer", {**own, "excluded": excluded}, **me)
+    outside.call(404, "POST", path, "customer", {**own, "excluded": ["mobile"]}, subject_id=NOBODY)
+    outside.call(200, "POST", path, "customer", {**own, "excluded": ["mobile"]}, **me)
     outside.call(200, "POST", f"/v1/agreements/{marketing}/withdrawal", "customer", own, subject_id=person.subject_id)
     desk = {"Vault_Ticket": person.tickets["t2"]}
     spoken = {"call_id": STRAYS["evidence"].replace(" ", "-")}

@@ -80,6 +80,9 @@ class Lone:
             "withdrawAgreement": lambda: desk.call(
                 "POST", f"/v1/agreements/{self.agreement_id}/withdrawal", "t2", {}, ticket=self.ticket
             ),
+            "narrowAgreement": lambda: desk.call(
+                "POST", f"/v1/agreements/{self.agreement_id}/narrowing", "t2", {"excluded": ["vat_number"]}, ticket=self.ticket
+            ),
             "readReceipt": lambda: desk.call("GET", f"/v1/agreements/{self.agreement_id}/receipt", "dpo"),
             "listAgreements": lambda: desk.call("GET", f"{subject}/agreements", "t2", ticket=self.ticket),
             "readAgreementHistory": lambda: desk.call(

@@ -207,12 +207,15 @@ def test_an_agreement_one_may_not_make_is_as_missing(house: House, monkeypatch: 
 
 
 @pytest.mark.parametrize("role", ["dpo", "operator", "customer"])
-def test_an_agreement_one_may_not_withdraw_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+@pytest.mark.parametrize(("verb", "body"), [("withdrawal", {}), ("narrowing", {"excluded": ["email"]})])
+def test_an_agreement_one_may_not_withdraw_is_as_missing(
+    house: House, monkeypatch: pytest.MonkeyPatch, role: str, verb: str, body: dict[str, Any]
+) -> None:
     me = "sub_" + "y" * 26 if role == "customer" else None
 
     def act(which: str) -> httpx2.Response:
-        path = f"/v1/agreements/{house.agreements[which]}/withdrawal"
-        return house.desk.call("POST", path, role, {"method": "portal"}, subject_id=me)
+        path = f"/v1/agreements/{house.agreements[which]}/{verb}"
+        return house.desk.call("POST", path, role, {"method": "portal", **body}, subject_id=me)
 
     seen = house.ask(monkeypatch, act)
     assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text

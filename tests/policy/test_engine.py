@@ -366,6 +366,7 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
     [
         ("enroll", {"t2", "system", "system-marketing"}),
         ("agree", {"t1", "t2", "billing", "medical", "customer", "system", "system-marketing"}),
+        ("narrow", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),
         ("withdraw", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),
         ("show_receipt", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),
         ("show_agreements", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),

@@ -29,6 +29,16 @@ _END = (
     )
     .values(status=sa.bindparam("new_status"), consent=sa.bindparam("new_consent"), entry_id=sa.bindparam("new_entry"))
 )
+_NARROW = (
+    sa.update(tables.agreement_state)
+    .where(
+        _S.controller_id == sa.bindparam("of_controller"),
+        _S.subject_id == sa.bindparam("of_subject"),
+        _S.agreement_id == sa.bindparam("of_agreement"),
+        _S.status == "in_force",
+    )
+    .values(excluded=sa.bindparam("new_excluded", type_=sa.ARRAY(sa.Text)), entry_id=sa.bindparam("new_entry"))
+)
 _EVENTS = (
     sa.select(_E.agreement_id, _E.number, _E.kind, _E.recorded_at, _E.effective_at, _E.channel, _E.role, _E.entry_id)
     .where(_E.controller_id == sa.bindparam("controller_id"), _E.subject_id == sa.bindparam("subject_id"))
@@ -155,6 +165,13 @@ def end(rows: sa.Connection, place: tuple[str, str, str], status: str, consent: 
     controller_id, subject_id, agreement_id = place
     of: dict[str, Any] = {"of_controller": controller_id, "of_subject": subject_id, "of_agreement": agreement_id}
     return rows.execute(_END, {**of, "new_status": status, "new_consent": consent, "new_entry": entry_id}).rowcount == 1
+
+
+def narrow(rows: sa.Connection, place: tuple[str, str, str], excluded: Sequence[str], entry_id: str) -> bool:
+    """Set what the person of an agreement in force has left out, all told; False when it was not in force any more."""
+    controller_id, subject_id, agreement_id = place
+    of: dict[str, Any] = {"of_controller": controller_id, "of_subject": subject_id, "of_agreement": agreement_id}
+    return rows.execute(_NARROW, {**of, "new_excluded": list(excluded), "new_entry": entry_id}).rowcount == 1
 
 
 def events(rows: sa.Connection, controller_id: str, subject_id: str) -> list[EventRow]:

@@ -110,6 +110,7 @@ _DELETE_WRAPS = delete(data_key_wrap).where(
     data_key_wrap.c.holder_kind == "agreement",
     data_key_wrap.c.holder_id == bindparam("agreement"),
 )
+_DELETE_CLASS_WRAPS = _DELETE_WRAPS.where(data_key_wrap.c["class"].in_(bindparam("classes", expanding=True)))
 _SAME_KEY = and_(
     data_key_wrap.c.controller_id == data_key.c.controller_id,
     data_key_wrap.c.subject_id == data_key.c.subject_id,
@@ -181,6 +182,7 @@ _END_TOKENS = (
     )
     .values(expires_at=bindparam("at"))
 )
+_END_FIELD_TOKENS = _END_TOKENS.where(token.c.field.in_(bindparam("fields", expanding=True)))
 
 
 def load_controller(rows: Connection, controller_id: str) -> ControllerKeyRows:
@@ -313,6 +315,12 @@ def delete_wraps(rows: Connection, controller_id: str, subject_id: str, agreemen
     return rows.execute(_DELETE_WRAPS, parameters).rowcount
 
 
+def delete_class_wraps(rows: Connection, controller_id: str, subject_id: str, agreement_id: str, classes: Collection[str]) -> int:
+    """Delete an agreement's wraps of these classes, in every epoch and generation. The caller holds `lock_data_keys`."""
+    parameters = {"controller": controller_id, "subject": subject_id, "agreement": agreement_id, "classes": list(classes)}
+    return rows.execute(_DELETE_CLASS_WRAPS, parameters).rowcount
+
+
 def delete_unheld(rows: Connection, controller_id: str, subject_id: str, dependent: Collection[str] = ()) -> list[KeyName]:
     """Delete the data keys nobody holds any more, and return them; a dependent agreement's wrap keeps no key alive."""
     parameters = {"controller": controller_id, "subject": subject_id}
@@ -407,3 +415,11 @@ def keep_token(rows: Connection, controller_id: str, shown: TokenRow) -> None:
 def end_tokens(rows: Connection, controller_id: str, subject_id: str, agreement_id: str, at: datetime) -> None:
     """End the tokens of an agreement. Their rows stay and resolve nothing, so that a serial is not given twice."""
     rows.execute(_END_TOKENS, {"controller": controller_id, "subject": subject_id, "agreement": agreement_id, "at": at})
+
+
+def end_field_tokens(
+    rows: Connection, controller_id: str, subject_id: str, agreement_id: str, fields: Collection[str], at: datetime
+) -> None:
+    """End the tokens of some fields of an agreement, likewise."""
+    parameters = {"controller": controller_id, "subject": subject_id, "agreement": agreement_id, "fields": list(fields), "at": at}
+    rows.execute(_END_FIELD_TOKENS, parameters)

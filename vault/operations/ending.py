@@ -42,7 +42,7 @@ def end_within(
     transaction.execute(sa.insert(tables.agreement_event), event_row(vault, acting, agreement_id, number, kind, evidence))
     keys.delete_wraps(transaction, controller_id, subject_id, agreement_id)
     keys.end_tokens(transaction, controller_id, subject_id, agreement_id, acting.at)
-    emptied = _close_classes(vault, transaction, acting)
+    emptied = close_classes(vault, transaction, acting)
     announce(transaction, vault, controller_id, f"agreement:{kind}", acting.entry_id, acting.at,
              subject_id=subject_id, agreement_id=agreement_id)  # fmt: skip
     return emptied
@@ -64,7 +64,7 @@ def event_row(
     }  # fmt: skip
 
 
-def _close_classes(vault: Vault, transaction: sa.Connection, acting: Acting) -> tuple[str, ...]:
+def close_classes(vault: Vault, transaction: sa.Connection, acting: Acting) -> tuple[str, ...]:
     """Delete what nothing holds any more, dependent agreements aside; archive what only holds keep. Return the emptied classes."""
     place = (acting.context.controller_id, acting.subject_id)
     dependent = [

@@ -24,7 +24,9 @@ FAMILIES: Final = {  # requests of one kind are evaluated against the policies t
     "verify": "verify",
     "amend": "amend",
     "find": "find",
-    **dict.fromkeys(("enroll", "agree", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller"), "verb"),
+    **dict.fromkeys(
+        ("enroll", "agree", "narrow", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller"), "verb"
+    ),
     **dict.fromkeys(("break_glass", "approve_break_glass", "review_break_glass"), "verb"),
 }
 GROUPS: Final = {

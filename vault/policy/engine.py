@@ -64,7 +64,7 @@ PLATES: Final = 1_024  # joined rows, for the fields that were asked for: saves 
 RECHECK_EVERY_S: Final = 1.0
 FIELD_VERBS: Final[tuple[Act, ...]] = ("find", "amend", "verify")
 VERBS: Final = (
-    *("enroll", "agree", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller"),
+    *("enroll", "agree", "narrow", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller"),
     *("break_glass", "approve_break_glass", "review_break_glass"),
 )
 

@@ -28,6 +28,7 @@ _SWAPPED: Final = {  # to an action of the same kind of principal; gate 1 has on
     "find": "amend",
     "enroll": "agree",
     "agree": "put_ticket",
+    "narrow": "agree",
     "withdraw": "agree",
     "put_ticket": "register_caller",
     "register_caller": "enroll",
