@@ -13,6 +13,7 @@ from vault.policy.engine import Policy
 from vault.policy.files import read_files, template_digest, template_documents
 from vault.policy.model import AgreementFacts
 from vault.policy.situations import Situation
+from vault.policy.trial import Candidate
 
 Json = Mapping[str, Any]
 
@@ -23,9 +24,15 @@ def bundle() -> Bundle:
 
 
 @cache
+def candidate() -> Candidate:
+    """The shipped bundle on trial, with a memory of what its engine said: tests ask the same of it again and again."""
+    return Candidate.of(bundle())
+
+
+@cache
 def policy() -> Policy:
     """The policy most tests may share: a decision leaves nothing behind but rows."""
-    return Policy(bundle())
+    return Policy(bundle(), candidate().engine)
 
 
 def situation(

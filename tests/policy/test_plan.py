@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.policy.makers import altered, bundle, shipped_text
+from tests.policy.makers import altered, bundle, candidate, shipped_text
 from vault.policy.asking import moved
 from vault.policy.bundle import Bundle, load_bundle
 from vault.policy.cedar import compiled, world
@@ -17,7 +17,7 @@ from vault.policy.lint import faults
 from vault.policy.plan import ACCEPTED, Change, Plan, plan
 from vault.policy.trial import Candidate, mutant
 
-OLD = Candidate.of(bundle())
+OLD = candidate()
 FOR_T1 = """@id("t1-call-back")
 @reason("support-t1-contact")
 @owner("support")
@@ -36,9 +36,8 @@ def planned(new: Candidate, **domains: Any) -> Plan:
     return plan(OLD, new, small(new.bundle, **domains))
 
 
-def with_policy(text: str, *without: str) -> Bundle:
-    kept = {name: one for name, one in bundle().policies.items() if name not in without}
-    return mutant(bundle(), {**kept, **compiled(text)})
+def with_policy(text: str) -> Bundle:
+    return mutant(bundle(), {**bundle().policies, **compiled(text)})
 
 
 def kinds(found: Plan) -> set[tuple[str, str]]:
@@ -85,7 +84,7 @@ def test_a_channel_taken_out_of_a_cap_is_reported() -> None:
     policies = copy.deepcopy(dict(bundle().policies))
     body = policies["deny-open-channel"]["conditions"][0]["body"]["&&"]["left"]
     body["contains"]["left"]["Set"] = [one for one in body["contains"]["left"]["Set"] if one["Value"] != "chat"]
-    new = Candidate.of(mutant(bundle(), policies))
+    new = OLD.with_policies(policies)
     found = planned(new, principals=(("agent", "medical"),), purposes=("health-service",))
     assert ("WIDENS", "medical") in kinds(found)
     assert {one.policy for one in found.changes} == {"deny-open-channel"}
@@ -93,7 +92,7 @@ def test_a_channel_taken_out_of_a_cap_is_reported() -> None:
 
 def test_a_dropped_permit_narrows_and_needs_nobodys_acceptance() -> None:
     kept = {name: one for name, one in bundle().policies.items() if name != "t1-contact"}
-    found = planned(Candidate.of(mutant(bundle(), kept)))
+    found = planned(OLD.with_policies(kept))
     assert kinds(found) == {("NARROWS", "t1")}
     assert not found.unaccepted
 
@@ -108,7 +107,7 @@ def test_a_stronger_mask_narrows(tmp_path: Path) -> None:
         ' context.mask.strength >= 2 && resource in [Vault::Field::"email", Vault::Field::"mobile", Vault::Field::"phone",'
         ' Vault::Field::"address", Vault::Field::"support_note"] };\n'
     )
-    found = planned(Candidate.of(mutant(bundle(), {**policies, **strong})), principals=(("agent", "t1"),))
+    found = planned(OLD.with_policies({**policies, **strong}), principals=(("agent", "t1"),))
     assert found.changes == {Change("NARROWS", "t1", "customer-care", "pd:EmailAddress", "t1-contact"): ("email",)}
 
 
@@ -125,7 +124,7 @@ def test_a_stronger_mask_narrows(tmp_path: Path) -> None:
 def test_each_kind_of_request_is_compared(dropped: str, kind: str, role: str, category: str) -> None:
     kept = {name: one for name, one in bundle().policies.items() if name != dropped}
     found = planned(
-        Candidate.of(mutant(bundle(), kept)),
+        OLD.with_policies(kept),
         purposes=("billing", "customer-care", "marketing", "rights-fulfilment"),
         templates=("marketing@1",),
         recipients=("helpdesk",),

@@ -5,27 +5,27 @@ from typing import Any
 
 import pytest
 
-from tests.policy.makers import bundle
+from tests.policy.makers import bundle, candidate
 from vault.policy.cedar import compiled
 from vault.policy.decision import Verdict
 from vault.policy.mutation import Mutant, Mutations, mutants, mutation
-from vault.policy.trial import Candidate, Check, failing, invariant_checks, matrix_checks, mutant, tried
+from vault.policy.trial import Candidate, Check, failing, invariant_checks, matrix_checks, tried
 
 CHECKS = list(matrix_checks(bundle()))
 INVARIANTS = list(invariant_checks(bundle()))
 
 
 def without(*names: str) -> Candidate:
-    return Candidate.of(mutant(bundle(), {name: one for name, one in bundle().policies.items() if name not in names}))
+    return candidate().with_policies({name: one for name, one in bundle().policies.items() if name not in names})
 
 
-def failed(candidate: Candidate, checks: list[Check]) -> str:
-    return "\n".join(one for check in checks for one in failing(candidate, check))
+def failed(made: Candidate, checks: list[Check]) -> str:
+    return "\n".join(one for check in checks for one in failing(made, check))
 
 
 def test_the_shipped_bundle_passes() -> None:
     advanced: list[int] = []
-    outcome = tried(Candidate.of(bundle()), [*CHECKS, *INVARIANTS], advanced.append)
+    outcome = tried(candidate(), [*CHECKS, *INVARIANTS], advanced.append)
     assert outcome.failed == ()
     assert outcome.cases == outcome.passed == sum(advanced)
     assert outcome.cases >= 1_200
@@ -96,7 +96,7 @@ def with_permit(text: str, dropped: tuple[str, ...] = ()) -> Candidate:
     added = compiled(f'@id("added")\n@reason("agreed")\n@owner("nobody")\n{text};\n')
     caps = {"deny-open-channel", "deny-weak-ticket", "deny-no-ticket"} if not dropped else set()
     kept = {name: one for name, one in bundle().policies.items() if name not in dropped and name not in caps}
-    return Candidate.of(mutant(bundle(), {**kept, **added}))
+    return candidate().with_policies({**kept, **added})
 
 
 def test_each_way_of_slipping_is_tried() -> None:
@@ -114,7 +114,7 @@ def test_a_slip_is_noticed_where_a_case_checks_its_policy_and_survives_elsewhere
     only = [one for one in CHECKS if one.name.startswith("retail/t1")]
     slips = [one for one in mutants(bundle().policies) if one.policy in ("t1-contact", "billing-contact")]
     advanced: list[int] = []
-    found = mutation(bundle(), only, slips, advanced.append)
+    found = mutation(candidate(), only, slips, advanced.append)
     assert found.total == len(advanced) == len(slips)
     assert set(found.survivors) == {one.name for one in slips if one.policy == "billing-contact"}
     assert found.killed == 3
@@ -122,12 +122,12 @@ def test_a_slip_is_noticed_where_a_case_checks_its_policy_and_survives_elsewhere
 
 def test_a_slip_that_no_engine_takes_is_noticed() -> None:
     unfit = Mutant("x", "t1-contact", {"t1-contact": {**bundle().policies["t1-contact"], "effect": "perhaps"}})
-    assert mutation(bundle(), [], [unfit]).survivors == ()
+    assert mutation(candidate(), [], [unfit]).survivors == ()
 
 
 def test_the_cases_notice_nearly_every_slip_in_a_sample() -> None:
     """`riserbo policy test` tries them all; here every tenth."""
-    found = mutation(bundle(), CHECKS, list(mutants(bundle().policies))[::10])
+    found = mutation(candidate(), CHECKS, list(mutants(bundle().policies))[::10])
     assert found.survivors == ()
 
 

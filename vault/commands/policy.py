@@ -40,15 +40,15 @@ def policy_test(directory: BundleArgument = None, as_json: AsJson = False) -> No
         people.print(str(error), markup=False)
         _end(Outcome(0, ()), Mutations(0, ()), ok=False, as_json=as_json)
         return
-    checks = list(matrix_checks(bundle))
+    candidate, checks = Candidate.of(bundle), list(matrix_checks(bundle))
     held = [*checks, *invariant_checks(bundle)]
     with _advancing("cases", sum(one.cases for one in held), quiet=as_json) as advance:
-        outcome = tried(Candidate.of(bundle), held, advance)
+        outcome = tried(candidate, held, advance)
     slips = Mutations(0, ())
     if not outcome.failed:  # whether cases notice a slip can be asked only of cases that hold
         every = list(mutants(bundle.policies))
         with _advancing("slips", len(every), quiet=as_json) as advance:
-            slips = mutation(bundle, checks, every, advance)
+            slips = mutation(candidate, checks, every, advance)
     for one in outcome.failed:
         people.print(f"[red]failed[/red]  {one}")
     for one in slips.survivors:

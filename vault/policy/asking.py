@@ -4,7 +4,8 @@ Each request costs Cedar the same, however few policies it is asked of, so what 
 policies in question do not distinguish, and contexts that differ only in what they do not read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from vault.policy import cedar
@@ -51,6 +52,11 @@ class Moved(NamedTuple):
     roles: frozenset[str]
     purposes: frozenset[str]
     law: bool
+
+    @property
+    def views(self) -> bool:
+        """Whether gate 2 may decide otherwise somewhere."""
+        return bool(self.fields or self.roles or self.purposes)
 
     def concerns(self, key: ViewKey) -> bool:
         """Whether this context is one of those."""
@@ -131,7 +137,8 @@ class Asked:
         self.family, self.some = family, some
         self.apart = distinctions({f"{number} {name}": one for number, each in enumerate(some) for name, one in each.items()})
         self.fields = tuple(fields)
-        self.reads = tuple(sorted({place for name in _attributes([*some]) for place in _SEEN_BY.get(name, ())}))
+        reads = sorted({place for name in _attributes([*some]) for place in _SEEN_BY.get(name, ())})
+        self.place: Callable[[ViewKey], tuple[Any, ...]] = attrgetter("principal", "roles", *reads)
         self.masks = "mask" in _attributes([*some])
         self.engines: list[PolicyEngine] = []
         self.said: dict[tuple[Any, ...], tuple[str, ...]] = {}
@@ -173,7 +180,7 @@ def _permits(asked: Asked, sides: Sequence[Side], key: ViewKey, field: str) -> b
 def _place(asked: Asked, sides: Sequence[Side], key: ViewKey) -> tuple[Any, ...]:
     if not asked.engines:
         asked.engines += [side.candidate.engine_of(one) for side, one in zip(sides, asked.some, strict=True)]
-    return (key.principal, key.roles, *(getattr(key, name) for name in asked.reads))
+    return asked.place(key)
 
 
 def _differ(asked: Asked, sides: Sequence[Side], key: ViewKey, field: str, *, masks: bool) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vault.policy import files as bundle_files
-from vault.policy.cedar import compiled
+from vault.policy.cedar import compiled, distinctions, families
+from vault.policy.groups import field_groups
 from vault.policy.lexicon import Lexicon
 from vault.policy.lint import faults
 
@@ -34,6 +35,14 @@ class Bundle:
     def lexicon(self) -> Lexicon:
         """What policy can speak about."""
         return bundle_files.lexicon_of(self.files)
+
+    @cached_property
+    def groups(self) -> Mapping[str, tuple[tuple[int, ...], ...]]:
+        """For each kind of request, the positions of fields that its policies do not tell apart."""
+        return {
+            name: field_groups(self.lexicon, distinctions(some), law=name == "law")
+            for name, some in families(self.policies).items()
+        }
 
     @property
     def matrix(self) -> Json:

@@ -6,6 +6,7 @@ Cedar's context is made from the same tuples as the cache keys, so nothing reach
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import cedarpy
@@ -18,6 +19,7 @@ from vault.policy.lexicon import ROLES, FieldFacts, Lexicon, Terms
 Json = dict[str, Any]
 
 AT_ONCE: Final = 8  # requests a call: the engine holds the interpreter lock, and other threads must not wait for a whole miss
+GRAPHS: Final = 32  # the closed world with one caller or agreement beside it, kept: callers of one kind and role look alike here
 FAMILIES: Final = {  # requests of one kind are evaluated against the policies that can speak on them, and no others
     "process": "law",
     **dict.fromkeys(("view_clear", "view_masked", "view_token"), "view"),
@@ -56,12 +58,16 @@ def families(policies: Mapping[str, Json]) -> dict[str, dict[str, Json]]:
     """Return the policies that can speak on each kind of request, by the actions of their scope. Raises KeyError for others."""
     found: dict[str, dict[str, Json]] = {family: {} for family in sorted(set(FAMILIES.values()))}
     for name, policy in policies.items():
-        scope = policy["action"]
-        stated = [one["id"] for one in (*scope.get("entities", ()), *([scope["entity"]] if "entity" in scope else ()))]
-        for action in stated or FAMILIES:
-            for one in GROUPS.get(action, (action,)):
-                found[FAMILIES[one]][name] = policy
+        for action in spoken_on(policy):
+            found[FAMILIES[action]][name] = policy
     return found
+
+
+def spoken_on(policy: Json) -> frozenset[str]:
+    """Return the actions of a policy's scope; of a group of actions one of each kind, of no scope all."""
+    scope = policy["action"]
+    stated = [one["id"] for one in (*scope.get("entities", ()), *([scope["entity"]] if "entity" in scope else ()))]
+    return frozenset(one for action in stated or FAMILIES for one in GROUPS.get(action, (action,)))
 
 
 def distinctions(policies: Mapping[str, Json]) -> Distinctions:
@@ -89,14 +95,18 @@ class CedarEngine:
         self._schema = cedarpy.Schema.from_str(schema)
         self._policies = {family: _policy_set(some) for family, some in families(policies).items()}
         self._world = cedarpy.Entities.from_json_str(json.dumps(closed_world or world(lexicon)), self._schema)
+        self._beside = lru_cache(maxsize=GRAPHS)(self._with)
 
     def evaluate(self, entities: Sequence[Json], requests: Sequence[Json]) -> list[Verdict]:
         """Return one verdict for each request, with these entities beside the closed world. An error is a verdict, never raised."""
         try:
-            graph = self._world.with_added_json_str(json.dumps(list(entities)), self._schema)
+            graph = self._beside(json.dumps(list(entities)))
             return [verdict for some in _slices(requests) for verdict in self._some(some, graph)]
         except (ValueError, TypeError, RuntimeError):
             return [Verdict(allowed=False, by=(), failed=True)] * len(requests)
+
+    def _with(self, entities: str) -> cedarpy.Entities:
+        return self._world.with_added_json_str(entities, self._schema)
 
     def _some(self, requests: list[Json], graph: cedarpy.Entities) -> list[Verdict]:
         policies = self._policies[FAMILIES[requests[0]["action"]["id"]]]

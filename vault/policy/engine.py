@@ -12,17 +12,7 @@ from vault.errors import ContextIncomplete, Fault
 from vault.policy import typical
 from vault.policy.bundle import Bundle
 from vault.policy.cache import Table
-from vault.policy.cedar import (
-    CedarEngine,
-    agreement,
-    distinctions,
-    families,
-    law_requests,
-    notes,
-    principal,
-    verb_request,
-    view_requests,
-)
+from vault.policy.cedar import CedarEngine, agreement, law_requests, notes, principal, verb_request, view_requests
 from vault.policy.decision import (
     POLICY_ERROR,
     EngineFault,
@@ -42,7 +32,7 @@ from vault.policy.decision import (
     what_is_missing,
     worked_out,
 )
-from vault.policy.groups import buckets, field_groups
+from vault.policy.groups import buckets
 from vault.policy.inputs import Circumstance, LawKey, ViewKey, circumstance, law_key, may_know, view_key
 from vault.policy.lexicon import Lexicon
 from vault.policy.limits import Limits
@@ -96,10 +86,7 @@ class Policy:
         self._held_classes = {reference: self._lexicon.held_classes(reference, frozenset()) for reference in self._lexicon.terms}
         self._engine = engine or CedarEngine(bundle.policies, bundle.schema, bundle.lexicon)
         self._notes = notes(bundle.policies)
-        self._groups = {
-            name: field_groups(self._lexicon, distinctions(some), law=name == "law")
-            for name, some in families(bundle.policies).items()
-        }
+        self._groups = bundle.groups
         self._laws: Table[LawKey, Lawfulness] = Table(LAW_ROWS)
         self._views: Table[ViewKey, View] = Table(VIEW_ROWS)
         self._missing = Lock()

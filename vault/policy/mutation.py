@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from vault.policy.bundle import Bundle
 from vault.policy.decision import Verdict
 from vault.policy.engine import PolicyEngine
-from vault.policy.trial import Candidate, Check, failing, mutant
+from vault.policy.trial import Candidate, Check, failing
 
 Json = Mapping[str, Any]
 
@@ -87,22 +86,22 @@ def _changed(policy: Json) -> Iterator[tuple[str, Json]]:
 
 
 def mutation(
-    bundle: Bundle, checks: Sequence[Check], slips: Sequence[Mutant], advance: Callable[[int], None] = lambda _: None
+    candidate: Candidate, checks: Sequence[Check], slips: Sequence[Mutant], advance: Callable[[int], None] = lambda _: None
 ) -> Mutations:
-    """Try each slip against checks that hold for the bundle itself; `advance` is told of each."""
-    speaking, survivors = _who_speaks(bundle, checks), []
+    """Try each slip against checks that hold for the candidate itself; `advance` is told of each."""
+    speaking, survivors = _who_speaks(candidate, checks), []
     for one in slips:
         first = [check for check in checks if one.policy in speaking[check.name]]
         rest = [check for check in checks if one.policy not in speaking[check.name]]
-        if not _noticed(bundle, one, [*sorted(first, key=attrgetter("cases")), *rest]):
+        if not _noticed(candidate, one, [*sorted(first, key=attrgetter("cases")), *rest]):
             survivors.append(one.name)
         advance(1)
     return Mutations(len(slips), tuple(survivors))
 
 
-def _noticed(bundle: Bundle, one: Mutant, ordered: Sequence[Check]) -> bool:
+def _noticed(sound: Candidate, one: Mutant, ordered: Sequence[Check]) -> bool:
     try:
-        candidate = Candidate.of(mutant(bundle, one.policies))
+        candidate = sound.with_policies(one.policies)
     except (ValueError, KeyError):
         return True  # a bundle like this would not load
     return any(failing(candidate, check) for check in ordered)
@@ -121,10 +120,10 @@ class _Listening:
         return found
 
 
-def _who_speaks(bundle: Bundle, checks: Sequence[Check]) -> dict[str, frozenset[str]]:
-    found, engine = {}, Candidate.of(bundle).engine
+def _who_speaks(candidate: Candidate, checks: Sequence[Check]) -> dict[str, frozenset[str]]:
+    found = {}
     for check in checks:
-        listening = _Listening(engine)
-        failing(Candidate.of(bundle, listening), check)
+        listening = _Listening(candidate.engine)
+        failing(Candidate.of(candidate.bundle, listening, candidate.world), check)
         found[check.name] = frozenset(listening.heard)
     return found

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from vault.policy.asking import Asked, Said, Side, differing, moved, permitted
-from vault.policy.cedar import families
+from vault.policy.cedar import families, spoken_on
 from vault.policy.engine import VERBS
 from vault.policy.files import parsed
 from vault.policy.grid import Grid
@@ -111,10 +111,13 @@ class _Both:
 
     def views(self, grid: Grid) -> Iterator[Found]:
         """Yield the differences of gate 2: how clearly each field is seen, and who finds, changes and verifies it."""
+        keys = tuple(grid.views())
         for family, act in _FAMILIES:
             asked = Asked(family, self._fields, self._changed_of(family))
+            if not (any(asked.some) or self._moved.views):
+                continue
             permits = Asked(family, self._fields, self._permits_of(family))
-            for key in dict.fromkeys(key if act is None else key._replace(act=act) for key in grid.views()):
+            for key in keys if act is None else dict.fromkeys(key._replace(act=act) for key in keys):
                 self._advance(1)
                 fields = self._worth_telling(asked, key)
                 seen = permitted(permits, self._sides, key, fields) if fields else ()
@@ -156,14 +159,20 @@ class _Both:
 
     def verbs(self, grid: Grid) -> Iterator[Found]:
         """Yield the differences of verbs that show no field."""
-        if not (any(self._changed_of("verb")) or self._moved.roles or self._moved.purposes):
+        verbs = VERBS if self._moved.roles or self._moved.purposes else self._changed_verbs()
+        if not verbs:
             return
         asked = dict.fromkeys(_occasion(key) for key in grid.views())
         for key in asked:
             self._advance(1)
-            before, after = (side.used(VERBS, key) for side in self._sides)
-            for verb in VERBS:
+            before, after = (side.used(verbs, key) for side in self._sides)
+            for verb in verbs:
                 yield from self._told(_role(key), key.purpose, verb, before[verb], after[verb])
+
+    def _changed_verbs(self) -> tuple[str, ...]:
+        """Return the verbs on which a policy that differs can speak."""
+        spoken = [spoken_on(one) for some in self._changed_of("verb") for one in some.values()]
+        return tuple(verb for verb in VERBS if any(verb in one for one in spoken))
 
     def _told(self, role: str, purpose: str, what: str, before: Said, after: Said) -> Iterator[Found]:
         if before.clearness == after.clearness:

@@ -21,6 +21,7 @@ from vault.policy.files import parsed
 from vault.policy.groups import Bucket
 from vault.policy.inputs import OFFICE, LawKey, ViewKey, circumstance, law_key
 from vault.policy.lexicon import ROLES
+from vault.policy.remembering import Remembering
 from vault.policy.situations import situation
 
 Json = Mapping[str, Any]
@@ -53,12 +54,19 @@ class Candidate:
     def of(cls, bundle: Bundle, engine: PolicyEngine | None = None, world: Sequence[dict[str, Any]] | None = None) -> "Candidate":
         """Return the candidate. Raises ValueError or KeyError for policies Cedar cannot take."""
         world = world or cedar.world(bundle.lexicon)
-        engine = engine or cedar.CedarEngine(bundle.policies, bundle.schema, bundle.lexicon, world)
+        engine = engine or Remembering(cedar.CedarEngine(bundle.policies, bundle.schema, bundle.lexicon, world), bundle.policies)
         return cls(bundle, engine, Policy(bundle, engine), world)
+
+    def with_policies(self, policies: Mapping[str, Any]) -> "Candidate":
+        """Return it with other policies; what those it shares have said is remembered. Raises likewise."""
+        changed = mutant(self.bundle, policies)
+        before = self.engine if isinstance(self.engine, Remembering) else None
+        engine = cedar.CedarEngine(policies, self.bundle.schema, self.bundle.lexicon, self.world)
+        return Candidate.of(changed, Remembering(engine, policies, before), self.world)
 
     def engine_of(self, policies: Mapping[str, Any]) -> PolicyEngine:
         """Return an engine of some of its policies alone."""
-        return cedar.CedarEngine(policies, self.bundle.schema, self.bundle.lexicon, self.world)
+        return Remembering(cedar.CedarEngine(policies, self.bundle.schema, self.bundle.lexicon, self.world), policies)
 
     def verdict(self, action: str, key: ViewKey, field: str | None) -> Verdict:
         """Return what gate 2 says to one request. Raises EngineFault when the evaluation failed."""
@@ -222,6 +230,7 @@ def _tickets(key: ViewKey) -> Iterator[ViewKey]:
 
 def _special_to_care_only(candidate: Candidate, key: ViewKey) -> bool:
     special = {one.name for one in candidate.bundle.lexicon.fields if one.special}
+    key = key._replace(lawful=candidate.bundle.lexicon.mask(special))  # of the others nothing is asked here
     tried_keys = [one._replace(**changes) for one, changes in product(_tickets(key), _CHANGES)]
     tried_keys += [key._replace(roles=frozenset({role}), request_accepted=False) for role in ROLES]
     return not any(_shows(candidate, one) & special for one in tried_keys if not _may_see_special(one))
