@@ -94,9 +94,12 @@ def test_a_registration_replaces_the_one_before(vault: Vault, controller_id: str
     assert [leaf["id"] for leaf in ledger.leaves("register_caller")] == [first, second]
 
 
-@pytest.mark.parametrize(
-    "roles", [("t1", "dpo"), ("dpo", "t2"), ("medical", "dpo"), ("billing", "dpo"), ("root",), ("t1", "customer")]
-)
+OFFICES = [("t1", "dpo"), ("dpo", "t2"), ("medical", "dpo"), ("billing", "dpo"), ("dsr-officer", "dpo"), ("dpo", "operator"),
+           ("dpo", "break-glass-eligible"), ("dpo", "break-glass-approver"), ("operator", "t2"), ("system", "t1"),
+           ("break-glass-approver", "break-glass-eligible"), ("root",), ("t1", "customer")]  # fmt: skip
+
+
+@pytest.mark.parametrize("roles", OFFICES, ids="+".join)
 def test_roles_that_exclude_each_other_or_are_none_are_refused(
     vault: Vault, controller_id: str, ledger: Ledger, roles: tuple[str, ...]
 ) -> None:
