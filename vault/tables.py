@@ -143,10 +143,29 @@ break_glass = _table(  # grants that lift role and assignment for one person's n
     _text("verdict", nullable=True),  # JUSTIFIED UNJUSTIFIED TRAINING BREACH
     Column("tell_subject", Boolean, nullable=False, server_default=text("true")),
     _text("entry_id"),
+    _instant("told_at", nullable=True),  # when the person's notice went out
     key=("subject_id", "grant_id"),
 )
 Index("break_glass_by_id", break_glass.c.controller_id, break_glass.c.grant_id)
 Index("break_glass_by_requester", break_glass.c.controller_id, break_glass.c.requester)
+
+policy_denial = _table(  # what nobody gets for a while, whatever policy says: all that is stated must be so
+    "policy_denial",
+    _text("denial_id"),
+    _text("role", nullable=True),
+    _text("caller_id", nullable=True),
+    _text("purpose", nullable=True),
+    _text("field", nullable=True),
+    _text("class", nullable=True),
+    _text("channel", nullable=True),
+    _text("recipient", nullable=True),
+    _instant("began_at"),
+    _instant("ends_at"),
+    _text("by"),
+    _text("entry_id"),
+    key=("denial_id",),
+)
+Index("policy_denial_by_end", policy_denial.c.controller_id, policy_denial.c.ends_at)
 
 # --- what was agreed -------------------------------------------------------------------------------------------------------
 

@@ -59,6 +59,40 @@ def test_a_look_up_replays_although_it_is_about_nobody() -> None:
     assert replay(policy(), kept).keys.view.lawful == LEXICON.everything
 
 
+def test_what_an_emergency_denial_withheld_replays_and_is_never_more_than_the_rules_show() -> None:
+    draw = seeded(72)
+    withheld = 0
+    for _ in range(60):
+        made = perturbed(draw)
+        asked, denied = draw.sample(FIELDS, 12), frozenset(draw.sample(FIELDS, 8))
+        before = made.decided(policy(), *asked)
+        after = made.called_by(denied=denied).decided(policy(), *asked)
+        for name in asked:
+            is_denied = name in denied and before.fields[name].level != "withheld"
+            because = "emergency-denial" if is_denied else before.fields[name].because
+            assert after.fields[name].because == because
+            assert after.levels[name] == ("withheld" if is_denied else before.levels[name])
+            assert (name in after.opened()) <= (name not in denied)
+            withheld += is_denied
+        again = replay(policy(), orjson.loads(orjson.dumps(dict(after.record))))
+        assert again.plate.fields == after.fields
+        ways = needed(policy(), again)
+        assert not denied & {name for name in ways if after.fields[name].because == "emergency-denial"}
+    assert withheld > 20
+
+
+def test_a_row_with_denials_is_made_for_one_answer() -> None:
+    """Or a few denials of many callers would push the rows everybody needs out of the table."""
+    own = Policy(bundle())
+    made = situation("t1")
+    made.decided(own, "email", "iban")
+    kept = len(own._plates)
+    for name in ("email", "iban"):
+        assert made.called_by(denied=frozenset({name})).decided(own, "email", "iban").fields[name].because == "emergency-denial"
+    assert len(own._plates) == kept
+    assert made.decided(own, "email").fields["email"].level == "masked"
+
+
 names = st.frozensets(st.sampled_from(FIELDS), max_size=4)
 laws = st.builds(
     lambda template, consent, phase, excluded, foreign, flags: (template, consent, phase, excluded, foreign, *flags),
@@ -132,6 +166,7 @@ ALTERED: Mapping[str, Any] = {
     "order": lambda kept: {**kept, "gate1": kept["gate1"][::-1]},
     "obligations": lambda kept: {**kept, "obligations": ["notify-dpo"]},
     "role": lambda kept: {**kept, "input": {**kept["input"], "roles": ["t2"]}},
+    "denied": lambda kept: {**kept, "input": {**kept["input"], "denied": "ff"}},
     "purpose": lambda kept: {**kept, "input": {**kept["input"], "purpose": "marketing"}},
     "template": lambda kept: {**kept, "gate1": [{**kept["gate1"][0], "template": "unheard-of@1"}]},
     "no gate 1": lambda kept: {name: one for name, one in kept.items() if name != "gate1"},

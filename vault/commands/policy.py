@@ -1,4 +1,4 @@
-"""Commands about the policy bundle and what was decided by it: test, plan, explain."""
+"""Commands about the policy bundle and what was decided by it: test, plan, explain, deny, denials, lift."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ import orjson
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vault.commands.denying import denials, deny, lift
 from vault.commands.explaining import explain
 from vault.commands.say import AsJson, people
 from vault.policy.bundle import load_bundle, shipped
@@ -21,6 +22,9 @@ policy = typer.Typer(
 )
 
 policy.command()(explain)
+policy.command()(deny)
+policy.command()(denials)
+policy.command()(lift)
 
 BundleArgument = Annotated[
     Path | None,

@@ -52,7 +52,7 @@ def prepare(
     at = vault.now()
     tickets = [context.ticket_id] if context.ticket_id else []
     read = snapshot_all(vault.database, context.controller_id, [subject_id], [context.caller.id], tickets, classes)
-    caller = caller_facts(context.caller, read.callers.get(context.caller.id), at)
+    caller = caller_facts(vault.catalogue, context, read, at)
     ticket = ticket_facts(context, caller, subject_id, read, at)
     is_self = context.caller.kind == "subject" and context.caller.subject_id == subject_id
     permission = permission or vault.policy.may(verb, context, caller, ticket, is_self=is_self)

@@ -74,7 +74,7 @@ def read_all(vault: Vault, controller_id: str, asks: Sequence[Ask]) -> Snapshot:
 def decide_on(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
     """Return the case of one ask: what was read of it, and what policy decides."""
     person = read.person(ask.subject_id)
-    caller = caller_facts(ask.context.caller, read.callers.get(ask.context.caller.id), now)
+    caller = caller_facts(vault.catalogue, ask.context, read, now)
     ticket = ticket_facts(ask.context, caller, ask.subject_id, read, now)
     if grants := read.grants.get((ask.subject_id, ask.context.caller.id)):
         ticket = replace(ticket, break_glass=break_glass_state(grants, ask.context, caller, ask.act, ask.fields, now))

@@ -1,6 +1,7 @@
 """From rows to what policy may know: nouns do not meet, so the verb carries facts across."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -8,7 +9,8 @@ from vault.agreements.terms import standing
 from vault.keys.data_keys import SealedClass
 from vault.keys.frame import Frame
 from vault.policy.model import Act, AgreementFacts, BreakGlass, Caller, CallerFacts, Context, SubjectFacts, TicketFacts
-from vault.profiles.records import AgreementRow, CallerRow, GrantRow, Person, Proof, Snapshot, TicketRow
+from vault.profiles.catalogue import Catalogue
+from vault.profiles.records import AgreementRow, CallerRow, DenialRow, GrantRow, Person, Proof, Snapshot, TicketRow
 
 OPEN = frozenset({"open", "pending"})
 NOBODY = CallerFacts()
@@ -16,13 +18,46 @@ NOBODY_ID = "-"  # the subject of a verb that acts on nobody
 NO_ONE_AGREED = SubjectFacts(subject_id="", agreements=())  # an unknown subject is decided on all the same
 
 
-def caller_facts(caller: Caller, row: CallerRow | None, at: datetime) -> CallerFacts:
-    """Return what the register says of this caller now. Customers are not registered: their token binds them to themselves."""
+def caller_facts(catalogue: Catalogue, context: Context, read: Snapshot, at: datetime) -> CallerFacts:
+    """Return what the register says of this caller now, and what is denied them here."""
+    facts = _registered(context.caller, read.callers.get(context.caller.id), at)
+    denied = denied_fields(catalogue, read.denials, context, facts, at) if read.denials else None
+    return replace(facts, denied=denied) if denied else facts
+
+
+def _registered(caller: Caller, row: CallerRow | None, at: datetime) -> CallerFacts:
+    """Customers are not registered: their token binds them to themselves."""
     if caller.kind == "subject":
         return CallerFacts(roles=frozenset({"customer"}), recipient="subject")
     if row is None or at < row.valid_from or (row.valid_until is not None and at >= row.valid_until):
         return NOBODY
     return CallerFacts(caller.roles & row.roles, row.training, row.recipient, row.region, row.team)
+
+
+def denied_fields(
+    catalogue: Catalogue, denials: Iterable[DenialRow], context: Context, caller: CallerFacts, at: datetime
+) -> frozenset[str]:
+    """Return the fields that emergency denials withhold from this caller here: those named, or of the class, or else all.
+
+    A denial is in force from when it can be read; only its end is a matter of clocks.
+    """
+    met = [one for one in denials if at < one.ends_at and _meets(one, context, caller)]
+    return frozenset(
+        field.name
+        for field in catalogue.fields.values()
+        for one in met
+        if one.field in (None, field.name) and one.class_name in (None, field.class_name)
+    )
+
+
+def _meets(one: DenialRow, context: Context, caller: CallerFacts) -> bool:
+    return (
+        (one.role is None or one.role in caller.roles)
+        and one.caller_id in (None, context.caller.id)
+        and one.purpose in (None, context.purpose)
+        and one.channel in (None, context.channel)
+        and one.recipient in (None, caller.recipient)
+    )
 
 
 def ticket_facts(context: Context, caller: CallerFacts, subject_id: str, read: Snapshot, at: datetime) -> TicketFacts:

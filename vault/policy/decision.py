@@ -15,7 +15,7 @@ Rules, in order (policy chapter, sections 4 and 7; the first page of decisions, 
 A row is a function of its key alone, so it can be kept for ever: ids of persons and agreements join after the look-up.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -151,6 +151,7 @@ def cell(level: Level, mask: str | None, because: str, by: tuple[str, ...], obli
 
 
 NO_AGREEMENT: Final = Blocked(_CLOSENESS * 3, cell("withheld", None, "no-agreement", ("deny-no-lawful-basis",)))
+DENIED: Final = cell("withheld", None, "emergency-denial", ("emergency-denial",))
 POLICY_ERROR: Final = cell("withheld", None, "policy-error", ())
 
 
@@ -214,6 +215,16 @@ def view_of(lexicon: Lexicon, key: ViewKey, cells: Sequence[Cell], body: Mapping
     """
     digest = sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return View(tuple(cells), f"sha256:{digest}", given_view(lexicon, key))
+
+
+def with_denials(lexicon: Lexicon, row: View, denied: Collection[str]) -> View:
+    """Return the row as an emergency denial leaves it: what would be shown of these fields is withheld, all else as it was.
+
+    The digest stays that of the rules' own row; what was denied is part of the input, so the decision comes out again.
+    """
+    places = {lexicon.positions[name] for name in denied}
+    cells = tuple(DENIED if place in places and one.shown.level != "withheld" else one for place, one in enumerate(row.cells))
+    return View(cells, row.digest, {**row.given, "denied": f"{lexicon.mask(denied):x}"})
 
 
 def best_refusal(forbids: Sequence[str], notes: Mapping[str, Note]) -> str | None:

@@ -30,6 +30,7 @@ from vault.policy.decision import (
     subjectless_plate,
     view_of,
     what_is_missing,
+    with_denials,
     worked_out,
 )
 from vault.policy.groups import buckets
@@ -279,9 +280,12 @@ class Policy:
         key = view_key(context, act, caller, ticket, subject, self._lexicon.everything if act == "find" else lawful, after)
         row = self._view(key)
         self._sample = (keys, laws, key, row)
+        if caller.denied:
+            row = with_denials(self._lexicon, row, caller.denied)
         if len(laws) > 1:
             laws = sorted(laws, key=deciding_order)
-        filled = self._plate(asked, row, tuple([law for law, _ in laws]), shared, subjectless=act == "find")
+        rows = tuple([law for law, _ in laws])
+        filled = self._plate(asked, row, rows, shared, subjectless=act == "find", keep=bool(laws) and not caller.denied)
         resting = {laws[one.number][1].agreement_id: one.fields for one in filled.shares}
         shows = bool(resting) or (act == "find" and any(one.level != "withheld" for one in filled.fields.values()))
         restricted = not shows and self._would_show(context, act, caller, ticket, subject, asked)
@@ -290,16 +294,26 @@ class Policy:
         return Decision(self._bundle.digest, filled.fields, hidden, restricted, kept, filled.levels, resting)
 
     def _plate(
-        self, asked: tuple[str, ...], row: View, laws: tuple[Lawfulness, ...], shared: Circumstance, *, subjectless: bool
+        self,
+        asked: tuple[str, ...],
+        row: View,
+        laws: tuple[Lawfulness, ...],
+        shared: Circumstance,
+        *,
+        subjectless: bool,
+        keep: bool,
     ) -> Plate:
-        """Return the plate of these rows: by their identity, since a row never changes and its key holds it alive."""
+        """Return the plate of these rows: by their identity, since a row never changes and its key holds it alive.
+
+        Not kept: without rows of gate 1 the circumstance is in no part of the key; a row with denials is made for one answer.
+        """
         key = (asked, row, laws)
         filled = self._plates.find(key)
         if filled is None:
             places = [(name, self._lexicon.positions[name]) for name in asked]
             given = given_law(self._lexicon, shared)
             filled = subjectless_plate(places, row, given) if subjectless else plate(places, row, laws, given)
-            if laws:  # without rows of gate 1 the circumstance is in no part of the key
+            if keep:
                 self._plates.put(key, filled)
         return filled
 

@@ -49,13 +49,17 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class CallerFacts:
-    """What the register of callers says now. Empty `roles`: not registered, expired or removed."""
+    """What the register of callers says now. Empty `roles`: not registered, expired or removed.
+
+    `denied` are fields an emergency denial withholds from this caller here, whatever the rules say.
+    """
 
     roles: frozenset[str] = frozenset()
     training: frozenset[str] = frozenset()
     recipient: str = "helpdesk"
     region: str = "IT"
     team: str | None = None
+    denied: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ that. Restricted names that are no field of the bundle have no bit and do not co
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from vault.policy.decision import Lawfulness, Plate, View, plate, subjectless_plate
+from vault.policy.decision import Lawfulness, Plate, View, plate, subjectless_plate, with_denials
 from vault.policy.inputs import Circumstance, LawKey, ViewKey
 from vault.policy.lexicon import Lexicon
 
@@ -22,6 +22,7 @@ class Keys(NamedTuple):
     laws: tuple[LawKey, ...]
     view: ViewKey
     asked: tuple[str, ...]
+    denied: tuple[str, ...] = ()  # by an emergency denial, after the gates
 
 
 def keys_of(lexicon: Lexicon, kept: Kept) -> Keys:
@@ -38,7 +39,8 @@ def keys_of(lexicon: Lexicon, kept: Kept) -> Keys:
         everything = given["act"] == "find"  # a look-up is about nobody yet
         view = view_key_of(lexicon, given, lexicon.everything if everything else lawful, after)
         asked = [name for bits in kept["returned"].values() for name in lexicon.names(int(bits, 16))]
-        return Keys(tuple(one["agreement"] for one in kept["gate1"]), held, view, tuple(asked))
+        denied = tuple(lexicon.names(int(given.get("denied", "0"), 16)))
+        return Keys(tuple(one["agreement"] for one in kept["gate1"]), held, view, tuple(asked), denied)
     except (KeyError, TypeError, AttributeError):
         raise ValueError("not the record of a decision") from None
 
@@ -101,6 +103,8 @@ def view_key_of(lexicon: Lexicon, given: Kept, lawful: int, after_restriction: i
 def joined(lexicon: Lexicon, keys: Keys, laws: Sequence[Lawfulness], row: View) -> Plate:
     """Return the answer of these rows for the fields that were asked for."""
     places = [(name, lexicon.positions[name]) for name in keys.asked]
+    if keys.denied:
+        row = with_denials(lexicon, row, keys.denied)
     if keys.view.act == "find":
         return subjectless_plate(places, row, {})
     return plate(places, row, laws, laws[0].given if laws else {})

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Select, Text, bindparam, null
 from sqlalchemy import and_ as both
+from sqlalchemy.dialects.postgresql import array
 
 from vault import tables
 from vault.database import Database, Reading
@@ -107,6 +108,19 @@ class GrantRow(NamedTuple):
     expires_at: datetime
 
 
+class DenialRow(NamedTuple):
+    """An emergency denial. What is None is not asked; all that is stated must be so."""
+
+    role: str | None
+    caller_id: str | None
+    purpose: str | None
+    channel: str | None
+    field: str | None
+    class_name: str | None
+    recipient: str | None
+    ends_at: datetime
+
+
 @dataclass(slots=True)
 class Person:
     """All that was read of one subject. `subject` is None when there is nobody of that id."""
@@ -137,6 +151,7 @@ class Snapshot:
     assigned: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (subject, assignee) -> topics of open tickets
     proofs: dict[tuple[str, str, str], list[Proof]] = field(default_factory=dict)  # by (subject, caller, ticket)
     grants: dict[tuple[str, str], list[GrantRow]] = field(default_factory=dict)  # by (subject, requester)
+    denials: list[DenialRow] = field(default_factory=list)  # all of this controller that may be in force
 
     def person(self, subject_id: str) -> Person:
         """Return what was read of this subject; an empty Person when nothing was."""
@@ -266,10 +281,15 @@ def _grant(read: Snapshot, row: _Row) -> None:
     read.grants.setdefault((row.id, row.a), []).append(found)
 
 
+def _denial(read: Snapshot, row: _Row) -> None:
+    field_name, class_name, recipient = row.p
+    read.denials.append(DenialRow(row.a, row.b, row.c, row.d, field_name, class_name, recipient, row.until))
+
+
 _PLACES = {
     "subject": _subject, "agreement": _agreement, "frame": _frame, "wrap": _wrap, "audit_key": _audit_key, "head": _head,
     "token": _token, "caller": _caller, "ticket": _ticket, "assignment": _assignment,
-    "proof": _proof, "grant": _grant,
+    "proof": _proof, "grant": _grant, "denial": _denial,
 }  # fmt: skip
 
 
@@ -360,6 +380,10 @@ def _grounds() -> list[Select[Any]]:
     granted = both(_about(tables.break_glass), _any(g.requester, _CALLERS), g.reviewed_at.is_(None))
     grant = {"a": g.requester, "b": g.ticket_id, "c": g.purpose, "d": g.grant_id, "since": g.opened_at, "until": g.expires_at}
     approved = sa.cast(g.approver.is_not(None), sa.Integer)
+    d = tables.policy_denial.c
+    # What has ended is told from what has not by the verb's clock; the database's only spares reading those of long ago.
+    denied = both(d.controller_id == _CONTROLLER, d.ends_at > sa.func.now() - sa.literal_column("interval '1 hour'"))
+    denial = {"a": d.role, "b": d.caller_id, "c": d.purpose, "d": d.channel, "until": d.ends_at}
     caller = {"a": c.team, "b": c.recipient, "c": c.region, "since": c.valid_from, "until": c.valid_until}
     return [
         _part("caller", c.caller_id, registered, p=c.roles, q=c.training, **caller),
@@ -367,6 +391,7 @@ def _grounds() -> list[Select[Any]]:
         _part("assignment", t.subject_id, cared, a=t.assignee, b=t.topic),
         _part("proof", v.subject_id, proved, a=v.caller_id, b=v.ticket_id, c=v.field, d=v.kind, until=v.valid_until),
         _part("grant", g.subject_id, granted, n=approved, p=g.fields, **grant),
+        _part("denial", d.denial_id, denied, p=array([d.field, d["class"], d.recipient]), **denial),
     ]
 
 
