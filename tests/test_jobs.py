@@ -84,10 +84,15 @@ def test_a_worker_clears_the_answers_whose_day_is_over(later: Vault, controller_
         assert [answers.find(rows, controller_id, bytes([number])) is None for number in range(3)] == [True, True, False]
 
 
+def test_a_worker_finds_nobody_to_tell_where_nothing_was_opened(jobs: App) -> None:
+    assert jobs.tasks["tell_of_grants"].func(0) == 0
+
+
 def test_the_jobs_come_by_themselves(jobs: App) -> None:
     tasks = jobs.periodic_registry.periodic_tasks
     assert {name: one.cron for (name, _), one in tasks.items()} == {
         "expire_agreements": "*/10 * * * *",
         "clear_answers": "15 * * * *",
         "recheck_agreements": "30 2 * * *",
+        "tell_of_grants": "20 * * * *",
     }

@@ -47,10 +47,15 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was taken from which budget, by the start of its window; `wait_s` when one of them was spent."""
+    """What was taken from which budget, by the start of its window; `wait_s` when one of them was `spent`.
+
+    `first`: by this act, for the first time in its window.
+    """
 
     of: tuple[tuple[Budget, datetime], ...]
     wait_s: int | None = None
+    spent: Budget | None = None
+    first: bool = False
 
 
 def budgets_of(holder: str, kind: str, rates: Iterable[tuple[int, int]]) -> list[Budget]:
@@ -78,7 +83,8 @@ def take(rows: sa.Connection, controller_id: str, budgets: Sequence[Budget], at:
         spent, began = spend(rows, controller_id, budget.holder, budget.kind, at, budget.window, count)
         if spent > budget.most:
             give_back(rows, controller_id, taken, count)
-            return Taken((), max(1, round((began + budget.window - at).total_seconds())))
+            wait_s = max(1, round((began + budget.window - at).total_seconds()))
+            return Taken((), wait_s, budget, first=spent - count <= budget.most)
         taken.append((budget, began))
     return Taken(tuple(taken))
 

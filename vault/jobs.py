@@ -7,6 +7,7 @@ from vault.assembly import Vault
 from vault.operations.clear_answers import clear_answers
 from vault.operations.expire import expire
 from vault.operations.recheck_agreements import recheck_agreements
+from vault.operations.tell_of_grants import tell_of_grants
 
 SCHEMA = "jobs"
 
@@ -34,5 +35,11 @@ def job_app(vault: Vault, url: str) -> App:
     def recheck_states(timestamp: int) -> int:  # noqa: ARG001  # as above
         """Compare every agreement's state with its events, for every controller; return how many differ."""
         return sum(len(recheck_agreements(vault, controller_id)) for controller_id in vault.database.controllers())
+
+    @app.periodic(cron="20 * * * *")
+    @app.task(name="tell_of_grants", queueing_lock="tell_of_grants", pass_context=False)
+    def tell_people(timestamp: int) -> int:  # noqa: ARG001  # as above
+        """Tell people of break-glass whose review is overdue, for every controller; return how many."""
+        return sum(tell_of_grants(vault, controller_id) for controller_id in vault.database.controllers())
 
     return app

@@ -12,6 +12,7 @@ NAMES = frozenset({
     "subject:enrolled", "subject:amended", "agreement:given", "agreement:withdrawn", "agreement:expired", "agreement:superseded",
     "agreement:narrowed",
     "class:emptied", "class:archived", "break-glass:opened", "break-glass:approved", "break-glass:reviewed",
+    "break-glass:notice-due", "suspicion:raised", "verification:locked",
     "policy:denied", "policy:denial-lifted",
 })  # fmt: skip
 _INSERT = sa.insert(tables.event)

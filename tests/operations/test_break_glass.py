@@ -16,6 +16,7 @@ from vault.operations.break_glass import Grant, Plea, break_glass, working_days_
 from vault.operations.callers import Registration, register_caller
 from vault.operations.oversee import Review, approve_break_glass, review_break_glass
 from vault.operations.reveal import Wish, reveal
+from vault.operations.tell_of_grants import tell_of_grants
 from vault.policy.model import Context
 
 WORDS = "il cliente rischia la truffa in questo momento"
@@ -220,6 +221,46 @@ def test_a_review_by_a_third_person_ends_it_and_says_whether_the_person_is_told(
     assert told == [("UNJUSTIFIED", "no")]
     assert "indagine" not in repr(review) + repr(ledger.leaves("review_break_glass"))
     assert code(lambda: review_break_glass(house.vault, house.dpo, grant.grant_id, Review("JUSTIFIED"))) == "grant-closed"
+
+
+NOTICES = ("vault.event", "name = 'break-glass:notice-due'", "data->>'grant_id', data->>'subject_id', data->>'reason'")
+
+
+def test_the_person_is_told_with_the_review_unless_the_officer_records_why_not(house: House, ledger: Ledger) -> None:
+    first, second = house.open(), house.open()
+    review_break_glass(house.vault, house.dpo, first.grant_id, Review("JUSTIFIED"))
+    assert ledger.rows(*NOTICES) == [(first.grant_id, house.subject_id, "FRAUD_IN_PROGRESS")]
+    silent = Review("JUSTIFIED", tell_subject=False, why_not="un'indagine ne sarebbe compromessa")
+    review_break_glass(house.vault, house.dpo, second.grant_id, silent)
+    assert tell_of_grants(at(house.vault, days=9), house.agent.controller_id) == 0, (
+        "the one was told, of the other is recorded why not"
+    )
+    assert len(ledger.rows(*NOTICES)) == 1
+    assert ledger.leaves("review_break_glass")[-1].keys() >= {"subject", "internal"}
+
+
+def test_silence_is_no_reason_not_to_tell(house: House, ledger: Ledger) -> None:
+    grant, controller_id = house.open(), house.agent.controller_id
+    assert tell_of_grants(at(house.vault, hours=1), controller_id) == 0, "not yet due"
+    assert tell_of_grants(at(house.vault, days=5), controller_id) == 1
+    assert tell_of_grants(at(house.vault, days=5), controller_id) == 0, "once"
+    assert [row[0] for row in ledger.rows(*NOTICES)] == [grant.grant_id]
+    assert ledger.outcomes("tell_of_grants") == ["done"]
+    review_break_glass(house.vault, house.dpo, grant.grant_id, Review("JUSTIFIED"))
+    assert len(ledger.rows(*NOTICES)) == 1, "the review comes late, and does not tell again"
+    assert WORDS not in repr(ledger.rows("vault.event"))
+
+
+def test_a_grant_stands_in_the_person_s_own_chain(house: House, ledger: Ledger) -> None:
+    """What the person is shown of their accesses is that chain: opening, each reveal, and the review are in it."""
+    grant = house.open()
+    house.shown("email")
+    review_break_glass(house.vault, house.dpo, grant.grant_id, Review("TRAINING"))
+    for operation in ("break_glass", "reveal", "review_break_glass"):
+        [leaf] = ledger.leaves(operation)
+        assert leaf["subject"]
+    streams = ledger.rows("vault.audit_lookup", f"subject_id = '{house.subject_id}' AND operation = 'break_glass'", "stream")
+    assert streams == [("open",)]
 
 
 def test_who_asked_or_approved_does_not_review(house: House, ledger: Ledger) -> None:

@@ -103,9 +103,9 @@ def carrying_out(vault: Vault, acting: Acting) -> Iterator[Connection]:
         yield transaction
 
 
-def refuse(vault: Vault, acting: Acting, error: VaultError) -> VaultError:
-    """Record a refusal and return the error to raise, with its ids. A refusal is an entry too."""
-    record(vault, acting, outcome="refused", details={"result": error.code})
+def refuse(vault: Vault, acting: Acting, error: VaultError, internal: Mapping[str, Any] | None = None) -> VaultError:
+    """Record a refusal and return the error to raise, with its ids. A refusal is an entry too; `internal` is for officers."""
+    record(vault, acting, outcome="refused", details={"result": error.code}, internal=internal)
     error.entry_id, error.decision_id = acting.entry_id, decision_of(acting.entry_id)
     return error
 

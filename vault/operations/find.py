@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from vault import budgets
 from vault.assembly import Vault
-from vault.errors import AccessDenied, Fault, InvalidValue, TooMany
+from vault.budgets import Budget
+from vault.errors import AccessDenied, Fault, InvalidValue
 from vault.keys import records as keys
 from vault.operations.acting import Acting, prepare, refuse, require_permission
 from vault.operations.disclose import disclose_all
 from vault.operations.disclosure import Ask, Profile
 from vault.operations.enrolment import canonical
 from vault.operations.facts import NO_ONE_AGREED
+from vault.operations.within_limits import within_limits
 from vault.policy.masks import show
 from vault.policy.model import Context
 from vault.profiles.blind_index import bidx
@@ -49,11 +50,7 @@ def find(vault: Vault, context: Context, by: str, value: Any) -> Found:
     """Look a person up. Raises InvalidValue (`/by`, `/value`), TooMany with the seconds to wait, AccessDenied."""
     acting = prepare(vault, "find", context)
     require_permission(vault, acting)
-    with vault.database.transaction(context.controller_id) as transaction:
-        spent, began = budgets.spend(transaction, context.controller_id, context.caller.id, "find", acting.at, WINDOW)
-    if spent > LOOK_UPS:
-        wait = max(1, round((began + WINDOW - acting.at).total_seconds()))
-        raise refuse(vault, acting, TooMany("look-up-budget", retry_after_s=wait))
+    within_limits(vault, acting, [Budget(context.caller.id, "find", LOOK_UPS, WINDOW)], "look-up-budget")
     _require_searchable(vault, acting, by)
     subjects = _look_up(vault, context.controller_id, by, value)
     asks = [Ask(context, subject_id, LABEL, operation="find") for subject_id in subjects or [NOBODY]]

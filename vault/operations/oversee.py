@@ -12,6 +12,7 @@ from vault.errors import AccessDenied, Conflict, Fault, InvalidValue, NotFound
 from vault.operations.acting import NOBODY, Acting, carrying_out, prepare, record, refuse
 from vault.operations.break_glass import require_second_factor
 from vault.operations.reveal import text_fault
+from vault.operations.tell_of_grants import tell_within
 from vault.outbox import announce
 from vault.policy.model import Context
 
@@ -66,6 +67,8 @@ def review_break_glass(vault: Vault, context: Context, grant_id: str, review: Re
         _tell(
             vault, transaction, acting, done.rowcount, "break-glass:reviewed", grant_id, verdict=review.verdict, tell_subject=tell
         )
+        if review.tell_subject:
+            tell_within(vault, transaction, acting, grant)
     return acting.entry_id
 
 

@@ -11,11 +11,12 @@ from typing import Final
 from vault import budgets
 from vault.assembly import Vault
 from vault.budgets import Budget
-from vault.errors import AccessDenied, Fault, InvalidValue, NotFound, TooMany
+from vault.errors import AccessDenied, Fault, InvalidValue, NotFound
 from vault.operations.acting import Acting, prepare, refuse, require_permission, require_person
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask, Profile
 from vault.operations.facts import break_glass_state
+from vault.operations.within_limits import within_limits
 from vault.policy.model import Context
 
 REASONS: Final[Mapping[str, Mapping[str, str]]] = {  # as the person reads them
@@ -55,10 +56,7 @@ def reveal(vault: Vault, context: Context, subject_id: str, wish: Wish) -> Revea
         require_permission(vault, acting)
         _require_own_ticket(vault, acting)
     require_person(vault, acting)
-    with vault.database.transaction(context.controller_id) as transaction:
-        taken = budgets.take(transaction, context.controller_id, _budgets(vault, acting), acting.at, len(fields))
-    if taken.wait_s is not None:
-        raise refuse(vault, acting, TooMany("reveal-budget", retry_after_s=taken.wait_s))
+    within_limits(vault, acting, _budgets(vault, acting), "reveal-budget", len(fields))
     ask = Ask(context, subject_id, fields, "reveal", "reveal", wish.reason, wish.justification)
     return Revealed(disclose(vault, ask), vault.policy.limits.hide_after_s)
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from vault import budgets, tables
 from vault.assembly import Vault
 from vault.budgets import Budget
-from vault.errors import AccessDenied, Fault, InvalidValue, NotFound, Restricted, TooMany, VaultError
+from vault.errors import AccessDenied, Fault, InvalidValue, NotFound, Restricted, VaultError
 from vault.keys import frame
 from vault.keys.data_keys import open_fields
 from vault.keys.frame import Frame
@@ -32,6 +32,7 @@ from vault.operations.acting import (
 )
 from vault.operations.enrolment import canonical
 from vault.operations.facts import sealed_classes, subject_facts
+from vault.operations.within_limits import within_limits
 from vault.policy.model import Context, Decision
 from vault.profiles.blind_index import matches
 from vault.profiles.catalogue import Field
@@ -57,10 +58,7 @@ def verify(vault: Vault, context: Context, subject_id: str, field: str, value: A
     frames = {row.class_name: frame.read(row.frame) for row in acting.person.frames.values()}
     agreement_id = _deciding(vault, acting, field, frames)
     said = _said(known, value)
-    with vault.database.transaction(context.controller_id) as transaction:
-        taken = budgets.take(transaction, context.controller_id, _budgets(vault, acting, field), acting.at)
-    if taken.wait_s is not None:
-        raise refuse(vault, acting, TooMany("verify-budget", retry_after_s=taken.wait_s))
+    taken = within_limits(vault, acting, _budgets(vault, acting, field), "verify-budget")
     match = _compare(vault, acting, known, agreement_id, frames, said)
     entry_id = tell_outcome(vault, acting, "allowed" if match else "refused", "match" if match else "no-match")
     with carrying_out(vault, acting) as transaction:
