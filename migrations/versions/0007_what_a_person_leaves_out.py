@@ -22,7 +22,7 @@ ALTER = "ALTER TABLE vault.agreement_event"
 
 def upgrade() -> None:
     """Let each event say what it left out."""
-    excluded = sa.Column("excluded", sa.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False)
+    excluded: sa.Column[list[str]] = sa.Column("excluded", sa.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False)
     op.add_column("agreement_event", excluded, schema="vault")
     op.execute(f"{ALTER} DISABLE TRIGGER append_only")
     _in_each_controller(COPY)
