@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.makers import EVERYTHING, make_context, make_subject, make_ticket, register
+from tests.makers import EVERYTHING, make_context, make_subject, make_ticket, register, years_before
 from tests.operations.conftest import Ledger
 from vault.assembly import Vault
 from vault.errors import Conflict, InvalidValue, VaultError
@@ -22,6 +22,7 @@ from vault.policy.model import Context
 WORDS = "il cliente rischia la truffa in questo momento"
 PLEA = Plea(("iban", "email"), "FRAUD_IN_PROGRESS", WORDS)
 CRITICAL = replace(PLEA, fields=("iban", "passport"))
+CHILD = {"given_name": "Ada", "email": "ada@example.it"}
 VALUES = {name: value for name, value in EVERYTHING.items() if name != "related_person"}
 
 
@@ -178,6 +179,23 @@ def test_what_is_critical_waits_for_another_person(house: House) -> None:
     assert house.shown("passport") == {"passport": "withheld"}
     approve_break_glass(house.vault, house.approver, grant.grant_id)
     assert house.shown("passport") == {"passport": "clear"}
+
+
+def test_a_grant_says_of_every_field_that_waits_that_it_waits(house: House) -> None:
+    """A child's data and a ticket nobody has confirmed keep closed what else would open alone."""
+    child = make_subject(
+        house.vault, house.agent.controller_id, {**CHILD, "date_of_birth": years_before(house.vault.now().date(), 15)}
+    )
+    ticket = make_ticket(house.vault, house.agent.controller_id, child.subject_id, "t2", "TCK-child")
+    unheard = replace(house.agent, ticket_id="TCK-unheard")
+    for agent, person in ((replace(house.agent, ticket_id=ticket), child.subject_id), (unheard, house.subject_id)):
+        there = replace(house, agent=agent, subject_id=person)
+        grant = there.open(replace(PLEA, fields=("given_name", "email")))
+        assert grant.needs_approval == ("email",)
+        assert there.shown("given_name") == {"given_name": "clear"}
+        assert there.shown("email") in ({"email": "withheld"}, {"refused": "not-found"})
+        approve_break_glass(there.vault, there.approver, grant.grant_id)
+        assert there.shown("email") == {"email": "clear"}
 
 
 def test_nobody_approves_for_themselves(house: House, ledger: Ledger) -> None:

@@ -72,13 +72,14 @@ def break_glass(vault: Vault, context: Context, subject_id: str, plea: Plea) -> 
         raise refuse(vault, acting, NotFound())
     require_person(vault, acting)
     _require_denied_and_lawful(vault, acting, fields)
+    alone = _decided(vault, acting, fields, "open")
     zone = vault.controller(context.controller_id).zone
     grant = Grant(
         grant_id=vault.new_id("bgl"),
         expires_at=acting.at + timedelta(minutes=plea.minutes),
         approve_by=acting.at + TO_APPROVE,
         review_due_at=working_days_after(acting.at.astimezone(zone), WORKING_DAYS_TO_REVIEW),
-        needs_approval=tuple(name for name in fields if fields_of[name].sensitivity >= 4 or fields_of[name].special),
+        needs_approval=tuple(name for name in fields if alone.fields[name].level != "clear"),
         entry_id=acting.entry_id,
     )
     _open(vault, acting, grant, fields, plea)
