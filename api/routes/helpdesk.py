@@ -65,11 +65,14 @@ class NamedFields:
         self._read: dict[bytes, tuple[str, ...]] = {}
 
     def of(self, query: bytes) -> tuple[str, ...] | None:
-        """Return the named fields, once each; None without `fields`. Raises ContextIncomplete for a name nobody knows."""
+        """Return the named fields, once each; None without `fields`. Raises ContextIncomplete: two lists, or an unknown name."""
         if not query:
             return None
         names = self._read.get(query)
-        if names is None and (fields := QueryParams(query).get("fields")) is not None:
+        if names is None and (said := QueryParams(query).getlist("fields")):
+            if len(said) > 1:  # of two, whoever stands in front may have looked at the other
+                raise ContextIncomplete(faults=[Fault("fields", "repeated")])
+            fields = said[0]
             names = tuple(dict.fromkeys(fields.split(",")))
             if len(fields) > LONGEST_FIELDS or len(names) > MOST_FIELDS or any(name not in self._known for name in names):
                 raise ContextIncomplete("unknown-field", faults=[Fault("fields", "unknown")])

@@ -66,7 +66,13 @@ def test_only_lists_that_say_nothing_else_are_kept() -> None:
     ]  # fmt: skip
     for query in (b"fields=email&x=giulia@example.it", b"fields=%65mail", b"fields=email,email", b"x=1&fields=email"):
         assert named.of(query) == ("email",)
-    for query in (b"fields=", b"fields=nickname", b"fields=email%2Cnickname"):
+    for query in (
+        b"fields=",
+        b"fields=nickname",
+        b"fields=email%2Cnickname",
+        b"fields=email&fields=iban",
+        b"fields=email&fields=email",
+    ):
         with pytest.raises(ContextIncomplete):
             named.of(query)
     assert named._read.keys() == {b"fields=email,iban", b"fields=iban"}
