@@ -10,7 +10,7 @@ from api.context import CHANNEL, PURPOSE, TICKET, Guarded, RunningVault, caller_
 from api.described import answers
 from api.shapes import Body, Line
 from vault.assembly import Vault
-from vault.errors import Fault, InvalidValue, NotFound
+from vault.errors import Fault, InvalidValue, Refused
 from vault.operations.evaluate import MOST_QUESTIONS, Action, Evaluated, Question, evaluate_all
 
 router = APIRouter(prefix="/access/v1", tags=["access"], route_class=Guarded)
@@ -86,9 +86,9 @@ class EvaluationOut(BaseModel):
     context: ReasonOut
 
     @classmethod
-    def of(cls, one: Evaluated | NotFound) -> "EvaluationOut":
+    def of(cls, one: Evaluated | Refused) -> "EvaluationOut":
         """Return an answer; forbidden and unknown alike."""
-        if isinstance(one, NotFound):
+        if isinstance(one, Refused):
             return cls(decision=False, context=ReasonOut(level="withheld", mask=None, reason=one.code, decision_id=one.decision_id))
         context = ReasonOut(level=one.level, mask=one.mask, reason=one.reason, decision_id=one.decision_id)
         return cls(decision=one.decision, context=context)
@@ -103,12 +103,15 @@ class EvaluationsOut(BaseModel):
 @router.post(
     "/evaluation",
     operation_id="evaluateAccess",
-    responses=answers(EvaluationOut, "Yes or no; it is on record and opens nothing.", body=True),
+    responses=answers(EvaluationOut, "Yes or no; it is on record and opens nothing.", 403, body=True),
 )
 def evaluate_access(body: EvaluationIn, vault: RunningVault, request: Request, response: Response) -> EvaluationOut:
-    """Answer one question. A person the caller may not know of is a 404, like one who does not exist."""
+    """Answer one question. A person the caller may not know of is a 404, like one who does not exist.
+
+    A ticket that is known and not fit is a 403, whoever the question is about.
+    """
     answer = evaluate_all(vault, [_question(vault, request, body, "")])[0]
-    if isinstance(answer, NotFound):
+    if isinstance(answer, Refused):
         raise answer
     call = call_of(request)
     call.entry_id, call.decision_id = answer.entry_id, answer.decision_id

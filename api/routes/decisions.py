@@ -10,8 +10,8 @@ from api.context import AccessContext, Guarded, RunningVault
 from api.described import answers, headers
 from api.shapes import Body, DecisionId, FieldName, Slug, SubjectIdText
 from vault.operations.explain import explain
-from vault.operations.simulate import Simulated, Supposed, Supposition, simulate
-from vault.policy.model import Channel
+from vault.operations.simulate import Outcome, Simulated, Supposed, Supposition, simulate
+from vault.policy.model import Channel, TicketState
 
 router = APIRouter(prefix="/v1", tags=["decisions"], route_class=Guarded)
 
@@ -104,7 +104,7 @@ class SuppositionIn(Body):
     training: Few
     recipient: Slug = "helpdesk"
     region: Region = "IT"
-    ticket: Literal["none", "asserted", "verified"] = "none"
+    ticket: TicketState = "none"
     assigned: bool = False
     in_care: bool = False
     caller_verified: bool = False
@@ -141,7 +141,7 @@ class SimulatedOut(BaseModel):
     decision_id: str
     entry_id: str
     policy: str
-    outcome: Literal["answered", "restricted", "not-found"]
+    outcome: Outcome
     fields: dict[str, SimulatedFieldOut]
 
     @classmethod

@@ -105,7 +105,7 @@ router.add_api_route(
     methods=["GET"],
     operation_id="readProfile",
     route_class_override=Direct,
-    responses=answers(ProfileOut, "The profile; its ETag is the person's version.", 423),
+    responses=answers(ProfileOut, "The profile; its ETag is the person's version.", 403, 423),
     openapi_extra=headers(SUBJECT, FIELDS),
 )
 

@@ -84,7 +84,7 @@ def test_what_an_evaluation_lacks_is_named(desk: Desk, customer: str) -> None:
     unknown = desk.call("POST", path, "t1", question(customer, field="shoe_size"))
     assert unknown.json()["errors"] == [{"pointer": "/resource/id", "code": "unknown"}]
     nobody = desk.call("POST", path, "t1", question("sub_" + "z" * 26))
-    assert nobody.status_code == 404
+    assert (nobody.status_code, nobody.json()["type"].rpartition("/")[2]) == (403, "ticket-of-another-person")
     assert desk.call("POST", path, "t1", question(customer, subject={"type": "agent", "id": "t2-1"})).status_code == 404
     assert desk.call("POST", path, "t1", question(customer, resource={"type": "field", "id": "x"})).status_code == 422
 
@@ -94,7 +94,7 @@ def test_evaluations_share_their_defaults(desk: Desk, customer: str) -> None:
     body = question(customer) | {"evaluations": [{}, {"action": {"name": "view_clear"}}, {"resource": place}]}
     answers = desk.call("POST", "/access/v1/evaluations", "t1", body).json()["evaluations"]
     assert [one["decision"] for one in answers] == [True, False, False]
-    assert answers[2]["context"]["reason"] == "not-found"
+    assert answers[2]["context"]["reason"] == "ticket-of-another-person"
     lacking = desk.call("POST", "/access/v1/evaluations", "t1", {"evaluations": [{"action": {"name": "view"}}]})
     assert [one["pointer"] for one in lacking.json()["errors"]] == [
         f"/evaluations/0/{name}" for name in ("subject", "resource", "context")

@@ -7,7 +7,7 @@ import pytest
 
 from api.routes.helpdesk import MOST_LISTS, NamedFields
 from tests.api.desk import Desk
-from tests.makers import make_subject, register
+from tests.makers import make_subject, make_ticket, register
 from vault.errors import ContextIncomplete
 
 NOBODY = "sub_" + "z" * 26
@@ -86,8 +86,18 @@ def test_lists_are_kept_up_to_a_bound() -> None:
     assert len(named._read) == MOST_LISTS
 
 
+def test_a_ticket_that_does_not_serve_is_told_whoever_is_asked_about(desk: Desk, customer: str) -> None:
+    make_ticket(desk.vault, desk.controller_id, customer, "t1", "TCK-closed", state="closed")
+    make_ticket(desk.vault, desk.controller_id, customer, "t2", "TCK-theirs", team="another")
+    for ticket, code in (("TCK-closed", "ticket-closed"), ("TCK-theirs", "ticket-not-yours")):
+        here, missing = desk.profile("t1", customer, ticket), desk.profile("t1", NOBODY, ticket)
+        assert [(one.status_code, one.json()["type"].rpartition("/")[2]) for one in (here, missing)] == [(403, code)] * 2
+    missing = desk.profile("t1", NOBODY)
+    assert (missing.status_code, missing.json()["type"].rpartition("/")[2]) == (403, "ticket-of-another-person")
+
+
 def test_unknown_and_forbidden_people_look_alike(desk: Desk, customer: str) -> None:
-    missing, forbidden = desk.profile("t1", NOBODY), desk.profile("dpo", customer, ticket=None)
+    missing, forbidden = desk.profile("t1", NOBODY, "TCK-unheard"), desk.profile("dpo", customer, ticket=None)
     assert [one.status_code for one in (missing, forbidden)] == [404, 404]
 
     def shape(answer: Any) -> Any:

@@ -120,6 +120,51 @@ def test_the_role_s_default_fields_tell_nothing_either(house: House, monkeypatch
     assert_on_record(house, seen)
 
 
+# --- tickets that are known, and do not serve: a reason is told, and it is the same whoever is asked about
+
+
+@pytest.fixture(scope="module")
+def tickets(house: House) -> Mapping[str, str]:
+    """Tickets of the second tier and of somebody else, by the reason they are refused with."""
+    desk, here = house.desk, house.subjects[HERE]
+    other = make_subject(desk.vault, desk.controller_id, GROUND, ("marketing",)).subject_id
+    return {
+        "ticket-closed": desk.ticket(here, "t2", "TCK-closed", state="closed"),
+        "ticket-of-another-person": desk.ticket(other, "t2", "TCK-of-another"),
+        "ticket-not-yours": desk.ticket(here, "billing", "TCK-not-mine"),
+    }
+
+
+@pytest.mark.parametrize("reason", ["ticket-closed", "ticket-of-another-person", "ticket-not-yours"])
+@pytest.mark.parametrize("verb", ["profile", "reveals", "verifications", "fields", "agreements", "evaluation"])
+def test_a_refused_ticket_tells_nothing_of_the_person(
+    house: House, tickets: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, verb: str, reason: str
+) -> None:
+    desk, ticket = house.desk, tickets[reason]
+
+    def act(which: str) -> httpx2.Response:
+        path = f"/v1/subjects/{house.subjects[which]}"
+        bodies: dict[str, tuple[str, str, Any]] = {
+            "profile": ("GET", f"{path}/profile", None),
+            "reveals": ("POST", f"{path}/reveals", {"fields": ["email"], "reason": "CALLBACK"}),
+            "verifications": ("POST", f"{path}/verifications", {"field": "email", "value": GROUND["email"]}),
+            "fields": ("PATCH", f"{path}/fields", {"agreement_id": house.agreements[which], "fields": {"email": "x@example.it"}}),
+            "agreements": ("GET", f"{path}/agreements", None),
+            "evaluation": ("POST", "/access/v1/evaluation", {
+                "subject": {"type": "agent", "id": IDENTITIES["t2"].caller_id}, "action": {"name": "verify"},
+                "resource": {"type": "field", "id": f"{house.subjects[which]}/email"},
+                "context": {"purpose": "customer-care", "channel": "phone", "ticket": ticket},
+            }),
+        }  # fmt: skip
+        method, where, body = bodies[verb]
+        return desk.call(method, where, "t2", body, ticket=ticket, if_match='"1"')
+
+    seen = house.ask(monkeypatch, act)
+    assert (seen[HERE].answer.status_code, seen[HERE].answer.json()["type"].rpartition("/")[2]) == (403, reason)
+    assert_alike(seen)
+    assert_on_record(house, seen, asked=False)
+
+
 # --- verbs
 
 

@@ -1,11 +1,14 @@
 """Evaluating: the same answers and refusals as a disclosure, on record, with nothing shown or opened."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.makers import make_complete_subject, make_context, make_ticket, register
 from tests.operations.conftest import Ledger
+from tests.policy.makers import bundle
 from vault.assembly import Vault
 from vault.errors import NotFound
 from vault.operations.disclose import disclose
@@ -56,6 +59,50 @@ def test_an_action_is_allowed_when_the_field_is_shown_as_clearly(
     actions: tuple[Action, ...] = ("view", "view_clear", "view_masked", "view_token")
     answers = evaluate_all(vault, [ask(desk, person, field, action) for action in actions])
     assert {action for action, one in zip(actions, answers, strict=True) if isinstance(one, Evaluated) and one.decision} == allowed
+
+
+@pytest.mark.parametrize(
+    ("field", "ticket", "said"),
+    [
+        ("email", "own", (True, "verify", "verify-desk")),
+        ("birth_place", "own", (True, "verify", "verify-desk")),
+        ("tax_code", "own", (False, "withheld", "role")),
+        ("health_note", "own", (False, "withheld", "special-category")),
+        ("email", "asserted", "not-found"),
+        ("email", "closed", "ticket-closed"),
+    ],
+)
+def test_a_check_is_evaluated_as_it_would_be_decided_and_opens_nothing(
+    vault: Vault, desk: Context, person: str, ledger: Ledger, field: str, ticket: str, said: Any
+) -> None:
+    make_ticket(vault, desk.controller_id, person, "t1", "TCK-closed", state="closed")
+    context = {"own": desk, "asserted": replace(desk, ticket_id="TCK-unheard"), "closed": replace(desk, ticket_id="TCK-closed")}[
+        ticket
+    ]
+    answer = evaluate_all(vault, [ask(context, person, field, "verify")])[0]
+    found = (answer.decision, answer.level, answer.reason) if isinstance(answer, Evaluated) else answer.code
+    assert found == said
+    leaf = ledger.leaves("evaluate")[-1]
+    assert (leaf["count"], "fields" in leaf, leaf["id"]) == (0, False, answer.entry_id)
+    assert ledger.rows("vault.verification") == ledger.rows("vault.budget") == []
+
+
+def test_what_policy_lets_anybody_check_the_catalogue_can_check(vault: Vault) -> None:
+    """So an evaluation never says yes to a check that is then refused as none."""
+    named = {name for one in bundle().policies.values() for name in _fields(one) if one["annotations"]["reason"] == "verify-desk"}
+    assert named
+    assert all(vault.catalogue.fields[name].verify != "none" for name in named)
+
+
+def _fields(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for one in node:
+            yield from _fields(one)
+    elif isinstance(node, dict):
+        if node.get("type") == "Vault::Field":
+            yield node["id"]
+        for one in node.values():
+            yield from _fields(one)
 
 
 def test_each_question_is_on_record_and_nothing_is_shown(vault: Vault, desk: Context, person: str, ledger: Ledger) -> None:

@@ -95,7 +95,7 @@ def test_it_takes_one_s_own_verified_ticket(
     said = {ticket: outcome(vault, replace(agent, ticket_id=ticket), person.subject_id)
             for ticket in (agent.ticket_id, "TCK-other", "TCK-unheard", "TCK-closed", None)}  # fmt: skip
     assert said == {
-        agent.ticket_id: "shown", "TCK-other": "ticket-not-yours", "TCK-unheard": "not-found", "TCK-closed": "not-found",
+        agent.ticket_id: "shown", "TCK-other": "ticket-not-yours", "TCK-unheard": "not-found", "TCK-closed": "ticket-closed",
         None: "not-found",
     }  # fmt: skip
     assert ledger.outcomes("reveal") == ["allowed", *["refused"] * 4]

@@ -33,7 +33,9 @@ CHANGES: tuple[Change, ...] = (
     lambda s, d: s.called_by(training=frozenset(d.sample(("gdpr-art9",), d.randrange(2)))),
     lambda s, d: s.called_by(recipient=d.choice(tuple(bundle().lexicon.recipients))),
     lambda s, d: s.called_by(region=d.choice(("IT", "FR", "GB", "CH", "US"))),
-    lambda s, d: s.with_ticket(state=d.choice(("none", "asserted", "verified")), assigned=d.random() < 0.5),
+    lambda s, d: s.with_ticket(
+        state=d.choice(("none", "asserted", "verified", "closed", "of-another-person", "not-yours")), assigned=d.random() < 0.5
+    ),
     lambda s, d: s.with_ticket(in_care=d.random() < 0.5, request_assigned=d.random() < 0.5),
     lambda s, _: s.with_ticket(caller_verified=True),
     lambda s, d: replace(s, act=d.choice(("profile", "reveal", "export", "amend"))),

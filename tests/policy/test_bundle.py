@@ -76,6 +76,7 @@ def test_every_forbid_of_the_chapter_is_there() -> None:
         *("deny-no-lawful-basis", "deny-restricted", "deny-special-outside-care", "deny-no-ticket", "deny-weak-ticket"),
         *("deny-open-channel", "deny-api", "deny-minor-clear", "deny-self-level", "deny-never-clear", "deny-never-to-subject"),
         *("deny-office", "deny-break-glass-critical"),
+        *("deny-closed-ticket", "deny-ticket-of-another", "deny-ticket-not-yours"),
     }
 
 

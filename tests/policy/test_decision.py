@@ -14,7 +14,7 @@ from tests.policy.makers import agreed, altered, bundle, policy, relock, seeded,
 from vault.policy.bundle import load_bundle
 from vault.policy.decision import BASES, REFUSALS, Note, best_refusal, spelt_out, what_is_missing
 from vault.policy.engine import Policy
-from vault.policy.inputs import is_self, may_know, view_key
+from vault.policy.inputs import is_self, may_know, ticket_refusal, view_key
 from vault.policy.lexicon import closure
 from vault.policy.model import Decision, FieldDecision
 from vault.policy.situations import Situation
@@ -107,6 +107,10 @@ def test_a_recipient_barred_from_health_data_gets_none(tmp_path: Any) -> None:
         ("agent", {"t1"}, "verified", False, "ticket-not-yours"),
         ("agent", {"t1"}, "verified", True, "role"),
         ("agent", {"t1"}, "asserted", False, "role"),
+        ("agent", {"t1"}, "closed", False, "ticket-closed"),
+        ("agent", {"t1"}, "of-another-person", False, "ticket-of-another-person"),
+        ("agent", {"t1"}, "not-yours", False, "ticket-not-yours"),
+        ("system", {"system"}, "closed", False, "role"),
         ("agent", set(), "none", False, "role"),
         ("system", {"system"}, "none", False, "role"),
         ("subject", {"customer"}, "none", False, "role"),
@@ -181,7 +185,10 @@ def test_only_the_person_themselves_is_the_person() -> None:
     ("start", "context", "known"),
     [
         ("t1", {}, True),
-        ("t1", {"assigned": False}, True),
+        ("t1", {"assigned": False}, False),
+        ("t1", {"ticket": "closed"}, False),
+        ("t1", {"ticket": "of-another-person"}, False),
+        ("t1", {"ticket": "not-yours"}, False),
         ("t1", {"ticket": "asserted"}, False),
         ("t1", {"ticket": "none"}, False),
         ("t1", {"roles": []}, False),
@@ -197,6 +204,34 @@ def test_who_may_be_told_that_a_person_is_here(start: str, context: dict[str, An
     made = situation(start, [], context)
     assert may_know(view_key(made.context, "profile", made.caller, made.ticket, made.subject, 0, 0)) is known
     assert made.decided(policy(), "email").hidden is not known
+
+
+def test_who_broke_the_glass_on_a_colleague_s_ticket_was_told_already() -> None:
+    made = situation("t2", [], {"roles": ["t2", "break-glass-eligible"], "assigned": False})
+    assert made.decided(policy(), "email").hidden
+    assert not made.with_ticket(break_glass="open").decided(policy(), "email").hidden
+
+
+@pytest.mark.parametrize(
+    ("start", "context", "told"),
+    [
+        ("t1", {}, None),
+        ("t1", {"ticket": "none"}, None),
+        ("t1", {"ticket": "asserted"}, None),
+        ("t1", {"assigned": False}, "ticket-not-yours"),
+        ("t1", {"ticket": "not-yours"}, "ticket-not-yours"),
+        ("t2", {"ticket": "closed"}, "ticket-closed"),
+        ("billing", {"ticket": "of-another-person"}, "ticket-of-another-person"),
+        ("t1", {"ticket": "closed", "roles": []}, None),
+        ("customer", {"ticket": "closed"}, None),
+        ("system", {"ticket": "closed"}, None),
+    ],
+)
+def test_what_is_told_of_a_ticket_does_not_rest_on_the_person(start: str, context: dict[str, Any], told: str | None) -> None:
+    here, gone = situation(start, ["retail@1"], context), situation(start, [], context)
+    assert [ticket_refusal(one.key(0)) for one in (here, gone)] == [told, told]
+    decisions = [one.decided(policy(), "health_note") for one in (here, gone)]
+    assert {one.told for one in decisions} == ({told} if decisions[0].hidden else {None})
 
 
 def test_no_field_asked_for_is_no_right_shown() -> None:

@@ -18,6 +18,11 @@ LEXICON = bundle().lexicon
 FORBIDS = {name for name, one in bundle().policies.items() if one["effect"] == "forbid" and name.startswith("deny-")}
 OPEN, APPROVED = {"break_glass": "open"}, {"break_glass": "approved"}
 NONE, ASSERTED = {"ticket": "none", "assigned": False}, {"ticket": "asserted", "assigned": False}
+REFUSED = {  # tickets that are known and justify nothing
+    "deny-closed-ticket": {"ticket": "closed", "assigned": False},
+    "deny-ticket-of-another": {"ticket": "of-another-person", "assigned": False},
+    "deny-ticket-not-yours": {"ticket": "not-yours", "assigned": False},
+}
 MINOR, HELD = {"minor": True}, {"restricted": frozenset({"email"})}
 EVERYTHING = LEXICON.everything
 
@@ -47,6 +52,8 @@ SPEAKS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("deny-no-ticket", "t1", "email", {**NONE, **OPEN}),
     ("deny-weak-ticket", "t1", "email", ASSERTED),
     ("deny-weak-ticket", "t1", "email", {**ASSERTED, **OPEN}),
+    *((forbid, "t1", "given_name", changes) for forbid, changes in REFUSED.items()),
+    *((forbid, "t2", "email", {**changes, **OPEN}) for forbid, changes in REFUSED.items()),
     ("deny-open-channel", "t1", "email", {"channel": "chat"}),
     ("deny-open-channel", "t1", "email", {"channel": "email"}),
     ("deny-open-channel", "customer", "email", {"channel": "social", **APPROVED}),
@@ -90,6 +97,10 @@ SILENT: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("deny-weak-ticket", "t1", "email", {**ASSERTED, **APPROVED}),
     ("deny-weak-ticket", "t1", "email", {"assigned": False}),
     ("deny-weak-ticket", "system", "email", ASSERTED),
+    *((forbid, "t1", "email", {**changes, **APPROVED}) for forbid, changes in REFUSED.items()),
+    *((forbid, "system", "email", changes) for forbid, changes in REFUSED.items()),
+    *((forbid, "t1", "email", changes) for forbid in REFUSED for changes in (NONE, ASSERTED, {}, {"assigned": False})),
+    *((one, "t1", "email", changes) for one in REFUSED for other, changes in REFUSED.items() if one != other),
     ("deny-open-channel", "t1", "given_name", {"channel": "chat"}),
     ("deny-open-channel", "t1", "email", {"channel": "front_office"}),
     ("deny-api", "t1", "email", {"channel": "api"}),

@@ -51,6 +51,7 @@ def test_condition(case: dict[str, Any]) -> None:
     decision = made.decided(policy(), *case["expect"])
     assert {name: [one.level, one.mask, one.because] for name, one in decision.fields.items()} == case["expect"]
     assert (decision.hidden, decision.restricted) == (case.get("hidden", False), case.get("restricted", False))
+    assert decision.told == case.get("told")
     assert list(decision.record["obligations"]) == case.get("obligations", [])
 
 

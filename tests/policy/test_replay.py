@@ -111,7 +111,7 @@ views = st.builds(
     st.sampled_from(("profile", "reveal", "export", "amend")),
     st.sampled_from(sorted(LEXICON.purposes)),
     st.sampled_from(CHANNELS),
-    st.sampled_from(("none", "asserted", "verified")),
+    st.sampled_from(("none", "asserted", "verified", "closed", "of-another-person", "not-yours")),
     st.booleans(),
     st.booleans(),
     st.integers(0, 3),

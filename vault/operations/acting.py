@@ -113,10 +113,13 @@ def refuse(vault: Vault, acting: Acting, error: VaultError, internal: Mapping[st
 def require_permission(vault: Vault, acting: Acting) -> None:
     """Raise the recorded refusal of a verb this caller may not use.
 
-    403 only to those who hold a verified ticket about the person, or act on nobody; everyone else gets the uniform 404.
+    403 only to those who hold a verified ticket about the person, or act on nobody, or named a ticket that is known and not fit,
+    which tells nothing of the person; everyone else gets the uniform 404.
     """
     if acting.permission.allowed:
         return
+    if acting.permission.ticket is not None:
+        raise refuse(vault, acting, AccessDenied(acting.permission.ticket))
     known = acting.subject_id == NOBODY or acting.ticket.state == "verified"
     raise refuse(vault, acting, AccessDenied(acting.permission.because) if known else NotFound())
 

@@ -68,7 +68,7 @@ def break_glass(vault: Vault, context: Context, subject_id: str, plea: Plea) -> 
     require_permission(vault, acting)
     require_second_factor(vault, acting)
     _require_reviewed(vault, acting)
-    if acting.ticket.state == "none":
+    if acting.ticket.state not in ("asserted", "verified"):
         raise refuse(vault, acting, NotFound())
     require_person(vault, acting)
     _require_denied_and_lawful(vault, acting, fields)

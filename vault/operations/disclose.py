@@ -12,7 +12,7 @@ import structlog
 
 from vault.assembly import Vault
 from vault.audit.entry import Draft
-from vault.errors import DatabaseUnavailable, KeysUnavailable, NotFound, Restricted, Unreadable, VaultError
+from vault.errors import AccessDenied, DatabaseUnavailable, KeysUnavailable, NotFound, Restricted, Unreadable, VaultError
 from vault.keys import frame
 from vault.keys.data_keys import open_fields
 from vault.keys.frame import Frame
@@ -94,6 +94,8 @@ def decide_on(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
 def _answer(vault: Vault, case: Case, permit: ReadPermit) -> Profile | VaultError:
     """Open what the permit covers and mask it, or return the refusal its entry has recorded."""
     decision, decision_id = case.decision, decision_of(case.entry_id)
+    if decision.hidden and decision.told is not None:
+        return AccessDenied(decision.told, decision_id=decision_id, entry_id=case.entry_id)
     if decision.hidden:
         return NotFound(decision_id=decision_id, entry_id=case.entry_id)
     if decision.restricted:

@@ -156,6 +156,8 @@ def _details(vault: Vault, case: Case, resting: Mapping[str, Sequence[str]]) -> 
         details["team"] = case.caller.team
     if context.ticket_id is not None:
         details["ticket"] = {"id": context.ticket_id, "check": case.ticket.state}
+    if case.decision.told is not None:
+        details["result"] = case.decision.told
     if case.ask.reason is not None:
         details["reason"] = case.ask.reason
     return details

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from vault.agreements.terms import standing
 from vault.keys.data_keys import SealedClass
 from vault.keys.frame import Frame
-from vault.policy.model import Act, AgreementFacts, BreakGlass, Caller, CallerFacts, Context, SubjectFacts, TicketFacts
+from vault.policy.model import Act, AgreementFacts, BreakGlass, Caller, CallerFacts, Context, SubjectFacts, TicketFacts, TicketState
 from vault.profiles.catalogue import Catalogue
 from vault.profiles.records import AgreementRow, CallerRow, DenialRow, GrantRow, Person, Proof, Snapshot, TicketRow
 
@@ -61,7 +61,10 @@ def _meets(one: DenialRow, context: Context, caller: CallerFacts) -> bool:
 
 
 def ticket_facts(context: Context, caller: CallerFacts, subject_id: str, read: Snapshot, at: datetime) -> TicketFacts:
-    """Return how far the stated ticket justifies this access: open, about this subject, whose it is, and what was proved on it."""
+    """Return how far the stated ticket justifies this access: whose it is, open, about this subject, and what was proved on it.
+
+    Whose it is comes first: of a ticket that is not the caller's nothing else is told (`ticket_refusal`).
+    """
     topics: Collection[str] = read.assigned.get((subject_id, context.caller.id), ())
     if "request" in topics and "dsr-officer" in caller.roles and context.purpose == "rights-fulfilment":
         return TicketFacts("verified", assigned=True, in_care="care" in topics, request_assigned=True)
@@ -70,13 +73,14 @@ def ticket_facts(context: Context, caller: CallerFacts, subject_id: str, read: S
     row = read.tickets.get(context.ticket_id)
     if row is None:
         return TicketFacts("asserted", in_care="care" in topics)  # nobody has said that it is not so
-    if row.state not in OPEN or subject_id not in (row.subject_id, NOBODY_ID):
-        return TicketFacts("none", in_care="care" in topics)  # known to justify nothing here: less than one that is not known
-    if subject_id == NOBODY_ID:
-        return TicketFacts("asserted")  # about somebody, when nobody is acted on yet
+    theirs, open_ = _is_theirs(row, context.caller.id, caller), row.state in OPEN
+    if not (open_ and subject_id == row.subject_id):  # known to justify nothing here: less than one that is not known
+        fault: TicketState = "not-yours" if not theirs else "of-another-person" if open_ else "closed"
+        on_nobody = subject_id == NOBODY_ID and fault == "of-another-person"  # about somebody, when nobody is acted on yet
+        return TicketFacts("asserted" if on_nobody else fault, in_care="care" in topics)
     return TicketFacts(
         "verified",
-        assigned=_is_theirs(row, context.caller.id, caller),
+        assigned=theirs,
         in_care="care" in topics,
         caller_verified=proved(read.proofs.get((subject_id, context.caller.id, row.ticket_id), ()), at),
     )

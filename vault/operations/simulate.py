@@ -33,6 +33,7 @@ from vault.policy.model import (
 SUPPOSED: Final = "sub_" + "a" * 26
 OFFICERS: Final = frozenset({"dpo", "dsr-officer"})
 _STAFF: Final = Permission(allowed=True, because="staff")
+Outcome = Literal["answered", "restricted", "denied", "not-found"]
 Consent = Literal["valid", "withdrawn", "expired"]
 
 
@@ -78,7 +79,7 @@ class Simulated:
 
     decision_id: str
     entry_id: str
-    outcome: Literal["answered", "restricted", "not-found"]
+    outcome: Outcome
     decision: Decision
     templates: Mapping[str, str]
     policies: bool
@@ -100,9 +101,9 @@ def simulate(vault: Vault, context: Context, supposed: Supposition) -> Simulated
     record(vault, asking, details={"result": "simulated"}, internal={"decision": dict(decision.record)})
     reference = {one.agreement_id: one.template for one in person.agreements}
     templates = {name: reference[one] for one, names in decision.resting.items() for name in names}
-    outcome: Literal["answered", "restricted", "not-found"] = (
-        "not-found" if decision.hidden else "restricted" if decision.restricted else "answered"
-    )
+    outcome: Outcome = "restricted" if decision.restricted else "answered"
+    if decision.hidden:
+        outcome = "not-found" if decision.told is None else "denied"
     officer = "dpo" in asking.caller.roles
     return Simulated(decision_of(asking.entry_id), asking.entry_id, outcome, decision, templates, officer)
 

@@ -12,7 +12,7 @@ from vault.audit.reading import ReadEntry
 from vault.policy.decision import spelt_out
 from vault.policy.engine import Policy
 from vault.policy.explaining import Replayed, needed
-from vault.policy.inputs import may_know
+from vault.policy.inputs import may_know, ticket_refusal
 from vault.policy.model import FieldDecision
 from vault.policy.replay import keys_of
 from vault.policy.words import sentence
@@ -33,8 +33,8 @@ def told(catalogue: Catalogue, policy: Policy, entry: ReadEntry, reader: Reader,
 
     An agent who got the uniform 404 is told the same whether or not the person is here, and as fast: nothing is worked out.
     """
-    if reader == "desk" and not _knew(policy, entry):
-        return in_outline(entry, "not-found")
+    if reader == "desk" and (hidden := _hidden(policy, entry)) is not None:
+        return in_outline(entry, hidden)
     if reader == "person" and entry.leaf.get("operation") in _SHOW_NOTHING:
         return in_outline(entry, "nothing-shown")
     replayed = again()
@@ -42,14 +42,19 @@ def told(catalogue: Catalogue, policy: Policy, entry: ReadEntry, reader: Reader,
     return {**_outline(entry), **writers[reader](catalogue, policy, entry, replayed)}
 
 
-def _knew(policy: Policy, entry: ReadEntry) -> bool:
-    """Whether the caller learned, or may know, that the person is here. A record that is none is found out when taken again."""
+def _hidden(policy: Policy, entry: ReadEntry) -> str | None:
+    """Return what a caller was told who did not learn, and may not know, that the person is here; None for whoever knows.
+
+    A record that is none is found out when taken again.
+    """
     if entry.leaf.get("outcome") in ("allowed", "partial", "done"):
-        return True
+        return None
     try:
-        return entry.leaf.get("outcome") == "refused" and may_know(keys_of(policy.lexicon, entry.internal["decision"]).view)
+        view = keys_of(policy.lexicon, entry.internal["decision"]).view
     except ValueError:
-        return True
+        return None
+    knows = entry.leaf.get("outcome") == "refused" and may_know(view)
+    return None if knows else ticket_refusal(view) or "not-found"
 
 
 def _outline(entry: ReadEntry) -> Document:

@@ -79,7 +79,7 @@ def _deciding(vault: Vault, acting: Acting, field: str, frames: dict[str, Frame]
 
 def _refusal(decision: Decision, field: str) -> VaultError:
     if decision.hidden:
-        return NotFound()
+        return NotFound() if decision.told is None else AccessDenied(decision.told)
     return Restricted() if decision.restricted else AccessDenied(decision.fields[field].because)
 
 

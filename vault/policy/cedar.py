@@ -13,7 +13,7 @@ import cedarpy
 
 from vault.policy.decision import Note, Rung, Verdict
 from vault.policy.groups import Bucket, Distinctions, attributes_of
-from vault.policy.inputs import LawKey, ViewKey
+from vault.policy.inputs import TICKET_REFUSALS, LawKey, ViewKey
 from vault.policy.lexicon import ROLES, FieldFacts, Lexicon, Terms
 
 Json = dict[str, Any]
@@ -218,7 +218,7 @@ def verb_request(verb: str, key: ViewKey) -> Json:
 
 def _occasion(key: ViewKey) -> Json:
     stated: Json = {"purpose": _reference("Purpose", key.purpose), "channel": key.channel}
-    if key.ticket != "none":
+    if key.ticket in ("asserted", "verified"):
         stated["ticket"] = {"verified": key.ticket == "verified", "assigned": key.assigned}
     return stated
 
@@ -242,6 +242,8 @@ def _rendering(key: ViewKey, part: Bucket, rung: Rung) -> Json:
         },
         "basis": {"lawful": bool(key.lawful >> position & 1), "afterRestriction": bool(key.after_restriction >> position & 1)},
     }
+    if key.ticket in TICKET_REFUSALS:
+        context["ticketFault"] = key.ticket
     if rung.mask is not None:
         context["mask"] = {"name": rung.mask[0], "strength": rung.mask[1]}
     if key.break_glass != "none":

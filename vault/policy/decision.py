@@ -25,14 +25,15 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from vault.policy.groups import Bucket
-from vault.policy.inputs import Circumstance, LawKey, ViewKey
+from vault.policy.inputs import TICKET_REFUSALS, Circumstance, LawKey, ViewKey
 from vault.policy.lexicon import RIGHTS, Lexicon, Terms
 from vault.policy.model import AgreementFacts, FieldDecision, Level, TicketState
 
 REFUSALS: Final = (  # the first that applies is shown
     *("restricted", "objected", "consent-withdrawn", "agreement-expired", "field-excluded", "collected-for-other-consent"),
     *("special-category", "time-barred", "no-processing-agreement", "no-transfer-tool", "purpose-not-agreed", "no-agreement"),
-    *("ticket-needed", "ticket-not-verified", "ticket-not-yours", "caller-not-verified", "reveal-needed", "channel-cap", "minor"),
+    *("ticket-not-yours", "ticket-closed", "ticket-of-another-person", "ticket-needed", "ticket-not-verified"),
+    *("caller-not-verified", "reveal-needed", "channel-cap", "minor"),
     *("level-needed", "never-clear", "break-glass-approval", "emergency-denial", "policy-error", "role"),
 )
 PERMISSIONS: Final = (  # what `because` says of a field that is shown, or of a verb that is allowed
@@ -238,7 +239,7 @@ def what_is_missing(principal: str, roles: frozenset[str], ticket: TicketState, 
         return "role"
     if ticket == "none":
         return "ticket-needed"
-    return "ticket-not-yours" if ticket == "verified" and not assigned else "role"
+    return TICKET_REFUSALS.get(ticket) or ("ticket-not-yours" if ticket == "verified" and not assigned else "role")
 
 
 def plate(asked: Sequence[tuple[str, int]], row: View, laws: Sequence[Lawfulness], given: Mapping[str, Any]) -> Plate:

@@ -34,7 +34,7 @@ from vault.policy.decision import (
     worked_out,
 )
 from vault.policy.groups import buckets
-from vault.policy.inputs import Circumstance, LawKey, ViewKey, circumstance, law_key, may_know, view_key
+from vault.policy.inputs import Circumstance, LawKey, ViewKey, circumstance, law_key, may_know, ticket_refusal, view_key
 from vault.policy.lexicon import Lexicon
 from vault.policy.limits import Limits
 from vault.policy.model import (
@@ -187,7 +187,7 @@ class Policy:
         if verdict.allowed:
             return Permission(allowed=True, because=self._notes[verdict.by[0]].reason, by=verdict.by)
         missing = what_is_missing(key.principal, key.roles, key.ticket, assigned=key.assigned)
-        return Permission(allowed=False, because=missing, by=verdict.by)
+        return Permission(allowed=False, because=missing, by=verdict.by, ticket=ticket_refusal(key))
 
     def warm(self) -> None:
         """Work out the rows of the table of roles for persons as they are most often met."""
@@ -291,7 +291,8 @@ class Policy:
         restricted = not shows and self._would_show(context, act, caller, ticket, subject, asked)
         hidden = not (shows or restricted or may_know(key))
         kept = record(self._bundle.digest, subject.subject_id, laws, row, filled)
-        return Decision(self._bundle.digest, filled.fields, hidden, restricted, kept, filled.levels, resting)
+        why = ticket_refusal(key) if hidden else None
+        return Decision(self._bundle.digest, filled.fields, hidden, restricted, kept, filled.levels, resting, told=why)
 
     def _plate(
         self,

@@ -19,7 +19,10 @@ Json = Mapping[str, Any]
 ALL: Final = -1
 EVERY_FIELD: Final = frozenset({"*"})
 ACTS: Final = ("profile", "reveal", "export")
-TICKETS: Final = (("none", False), ("asserted", False), ("verified", False), ("verified", True))
+TICKETS: Final = (
+    *(("none", False), ("closed", False), ("of-another-person", False), ("not-yours", False), ("asserted", False)),
+    *(("verified", False), ("verified", True)),
+)
 _FLIPS: Final[tuple[dict[str, Any], ...]] = (  # each changes what the start says; where it does not, there is nothing to ask
     {"caller_verified": False},
     {"training": frozenset()},

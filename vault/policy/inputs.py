@@ -30,6 +30,11 @@ PRINCIPALS: Final[Mapping[CallerKind, str]] = {
 }
 MINORS: Final = ("under-14", "14-17")
 OFFICE: Final = frozenset({"dpo", "operator"})  # they govern and run the vault; no ticket makes a person theirs to see
+TICKET_REFUSALS: Final[Mapping[TicketState, str]] = {  # what a ticket that is known and justifies nothing is refused with
+    "closed": "ticket-closed",
+    "of-another-person": "ticket-of-another-person",
+    "not-yours": "ticket-not-yours",
+}
 OPERATIONS: Final[Mapping[Act, str]] = {
     "profile": "consult",
     "reveal": "consult",
@@ -151,8 +156,23 @@ def is_self(context: Context, subject: SubjectFacts) -> bool:
 
 
 def may_know(key: ViewKey) -> bool:
-    """Whether the caller may be told that the person is here: the person, or who holds a verified ticket about them."""
-    return key.is_self or (key.ticket == "verified" and bool(key.roles) and not key.roles & OFFICE)
+    """Whether the caller may be told that the person is here: the person, or who holds a verified ticket of their own about them.
+
+    Whoever broke the glass on a colleague's ticket was told so when the grant was opened.
+    """
+    holds = key.ticket == "verified" and (key.assigned or key.break_glass != "none")
+    return key.is_self or (holds and bool(key.roles) and not key.roles & OFFICE)
+
+
+def ticket_refusal(key: ViewKey) -> str | None:
+    """Return what an agent may be told is wrong with the ticket they named; None where only the uniform 404 may be told.
+
+    It follows from the ticket's row, the caller and the id that was asked about, never from whether that person is here. Of a
+    ticket that is not theirs they are told nothing else: neither that it is closed nor whether it is about this person.
+    """
+    if key.principal != "agent" or not key.roles:
+        return None
+    return "ticket-not-yours" if key.ticket == "verified" and not key.assigned else TICKET_REFUSALS.get(key.ticket)
 
 
 def _on_request(context: Context, caller: CallerFacts) -> bool:

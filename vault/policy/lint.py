@@ -17,7 +17,7 @@ import cedarpy
 from vault.policy import files as bundle_files
 from vault.policy.cedar import compiled, world
 from vault.policy.decision import OBLIGATIONS, PERMISSIONS, REFUSALS
-from vault.policy.inputs import OPERATIONS
+from vault.policy.inputs import OPERATIONS, TICKET_REFUSALS
 from vault.policy.lexicon import TRAINING
 from vault.policy.limits import Limits
 from vault.policy.literals import OPERATORS, conditions, entities, exemption_lines, exemptions, operators, strings
@@ -223,6 +223,7 @@ def _domains(files: Mapping[str, bytes]) -> dict[str | None, Sequence[str]]:
         "channel": CHANNELS,
         "basis": lexicon.bases,
         "condition": lexicon.conditions,
+        "ticketFault": tuple(TICKET_REFUSALS),
         "consent": ("valid", "withdrawn", "expired", "none"),
         "phase": ("before", "in", "after"),
         "purposeMatch": ("exact", "narrower"),

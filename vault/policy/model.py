@@ -13,7 +13,7 @@ Level = Literal["clear", "masked", "token", "withheld"]
 CallerKind = Literal["agent", "system", "dpo", "subject", "operator", "job"]
 Act = Literal["profile", "reveal", "export", "find", "amend", "verify"]
 Channel = Literal["phone", "email", "chat", "social", "front_office", "portal", "api"]
-TicketState = Literal["none", "asserted", "verified"]
+TicketState = Literal["none", "asserted", "verified", "closed", "of-another-person", "not-yours"]
 BreakGlass = Literal["none", "open", "approved"]
 Phase = Literal["before", "in", "after"]
 MinorBand = Literal["under-14", "14-17", "adult", "unknown"]
@@ -66,6 +66,7 @@ class CallerFacts:
 class TicketFacts:
     """What is known of the ticket an access states, and of the relation between this caller and this person."""
 
+    # The last three justify nothing, and say why: theirs but closed; theirs but about somebody else; not theirs, and nothing more.
     state: TicketState = "none"
     assigned: bool = False  # to this caller, or for t1 to their team
     in_care: bool = False  # an open ticket of topic `care` about this subject is assigned to this caller
@@ -113,7 +114,8 @@ class FieldDecision(NamedTuple):
 class Decision(NamedTuple):
     """The answer for one context over the asked fields.
 
-    `hidden`: no field has a rung and no verified ticket is about this subject: the uniform 404. `restricted`: everything is
+    `hidden`: no field has a rung and no verified ticket of the caller's own is about this subject: the uniform 404, or where
+    `told` gives a reason that one, which follows from the ticket and the caller alone. `restricted`: everything is
     withheld by a restriction from one who otherwise had a right: 423. `failed`: the policy engine reported an error, so the whole
     request is refused (and `hidden` is set, so that nobody who overlooks it shows anything). `record` is the compact form kept in
     the entry's details; `levels` says each field's level as an entry does (`masked:<mask>`), and `resting` which fields are shown
@@ -128,6 +130,7 @@ class Decision(NamedTuple):
     levels: Mapping[str, str] = MappingProxyType({})
     resting: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     failed: bool = False
+    told: str | None = None
 
     def agreement_of(self, field: str) -> str | None:
         """Return the agreement a shown field rests on."""
@@ -141,8 +144,12 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Whether a caller may use a verb that shows no field (enroll, amend, agree, withdraw, find, …), and the reason code."""
+    """Whether a caller may use a verb that shows no field (enroll, amend, agree, withdraw, find, …), and the reason code.
+
+    `ticket`: what may be told of the ticket whoever the verb would act on, as `Decision.told`.
+    """
 
     allowed: bool
     because: str
     by: tuple[str, ...] = ()
+    ticket: str | None = None

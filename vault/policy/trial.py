@@ -2,8 +2,8 @@
 
 Invariants, over a grid of the contexts of the table of roles, tickets, channels, acts, and one thing changed: special data are
 shown to care, the person, their request and an approved exception only (GDPR Art. 9) · what is not lawful is withheld (Art. 6) ·
-a chat never shows more than a call · an asserted ticket never shows more than a verified one · those who govern and run the vault
-see nothing (Art. 38(6)).
+a chat never shows more than a call · an asserted ticket never shows more than a verified one · a ticket that is closed, somebody
+else's or about somebody else shows nothing · those who govern and run the vault see nothing (Art. 38(6)).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +19,9 @@ from vault.policy.decision import EngineFault, Rung, Verdict, View, sound
 from vault.policy.engine import VERBS, Policy, PolicyEngine
 from vault.policy.files import parsed
 from vault.policy.groups import Bucket
-from vault.policy.inputs import OFFICE, LawKey, ViewKey, circumstance, law_key
+from vault.policy.inputs import OFFICE, TICKET_REFUSALS, LawKey, ViewKey, circumstance, law_key
 from vault.policy.lexicon import ROLES
+from vault.policy.model import Act
 from vault.policy.remembering import Remembering
 from vault.policy.situations import situation
 
@@ -159,7 +160,9 @@ def _condition_failing(case: Json, candidate: Candidate) -> list[str]:
     made = situation(candidate.bundle, case["from"], case["agreements"], case.get("context"), case.get("person"))
     decision = made.decided(candidate.policy, *case["expect"])
     shown = {name: [one.level, one.mask, one.because] for name, one in decision.fields.items()}
-    flags = (decision.hidden, decision.restricted) == (case.get("hidden", False), case.get("restricted", False))
+    flags = (decision.hidden, decision.restricted, decision.told) == (
+        case.get("hidden", False), case.get("restricted", False), case.get("told")
+    )  # fmt: skip
     same = flags and shown == case["expect"] and list(decision.record.get("obligations", ())) == case.get("obligations", [])
     return [] if same else [case["name"]]
 
@@ -224,7 +227,7 @@ def _shows(candidate: Candidate, key: ViewKey) -> set[str]:
 
 
 def _tickets(key: ViewKey) -> Iterator[ViewKey]:
-    for ticket in ("none", "asserted", "verified"):
+    for ticket in ("none", "asserted", "verified", *TICKET_REFUSALS):
         yield key._replace(ticket=ticket, assigned=ticket == "verified")
 
 
@@ -261,6 +264,12 @@ def _asserted_shows_no_more(candidate: Candidate, key: ViewKey) -> bool:
     )
 
 
+def _a_refused_ticket_shows_nothing(candidate: Candidate, key: ViewKey) -> bool:
+    agent = key._replace(principal="agent", assigned=False, caller_verified=True, is_self=False, request_accepted=False)
+    acts: tuple[Act, ...] = ("profile", "reveal", "export", "amend", "verify")
+    return not any(_shows(candidate, agent._replace(ticket=ticket, act=act)) for ticket, act in product(TICKET_REFUSALS, acts))
+
+
 def _acts(key: ViewKey) -> Iterator[ViewKey]:
     for act in ("profile", "reveal", "export"):
         yield key._replace(act=act, caller_verified=True)
@@ -281,6 +290,7 @@ _RULES: Final[Mapping[str, Callable[[Candidate, ViewKey], bool]]] = {
     "what is not lawful is withheld": _unlawful_is_withheld,
     "a chat shows no more than a call": _chat_shows_no_more,
     "an asserted ticket shows no more than a verified one": _asserted_shows_no_more,
+    "a ticket that is refused shows nothing": _a_refused_ticket_shows_nothing,
     "dpo and operator see nothing": _offices_see_nothing,
 }
 

@@ -42,8 +42,14 @@ REFUSED: Final[Mapping[str, Words]] = {
     "purpose-not-agreed": _said("lo scopo non è tra quelli concordati con te", "the purpose is not one agreed with you"),
     "no-agreement": _said("nessun accordo con te copre questo dato", "no agreement with you covers this datum"),
     "ticket-needed": _said("serviva una tua richiesta aperta", "an open case of yours was needed"),
+    "ticket-closed": _said("la richiesta indicata era già chiusa", "the case that was named was closed"),
+    "ticket-of-another-person": _said(
+        "la richiesta indicata riguardava un'altra persona", "the case that was named was about somebody else"
+    ),
     "ticket-not-verified": _said("la richiesta indicata non era verificata", "the case that was named was not verified"),
-    "ticket-not-yours": _said("la tua richiesta era affidata ad altri", "your case was assigned to somebody else"),
+    "ticket-not-yours": _said(
+        "la richiesta indicata era affidata ad altri", "the case that was named was assigned to somebody else"
+    ),
     "caller-not-verified": _said(
         "non era stato verificato che al telefono fossi tu", "it had not been verified that the caller was you"
     ),
