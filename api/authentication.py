@@ -88,7 +88,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says. `key_thumbprint` is `cnf.jkt`: the sender must prove that key."""
+    """What a verified token says. `key_thumbprint` is `cnf.jkt`: the sender must prove that key.
+
+    `actor` is the system that acts for `subject` (`act`; RFC 8693, section 4.1), always the client the token was issued to.
+    """
 
     subject: str
     client_id: str
@@ -100,6 +103,7 @@ class Claims:
     authenticated_at: int | None = None
     subject_id: str | None = None
     key_thumbprint: str | None = None
+    actor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +266,7 @@ def read_claims(payload: Mapping[str, Any], rules: Rules, at: float) -> Claims:
         authenticated_at=_instant(payload, "auth_time") if "auth_time" in payload else None,
         subject_id=_text(payload, "subject_id", _SUBJECT) if "subject_id" in payload else None,
         key_thumbprint=_confirmation(payload.get("cnf")) if "cnf" in payload else None,
+        actor=_actor(payload, rules) if "act" in payload else None,
     )
 
 
@@ -300,6 +305,21 @@ def _confirmation(value: object) -> str:
     if not isinstance(value, dict) or value.keys() != {"jkt"}:
         raise Unauthenticated("cnf")
     return _text(value, "jkt")
+
+
+def _actor(payload: Mapping[str, Any], rules: Rules) -> str:
+    """Return who acts for the token's subject: the client it was issued to, of our issuer, for somebody else, and alone.
+
+    An actor inside the actor (a chain of delegation) is refused: nobody would have registered that chain. So is any other member.
+    """
+    said = payload["act"]
+    if not isinstance(said, dict) or not said.keys() <= {"sub", "iss"}:
+        raise Unauthenticated("act")
+    _demand(said.get("iss", rules.issuer) == rules.issuer, "act")
+    actor = said.get("sub")
+    if not isinstance(actor, str) or actor != payload.get("client_id") or actor == payload.get("sub"):
+        raise Unauthenticated("act")
+    return actor
 
 
 # --- the guard ---------------------------------------------------------------------------------------------------------------
@@ -378,10 +398,11 @@ class Guard:
         self._verified[digest] = (claims, self._monotonic() + CACHE_S)
 
     def _check_sender(self, sent: Sent, claims: Claims, digest: bytes) -> None:
-        """Check 12. A bound token needs its key's proof each time; a system's token must be bound."""
+        """Check 12. A bound token needs its key's proof each time; what a system holds, for itself or for agents, must be bound."""
         if claims.key_thumbprint is None:
             _demand(not sent.proofs and not sent.scheme_is_dpop, "dpop")
-            _demand(self._rules.unbound_systems or claims.subject != claims.client_id, "unbound")
+            by_a_system = claims.actor is not None or claims.subject == claims.client_id
+            _demand(self._rules.unbound_systems or not by_a_system, "unbound")
             return
         _demand(sent.scheme_is_dpop and len(sent.proofs) == 1, "dpop")
         or_refuse(lambda: self._check_proof(sent, claims, digest))

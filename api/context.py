@@ -45,6 +45,9 @@ _RESISTANT = frozenset({"phr", "phrh"})  # OpenID Connect EAP ACR Values: phishi
 def caller_of(claims: Claims, at: float) -> Caller:
     """Return the party a token names; `at` is seconds since 1970. Raises Unauthenticated for roles that exclude each other.
 
+    A system acts for agents alone: an officer, an operator or a customer for whom one would act is refused. Whether it may is the
+    register's to say, at each call.
+
     A token without a person behind it (`sub` is `client_id`) is a system and sees what role `system` sees, whatever roles it lists.
     """
     since = claims.authenticated_at
@@ -58,6 +61,8 @@ def _caller(claims: Claims, recent: bool) -> Caller:
     if (_ALONE & roles and len(roles) > 1) or ("system" in roles and not alone):
         raise Unauthenticated("roles-conflict")
     kind = _kind(roles)
+    if claims.actor is not None and kind != "agent":
+        raise Unauthenticated("act")
     subject_id = _bound_to(claims) if kind == "subject" else None
     level = LEVELS.get(claims.acr or "", 0)
     return Caller(
@@ -69,6 +74,7 @@ def _caller(claims: Claims, recent: bool) -> Caller:
         subject_id=subject_id,
         level=level if kind == "subject" else 0,
         step_up=recent and (level >= 2 or claims.acr in _RESISTANT),
+        actor=claims.actor,
     )
 
 

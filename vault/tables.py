@@ -77,6 +77,8 @@ caller = _table(  # the register of callers: agents, systems, officers, operator
     Column("roles", ARRAY(Text), nullable=False),
     _text("team", nullable=True),
     Column("training", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("training_until", ARRAY(DateTime(timezone=True)), nullable=False, server_default=text("'{}'")),  # null: no end
+    Column("acts_for_agents", Boolean, nullable=False, server_default=text("false")),  # a system that may name an agent
     _text("recipient"),  # the party of the recipient register the caller works for
     _text("region"),  # ISO 3166-1 alpha-2, site of the desk
     _instant("valid_from"),

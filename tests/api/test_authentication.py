@@ -56,6 +56,19 @@ def test_every_claim_that_is_used_is_read() -> None:
     assert (claims.team, claims.key_thumbprint) == (None, "x" * 43)
 
 
+@pytest.mark.parametrize("said", [{"sub": "helpdesk-1"}, {"sub": "helpdesk-1", "iss": ISSUER}])
+def test_a_system_that_acts_for_an_agent_is_named_beside_them(said: dict[str, Any]) -> None:
+    claims = verified(token(claims=payload(act=said)))
+    assert (claims.subject, claims.actor) == ("agent-1", "helpdesk-1")
+    assert verified(token()).actor is None
+
+
+def test_an_actor_written_into_a_signed_token_is_no_actor() -> None:
+    head, body, signature = token().split(".")
+    assert refused_by(f"{head}.{encoded(payload(act={'sub': 'helpdesk-1'}))}.{signature}") == "signature"
+    assert body
+
+
 # --- check 1: form
 
 
@@ -300,6 +313,21 @@ def test_an_access_token_may_say_so_in_any_case(typ: str) -> None:
         ("cnf", {"cnf": {"x5t#S256": "x"}}),
         ("cnf", {"cnf": {"jkt": "x", "x5t#S256": "x"}}),
         ("jkt", {"cnf": {"jkt": 7}}),
+        ("act", {"act": "helpdesk-1"}),
+        ("act", {"act": ["helpdesk-1"]}),
+        ("act", {"act": {}}),
+        ("act", {"act": {"sub": None}}),
+        ("act", {"act": {"sub": 7}}),
+        ("act", {"act": {"sub": ["helpdesk-1"]}}),
+        ("act", {"act": {"sub": "helpdesk-2"}}),  # not the client the token was issued to
+        ("act", {"act": {"sub": "HELPDESK-1"}}),
+        ("act", {"act": {"sub": "helpdesk-1 "}}),
+        ("act", {"act": {"sub": "agent-1"}}),
+        ("act", {"sub": "helpdesk-1", "act": {"sub": "helpdesk-1"}}),  # for itself
+        ("act", {"act": {"sub": "helpdesk-1", "iss": "https://other.example"}}),
+        ("act", {"act": {"sub": "helpdesk-1", "iss": None}}),
+        ("act", {"act": {"sub": "helpdesk-1", "act": {"sub": "helpdesk-0"}}}),  # a chain (RFC 8693, 4.1)
+        ("act", {"act": {"sub": "helpdesk-1", "roles": ["dpo"]}}),
         ("exp", {"exp": None}),
         ("exp", {"exp": True}),
         ("exp", {"exp": str(AT + 600)}),

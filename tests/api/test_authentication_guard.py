@@ -210,6 +210,12 @@ def test_a_system_s_token_must_be_bound_to_its_key(place: Place) -> None:
     assert Place(unbound_systems=True).ask(bearer(alone)).subject == "helpdesk-1"
 
 
+def test_a_token_a_system_holds_for_an_agent_must_be_bound_too(place: Place) -> None:
+    for_agent = token(claims=payload(act={"sub": "helpdesk-1"}))
+    assert place.refusal(bearer(for_agent)) == "unbound"
+    assert Place(unbound_systems=True).ask(bearer(for_agent)).actor == "helpdesk-1"
+
+
 KEY = key_for("ES256", "sender")
 OWN = published("ES256", KEY, kid=None, alg=None, use=None)
 JKT = thumbprint(OWN)

@@ -107,6 +107,19 @@ def test_step_up_is_a_second_factor_within_five_minutes(acr: str | None, since: 
     assert acting("t2", acr=acr, authenticated_at=at).step_up is step_up
 
 
+@pytest.mark.parametrize("roles", [("t1",), ("t1", "billing"), ("dsr-officer",), ()])
+def test_a_system_acts_for_agents(roles: tuple[str, ...]) -> None:
+    caller = acting(*roles, actor="helpdesk-1")
+    assert (caller.id, caller.actor, str(caller.kind)) == ("agent-1", "helpdesk-1", "agent")
+    assert acting(*roles).actor is None
+
+
+@pytest.mark.parametrize("roles", [("dpo",), ("operator",), ("customer",)])
+def test_a_system_acts_for_nobody_else(roles: tuple[str, ...]) -> None:
+    with pytest.raises(Unauthenticated):
+        acting(*roles, subject=SUBJECT, actor="helpdesk-1")
+
+
 def test_step_up_ends_for_one_token_while_it_is_used() -> None:
     stepped = replace(AGENT, acr="phr", authenticated_at=int(AT))
     assert [caller_of(stepped, AT + since).step_up for since in (0, 300, 301, 300)] == [True, True, False, True]

@@ -1,5 +1,6 @@
 """A look at the log that operations leave behind."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,8 @@ import orjson
 import psycopg
 import pytest
 
+from tests.assurance.desk import Desk
+from vault.audit.reading import ReadEntry
 from vault.opening import Opened
 
 
@@ -43,3 +46,9 @@ class Ledger:
 def ledger(opened: Opened, controller_id: str) -> Ledger:
     """The log of this test's controller."""
     return Ledger(opened, controller_id)
+
+
+@pytest.fixture
+def opened_entry(opened: Opened, controller_id: str) -> Callable[[str], ReadEntry]:
+    """Return an entry by its id, with what was sealed beside it, as an officer reads it."""
+    return Desk(None, None, opened, controller_id).entry_named  # type: ignore[arg-type]  # nobody calls the application

@@ -1,20 +1,24 @@
 """Tickets, callers and controllers: what is written, who may, and that a change which fails is on record as one."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.makers import make_context, make_subject, register
+from tests.makers import make_complete_subject, make_context, make_subject, register
 from tests.operations.conftest import Ledger
 from vault.assembly import Vault
-from vault.errors import AccessDenied, AuditUnavailable, Conflict, DatabaseUnavailable, InvalidValue, NotFound
+from vault.audit.reading import ReadEntry
+from vault.errors import AccessDenied, AuditUnavailable, Conflict, DatabaseUnavailable, InvalidValue, NotFound, VaultError
 from vault.opening import Opened
-from vault.operations.callers import Registration, register_caller
+from vault.operations.callers import Registration, end_registration, register_caller
 from vault.operations.controllers import add_controller
 from vault.operations.disclose import disclose_all
 from vault.operations.disclosure import Ask, Profile
+from vault.operations.show_agreements import show_agreements
 from vault.operations.tickets import TicketFactsIn, put_ticket
+from vault.policy.model import Context
 
 NOBODY = "sub_" + "z" * 26
 TICKET = ("ticket_id", "system", "subject_id", "state", "assignee", "team", "topic", "entry_id")
@@ -120,6 +124,152 @@ def test_a_registration_counts_until_its_end_and_not_a_moment_longer(vault: Vaul
     put_ticket(vault, make_context(controller_id, "system"), "T-1", TicketFactsIn(person.subject_id, "open", "t1-1"))
     answer = disclose_all(reader, [Ask(context, person.subject_id, ("given_name",))])[0]
     assert isinstance(answer, NotFound if ended else Profile)
+
+
+@pytest.mark.parametrize(
+    ("registration", "pointer"),
+    [
+        (Registration("anna rossi", ("t1",)), "/caller_id"),
+        (Registration("x" * 256, ("t1",)), "/caller_id"),
+        (Registration("anna", ("t1",), "prima linea"), "/team"),
+        (Registration("anna", ("t1",), ""), "/team"),
+        (Registration("anna", ("medical",), training=("first-aid",)), "/training"),
+        (Registration("anna", ("medical",), training=("gdpr-art9", "gdpr-art9")), "/training"),
+        (Registration("anna", ("t1",), training_until={"gdpr-art9": datetime(2027, 1, 1, tzinfo=UTC)}), "/training_until"),
+        (Registration("anna", ("t1",), acts_for_agents=True), "/acts_for_agents"),
+    ],
+)
+def test_what_is_no_registration_is_told_by_pointer(
+    vault: Vault, controller_id: str, ledger: Ledger, registration: Registration, pointer: str
+) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        register_caller(vault, controller_id, registration)
+    assert [one.pointer for one in refusal.value.faults] == [pointer]
+    assert ledger.rows("vault.caller") == []
+
+
+def test_a_registration_that_ends_is_on_record_and_stays_ended(vault: Vault, controller_id: str, ledger: Ledger) -> None:
+    over = vault.now() - timedelta(days=1)
+    register_caller(vault, controller_id, Registration("anna", ("t1",), valid_from=over - timedelta(days=1), valid_until=over))
+    register_caller(vault, controller_id, Registration("bruno", ("t1",)))
+    ended = end_registration(vault, controller_id, "bruno")
+    again = end_registration(vault, controller_id, "anna")
+    assert ledger.rows("vault.caller", "caller_id = 'anna'", "valid_until, entry_id") == [(over, again)]
+    until, entry_id = ledger.rows("vault.caller", "caller_id = 'bruno'", "valid_until, entry_id")[0]
+    assert (until <= vault.now(), entry_id) == (True, ended)
+    with pytest.raises(NotFound):
+        end_registration(vault, controller_id, "carla")
+    assert ledger.outcomes("register_caller") == ["done", "done", "done", "done", "refused"]
+
+
+# --- who acts for whom -----------------------------------------------------------------------------------------------------------
+
+
+DESK = "zammad"
+
+
+def on_behalf(controller_id: str, actor: str | None = DESK) -> Context:
+    context = make_context(controller_id, "t1", ticket="T-1")
+    return replace(context, caller=replace(context.caller, actor=actor))
+
+
+@pytest.fixture
+def person(vault: Vault, controller_id: str) -> str:
+    register(vault, controller_id, "t1", "t2", "system")
+    subject_id = make_subject(vault, controller_id, {"given_name": "Giulia"}).subject_id
+    put_ticket(vault, make_context(controller_id, "system"), "T-1", TicketFactsIn(subject_id, "open", "t1-1"))
+    return subject_id
+
+
+def shown(vault: Vault, context: Context, subject_id: str) -> Profile | VaultError:
+    return disclose_all(vault, [Ask(context, subject_id, ("given_name",))])[0]
+
+
+def test_agent_and_system_stand_in_the_entry_and_in_the_record(
+    vault: Vault, controller_id: str, person: str, opened_entry: Callable[[str], ReadEntry]
+) -> None:
+    register_caller(vault, controller_id, Registration(DESK, ("system",), acts_for_agents=True))
+    answer = shown(vault, on_behalf(controller_id), person)
+    assert isinstance(answer, Profile)
+    internal = opened_entry(answer.entry_id).internal
+    assert (internal["caller_id"], internal["actor"]) == ("t1-1", DESK)
+    assert internal["decision"]["by"] == {"caller": "t1-1", "actor": DESK}
+    looked = show_agreements(vault, on_behalf(controller_id), person)
+    internal = opened_entry(looked.entry_id).internal
+    assert (internal["caller_id"], internal["actor"]) == ("t1-1", DESK)
+    alone = shown(vault, on_behalf(controller_id, None), person)
+    assert isinstance(alone, Profile)
+    internal = opened_entry(alone.entry_id).internal
+    assert "actor" not in internal
+    assert "by" not in internal["decision"]
+
+
+@pytest.mark.parametrize(
+    "registration",
+    [
+        None,
+        Registration(DESK, ("system",)),
+        Registration(DESK, ("system",), acts_for_agents=True, valid_until=datetime(2020, 1, 1, tzinfo=UTC)),
+        Registration(DESK, ("system",), acts_for_agents=True, valid_from=datetime(2200, 1, 1, tzinfo=UTC)),
+    ],
+    ids=["unknown", "not-for-agents", "ended", "not-yet"],
+)
+def test_a_system_that_may_not_act_for_agents_is_refused(
+    vault: Vault, controller_id: str, person: str, opened_entry: Callable[[str], ReadEntry], registration: Registration | None
+) -> None:
+    """Alike for somebody who is here and for nobody, and for every verb; officers read why."""
+    if registration is not None:
+        register_caller(vault, controller_id, registration)
+    context = on_behalf(controller_id)
+    answers = [shown(vault, context, person), shown(vault, context, NOBODY)]
+    assert [type(one) for one in answers] == [NotFound, NotFound]
+    for one in answers:
+        internal = opened_entry(one.entry_id or "").internal
+        assert (internal["caller_id"], internal["actor"], internal["unfit"]) == ("t1-1", DESK, "actor-not-registered")
+    with pytest.raises(NotFound):
+        show_agreements(vault, context, person)
+
+
+@pytest.mark.parametrize(
+    ("registration", "unfit"),
+    [
+        (None, "not-registered"),
+        (Registration("t1-1", ("t1",), valid_until=datetime(2020, 1, 1, tzinfo=UTC)), "registration-ended"),
+        (Registration("t1-1", ("t1",), valid_from=datetime(2200, 1, 1, tzinfo=UTC)), "not-yet-registered"),
+    ],
+    ids=["unknown", "ended", "not-yet"],
+)
+def test_an_agent_needs_a_registration_of_their_own(
+    vault: Vault,
+    controller_id: str,
+    person: str,
+    ledger: Ledger,
+    opened_entry: Callable[[str], ReadEntry],
+    registration: Registration | None,
+    unfit: str,
+) -> None:
+    register_caller(vault, controller_id, Registration(DESK, ("system",), acts_for_agents=True))
+    ledger.owner(f"DELETE FROM vault.caller WHERE controller_id = '{controller_id}' AND caller_id = 't1-1'")
+    if registration is not None:
+        register_caller(vault, controller_id, registration)
+    answer = shown(vault, on_behalf(controller_id), person)
+    assert isinstance(answer, NotFound)
+    assert opened_entry(answer.entry_id or "").internal["unfit"] == unfit
+
+
+@pytest.mark.parametrize(("left", "state"), [(timedelta(milliseconds=1), "clear"), (timedelta(0), "withheld")])
+def test_a_training_counts_until_its_end(vault: Vault, controller_id: str, left: timedelta, state: str) -> None:
+    register(vault, controller_id, "system")
+    subject_id = make_complete_subject(vault, controller_id, "health-insurance")
+    put_ticket(vault, make_context(controller_id, "system"), "T-1", TicketFactsIn(subject_id, "open", "medical-1", None, "care"))
+    ends = vault.now() + timedelta(seconds=5)
+    trained = Registration("medical-1", ("medical",), None, ("gdpr-art9",), "care-unit", training_until={"gdpr-art9": ends})
+    register_caller(vault, controller_id, trained)
+    reader = replace(vault, now=lambda: ends - left)
+    answer = disclose_all(reader, [Ask(make_context(controller_id, "medical", ticket="T-1"), subject_id, ("health_note",))])[0]
+    assert isinstance(answer, Profile)
+    assert answer.fields["health_note"].state == state
+    assert state == "clear" or answer.fields["health_note"].because == "special-category"
 
 
 # --- controllers -----------------------------------------------------------------------------------------------------------------

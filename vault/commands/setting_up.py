@@ -1,16 +1,18 @@
 """Commands that prepare and check an installation: migrate, controllers, callers, doctor, config."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from vault.commands.say import AsJson, ControllerOption, answer, people, said, the_controller
 from vault.opening import found_keyring, open_vault, reach_database
-from vault.operations.callers import Registration, register_caller
+from vault.operations.callers import Registration, end_registration, register_caller
 from vault.operations.examine import examine
 from vault.operations.migrate import migrate as run_migrations
 from vault.settings import Settings, read_settings
 
+INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 controllers = typer.Typer(help="Companies whose customers' data are kept here.", no_args_is_help=True)
 callers = typer.Typer(help="The register of callers: who may ask, in which roles, until when.", no_args_is_help=True)
 keys = typer.Typer(help="The keyring, which holds the root keys.", no_args_is_help=True)
@@ -48,13 +50,31 @@ def callers_add(
     training: Annotated[list[str] | None, typer.Option(help="Training on record, such as gdpr-art9; may be repeated.")] = None,
     recipient: Annotated[str, typer.Option(help="The party they work for: controller, helpdesk or care-unit.")] = "helpdesk",
     region: Annotated[str, typer.Option(help="Country of their desk, ISO 3166-1 alpha-2.")] = "IT",
+    valid_from: Annotated[datetime | None, typer.Option("--from", formats=INSTANTS, help="Valid from then on (UTC); now.")] = None,
+    valid_until: Annotated[datetime | None, typer.Option("--until", formats=INSTANTS, help="Valid until then (UTC).")] = None,
+    trained_until: Annotated[datetime | None, typer.Option(formats=INSTANTS, help="The training counts until then (UTC).")] = None,
+    acts_for_agents: Annotated[bool, typer.Option(help="A system whose tokens may name an agent it acts for.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Register a caller, or change what is registered. Effective with the next read."""
     with said(as_json=as_json), open_vault(read_settings()) as opened:
-        registration = Registration(caller_id, role, team, training or (), recipient, region)
+        ends = dict.fromkeys(training or (), trained_until.replace(tzinfo=UTC)) if trained_until is not None else {}
+        start, end = (None if one is None else one.replace(tzinfo=UTC) for one in (valid_from, valid_until))
+        registration = Registration(caller_id, role, team, training or (), recipient, region, end, start, ends, acts_for_agents)
         entry_id = register_caller(opened.vault, the_controller(opened.vault.database.controllers(), controller), registration)
         answer({"caller_id": caller_id, "entry_id": entry_id}, as_json=as_json, text=f"{caller_id} is registered ({entry_id}).")
+
+
+@callers.command("end")
+def callers_end(
+    caller_id: Annotated[str, typer.Argument(help="The `sub` of their token (a system: its client id).")],
+    controller: ControllerOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """End a caller's registration: they may nothing from the next read on, in every process."""
+    with said(as_json=as_json), open_vault(read_settings()) as opened:
+        entry_id = end_registration(opened.vault, the_controller(opened.vault.database.controllers(), controller), caller_id)
+        answer({"caller_id": caller_id, "entry_id": entry_id}, as_json=as_json, text=f"{caller_id} may nothing now ({entry_id}).")
 
 
 @keys.command("init")

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from vault.assembly import Vault
 from vault.audit.entry import Draft
 from vault.errors import AccessDenied, NotFound, Unavailable, VaultError
-from vault.operations.disclosure import chain_of, decision_of
-from vault.operations.facts import NOBODY_ID, caller_facts, ticket_facts
+from vault.operations.disclosure import asking_parties, chain_of, decision_of
+from vault.operations.facts import NOBODY_ID, caller_facts, parties, ticket_facts
 from vault.permit import ReadPermit
 from vault.policy.model import CallerFacts, Context, Permission, TicketFacts
 from vault.profiles.records import GrantRow, Person, snapshot_all
@@ -51,7 +51,7 @@ def prepare(
     """
     at = vault.now()
     tickets = [context.ticket_id] if context.ticket_id else []
-    read = snapshot_all(vault.database, context.controller_id, [subject_id], [context.caller.id], tickets, classes)
+    read = snapshot_all(vault.database, context.controller_id, [subject_id], parties(context.caller), tickets, classes)
     caller = caller_facts(vault.catalogue, context, read, at)
     ticket = ticket_facts(context, caller, subject_id, read, at)
     is_self = context.caller.kind == "subject" and context.caller.subject_id == subject_id
@@ -113,14 +113,14 @@ def refuse(vault: Vault, acting: Acting, error: VaultError, internal: Mapping[st
 def require_permission(vault: Vault, acting: Acting) -> None:
     """Raise the recorded refusal of a verb this caller may not use.
 
-    403 only to those who hold a verified ticket about the person, or act on nobody, or named a ticket that is known and not fit,
-    which tells nothing of the person; everyone else gets the uniform 404.
+    403 only to those on the register who hold a verified ticket about the person, or named a ticket that is known and not fit,
+    which tells nothing of the person, and to whoever acts on nobody; everyone else gets the uniform 404.
     """
     if acting.permission.allowed:
         return
     if acting.permission.ticket is not None:
         raise refuse(vault, acting, AccessDenied(acting.permission.ticket))
-    known = acting.subject_id == NOBODY or acting.ticket.state == "verified"
+    known = acting.subject_id == NOBODY or (acting.ticket.state == "verified" and acting.caller.roles)
     raise refuse(vault, acting, AccessDenied(acting.permission.because) if known else NotFound())
 
 
@@ -147,6 +147,7 @@ def draft(
     team = {"team": acting.caller.team} if acting.caller.team else {}
     subject = {"subject_id": acting.subject_id} if chain is not None else {}
     request = {"request": context.request_id} if context.request_id else {}
+    by = asking_parties(context, acting.caller.unfit if acting.permission is not HOUSE else None)
     return Draft(
         entry_id=acting.entry_id,
         operation=acting.verb,
@@ -161,7 +162,7 @@ def draft(
         terms=terms,
         bundle=bytes.fromhex(vault.policy.digest.removeprefix("sha256:")),
         details={**subject, **team, **ticket, **(details or {})},
-        internal={"caller_id": context.caller.id, "application": context.caller.client_id, **request, **(internal or {})},
+        internal={**by, **request, **(internal or {})},
         chain=chain,
         opens=opens or {},
         subject_id=acting.subject_id if chain is not None else "",

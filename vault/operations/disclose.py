@@ -17,7 +17,7 @@ from vault.keys import frame
 from vault.keys.data_keys import open_fields
 from vault.keys.frame import Frame
 from vault.operations.disclosure import Ask, Case, Profile, Shown, decision_of, disclosure_draft
-from vault.operations.facts import break_glass_state, caller_facts, sealed_classes, subject_facts, ticket_facts
+from vault.operations.facts import break_glass_state, caller_facts, parties, sealed_classes, subject_facts, ticket_facts
 from vault.operations.show_tokens import remember_tokens, shows_token, token_text
 from vault.permit import Clear, ReadPermit
 from vault.policy.masks import show
@@ -65,7 +65,7 @@ def read_all(vault: Vault, controller_id: str, asks: Sequence[Ask]) -> Snapshot:
         vault.database,
         controller_id,
         [ask.subject_id for ask in asks],
-        [ask.context.caller.id for ask in asks],
+        [one for ask in asks for one in parties(ask.context.caller)],
         [ask.context.ticket_id for ask in asks if ask.context.ticket_id],
         vault.catalogue.classes if everything else named,
     )

@@ -163,14 +163,23 @@ def _details(vault: Vault, case: Case, resting: Mapping[str, Sequence[str]]) -> 
     return details
 
 
+def asking_parties(context: Context, unfit: str | None) -> dict[str, Any]:
+    """Return who asked, as an entry tells officers: the caller, the system the call came through, and the system acting for them.
+
+    Of whom the register does not know (any more) it says so.
+    """
+    named: dict[str, Any] = {"caller_id": context.caller.id, "application": context.caller.client_id}
+    if context.caller.actor is not None:
+        named["actor"] = context.caller.actor
+    if unfit is not None:
+        named["unfit"] = unfit
+    return named
+
+
 def _internal(case: Case) -> dict[str, Any]:
     """Return the part for officers."""
     context = case.ask.context
-    internal: dict[str, Any] = {
-        "caller_id": context.caller.id,
-        "application": context.caller.client_id,
-        "decision": dict(case.decision.record),
-    }
+    internal = {**asking_parties(context, case.caller.unfit), "decision": dict(case.decision.record)}
     if context.request_id is not None:
         internal["request"] = context.request_id
     if case.person.subject is None:

@@ -13,25 +13,47 @@ from vault.profiles.catalogue import Catalogue
 from vault.profiles.records import AgreementRow, CallerRow, DenialRow, GrantRow, Person, Proof, Snapshot, TicketRow
 
 OPEN = frozenset({"open", "pending"})
-NOBODY = CallerFacts()
 NOBODY_ID = "-"  # the subject of a verb that acts on nobody
 NO_ONE_AGREED = SubjectFacts(subject_id="", agreements=())  # an unknown subject is decided on all the same
 
 
 def caller_facts(catalogue: Catalogue, context: Context, read: Snapshot, at: datetime) -> CallerFacts:
     """Return what the register says of this caller now, and what is denied them here."""
-    facts = _registered(context.caller, read.callers.get(context.caller.id), at)
+    facts = _registered(context.caller, read.callers, at)
     denied = denied_fields(catalogue, read.denials, context, facts, at) if read.denials else None
     return replace(facts, denied=denied) if denied else facts
 
 
-def _registered(caller: Caller, row: CallerRow | None, at: datetime) -> CallerFacts:
-    """Customers are not registered: their token binds them to themselves."""
+def _registered(caller: Caller, callers: Mapping[str, CallerRow], at: datetime) -> CallerFacts:
+    """Customers are not registered: their token binds them to themselves.
+
+    An agent for whom a system acts is nobody unless the register says that this system may.
+    """
     if caller.kind == "subject":
         return CallerFacts(roles=frozenset({"customer"}), recipient="subject")
-    if row is None or at < row.valid_from or (row.valid_until is not None and at >= row.valid_until):
-        return NOBODY
-    return CallerFacts(caller.roles & row.roles, row.training, row.recipient, row.region, row.team)
+    row = callers.get(caller.id)
+    unfit = _unfit(row, at)
+    if row is None or unfit is not None:
+        return CallerFacts(unfit=unfit)
+    if caller.actor is not None:
+        system = callers.get(caller.actor)
+        if system is None or _unfit(system, at) is not None or not system.acts_for_agents:
+            return CallerFacts(unfit="actor-not-registered")
+    trained = frozenset(name for name, until in row.training.items() if until is None or at < until)
+    return CallerFacts(caller.roles & row.roles, trained, row.recipient, row.region, row.team)
+
+
+def parties(caller: Caller) -> tuple[str, ...]:
+    """Return the lines of the register that an access of this caller rests on."""
+    return (caller.id,) if caller.actor is None else (caller.id, caller.actor)
+
+
+def _unfit(row: CallerRow | None, at: datetime) -> str | None:
+    if row is None:
+        return "not-registered"
+    if at < row.valid_from:
+        return "not-yet-registered"
+    return "registration-ended" if row.valid_until is not None and at >= row.valid_until else None
 
 
 def denied_fields(
@@ -53,7 +75,7 @@ def denied_fields(
 def _meets(one: DenialRow, context: Context, caller: CallerFacts) -> bool:
     return (
         (one.role is None or one.role in caller.roles)
-        and one.caller_id in (None, context.caller.id)
+        and one.caller_id in (None, context.caller.id, context.caller.actor)
         and one.purpose in (None, context.purpose)
         and one.channel in (None, context.channel)
         and one.recipient in (None, caller.recipient)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -27,7 +28,7 @@ import orjson
 from vault.policy.groups import Bucket
 from vault.policy.inputs import TICKET_REFUSALS, Circumstance, LawKey, ViewKey
 from vault.policy.lexicon import RIGHTS, Lexicon, Terms
-from vault.policy.model import AgreementFacts, FieldDecision, Level, TicketState
+from vault.policy.model import AgreementFacts, Context, FieldDecision, Level, TicketFacts, TicketState
 
 REFUSALS: Final = (  # the first that applies is shown
     *("restricted", "objected", "consent-withdrawn", "agreement-expired", "field-excluded", "collected-for-other-consent"),
@@ -298,11 +299,12 @@ def record(
     laws: Sequence[tuple[Lawfulness, AgreementFacts]],
     row: View,
     filled: Plate,
+    occasion: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the compact record of a decision (policy chapter, section 6): enough to work it out again, and to compare.
 
     What is false, none, empty or zero is left out of `input` and `gate1`. `lawful`, `bits`, `returned` and `deciding` hold masks
-    over the bundle's fields; `spelt_out` names them.
+    over the bundle's fields; `spelt_out` names them. `occasion` holds what no rule rests on (`occasion_of`).
     """
     lawful = 0
     for law, _ in laws:
@@ -317,7 +319,15 @@ def record(
         "returned": filled.returned,
         "deciding": {laws[one.number][1].agreement_id: one.bits for one in filled.shares},
         "obligations": filled.obligations,
+        **occasion,
     }
+
+
+def occasion_of(context: Context, ticket: TicketFacts) -> dict[str, Any]:
+    """Return who acted for whom, and how old in seconds the answer on the ticket was: for whoever reads the record."""
+    caller = context.caller
+    by = {"by": {"caller": caller.id, "actor": caller.actor}} if caller.actor is not None else {}
+    return by if ticket.age_s is None else {**by, "ticket_age_s": ticket.age_s}
 
 
 def spelt_out(lexicon: Lexicon, kept: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:

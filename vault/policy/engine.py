@@ -23,6 +23,7 @@ from vault.policy.decision import (
     deciding_order,
     given_law,
     lawfulness,
+    occasion_of,
     plate,
     record,
     rungs,
@@ -290,7 +291,7 @@ class Policy:
         shows = bool(resting) or (act == "find" and any(one.level != "withheld" for one in filled.fields.values()))
         restricted = not shows and self._would_show(context, act, caller, ticket, subject, asked)
         hidden = not (shows or restricted or may_know(key))
-        kept = record(self._bundle.digest, subject.subject_id, laws, row, filled)
+        kept = record(self._bundle.digest, subject.subject_id, laws, row, filled, occasion_of(context, ticket))
         why = ticket_refusal(key) if hidden else None
         return Decision(self._bundle.digest, filled.fields, hidden, restricted, kept, filled.levels, resting, told=why)
 

@@ -33,6 +33,7 @@ class Caller:
     subject_id: str | None = None  # for a customer: the person they are
     level: int = 0  # identity assurance of a customer, 0–3
     step_up: bool = False
+    actor: str | None = None  # the system that acts for this agent (RFC 8693, `act`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class CallerFacts:
-    """What the register of callers says now. Empty `roles`: not registered, expired or removed.
+    """What the register of callers says now. Empty `roles`: not registered, or not any more; `unfit` says which, for officers.
 
     `denied` are fields an emergency denial withholds from this caller here, whatever the rules say.
     """
@@ -60,6 +61,7 @@ class CallerFacts:
     region: str = "IT"
     team: str | None = None
     denied: frozenset[str] = frozenset()
+    unfit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class TicketFacts:
     request_assigned: bool = False  # the same with topic `request`: the accepted request of the dsr-officer
     break_glass: BreakGlass = "none"  # a grant of this caller on this ticket that covers what is asked
     caller_verified: bool = False  # the person proved who they are, to this caller, on this ticket, within 30 minutes
+    age_s: int | None = None  # since the ticket was so, as far as is known; no rule rests on it
 
 
 class AgreementFacts(NamedTuple):

@@ -7,6 +7,7 @@ correlated sub-select and no outer join, which a sharded database would run on e
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -20,7 +21,8 @@ from vault.octets import text_array
 
 _COLUMNS: Mapping[str, Any] = {
     "a": Text(), "b": Text(), "c": Text(), "d": Text(), "n": BigInteger(), "m": BigInteger(),
-    "since": DateTime(timezone=True), "until": DateTime(timezone=True), "p": ARRAY(Text), "q": ARRAY(Text),
+    "since": DateTime(timezone=True), "until": DateTime(timezone=True),
+    "p": ARRAY(Text), "q": ARRAY(Text), "r": ARRAY(DateTime(timezone=True)),
     "u": LargeBinary(), "v": LargeBinary(), "w": LargeBinary(),
 }  # fmt: skip
 _CONTROLLER = bindparam("controller_id", type_=Text())
@@ -67,15 +69,16 @@ class FrameRow(NamedTuple):
 
 
 class CallerRow(NamedTuple):
-    """One line of the register of callers."""
+    """One line of the register of callers. `training` says of each until when it counts; None: it does not end."""
 
     roles: frozenset[str]
-    training: frozenset[str]
+    training: Mapping[str, datetime | None]
     team: str | None
     recipient: str
     region: str
     valid_from: datetime
     valid_until: datetime | None
+    acts_for_agents: bool
 
 
 class TicketRow(NamedTuple):
@@ -196,6 +199,7 @@ class _Row(NamedTuple):
     until: Any
     p: Any
     q: Any
+    r: Any
     u: Any
     v: Any
     w: Any
@@ -261,7 +265,8 @@ def _token(read: Snapshot, row: _Row) -> None:
 
 
 def _caller(read: Snapshot, row: _Row) -> None:
-    read.callers[row.id] = CallerRow(frozenset(row.p), frozenset(row.q), row.a, row.b, row.c, row.since, row.until)
+    training = dict(zip_longest(row.q, row.r)) if row.q else {}
+    read.callers[row.id] = CallerRow(frozenset(row.p), training, row.a, row.b, row.c, row.since, row.until, bool(row.n))
 
 
 def _ticket(read: Snapshot, row: _Row) -> None:
@@ -384,9 +389,10 @@ def _grounds() -> list[Select[Any]]:
     # What has ended is told from what has not by the verb's clock; the database's only spares reading those of long ago.
     denied = both(d.controller_id == _CONTROLLER, d.ends_at > sa.func.now() - sa.literal_column("interval '1 hour'"))
     denial = {"a": d.role, "b": d.caller_id, "c": d.purpose, "d": d.channel, "until": d.ends_at}
-    caller = {"a": c.team, "b": c.recipient, "c": c.region, "since": c.valid_from, "until": c.valid_until}
+    caller = {"a": c.team, "b": c.recipient, "c": c.region, "since": c.valid_from, "until": c.valid_until, "r": c.training_until}
+    acts = sa.cast(c.acts_for_agents, sa.Integer)
     return [
-        _part("caller", c.caller_id, registered, p=c.roles, q=c.training, **caller),
+        _part("caller", c.caller_id, registered, n=acts, p=c.roles, q=c.training, **caller),
         _part("ticket", t.ticket_id, stated, a=t.subject_id, b=t.state, c=t.assignee, d=t.team),
         _part("assignment", t.subject_id, cared, a=t.assignee, b=t.topic),
         _part("proof", v.subject_id, proved, a=v.caller_id, b=v.ticket_id, c=v.field, d=v.kind, until=v.valid_until),
