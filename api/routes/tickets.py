@@ -7,19 +7,22 @@ from fastapi import APIRouter, Request, Response
 from api.call import call_of
 from api.context import AccessContext, Guarded, RunningVault
 from api.described import answers, headers
-from api.shapes import Body, EntryOut, Line, Slug, SubjectIdText, TicketId
+from api.shapes import Body, CallerId, EntryOut, Slug, SubjectIdText, Team, TicketId
 from vault.operations.tickets import TicketFactsIn, put_ticket
 
 router = APIRouter(prefix="/v1", tags=["tickets"], route_class=Guarded)
 
 
 class TicketIn(Body):
-    """A ticket as it stands: about whom, whose it is, on what. A subject line or a message has no place here."""
+    """A ticket as it stands: about whom, whose it is, on what. A subject line or a message has no place here.
+
+    `assignee` is the `sub` of an agent's tokens, `team` the team the register of callers names: ids, as there.
+    """
 
     subject_id: SubjectIdText
     state: Literal["open", "pending", "closed"]
-    assignee: Line | None = None
-    team: Line | None = None
+    assignee: CallerId | None = None
+    team: Team | None = None
     topic: Slug | None = None
 
 

@@ -290,6 +290,10 @@ def test_a_helpdesk_pushes_references_and_never_text(desk: Desk, customer: str) 
     for wrong in ({"subject": "rimborso"}, {"topic": "Chiede un rimborso"}, {"state": "new"}, {"assignee": "a b"}):
         assert desk.call("PUT", "/v1/tickets/TCK-7", "system", ticket | wrong).status_code == 422
     assert desk.call("PUT", "/v1/tickets/giulia@example.it", "system", ticket).status_code == 404
+    for member, words in (("assignee", "Giulia Bianchi, 333 1234567"), ("team", "quelli della Giulia")):
+        refused = desk.call("PUT", "/v1/tickets/TCK-7", "system", ticket | {member: words})
+        assert (refused.status_code, [one["pointer"] for one in refused.json()["errors"]]) == (422, [f"/{member}"])
+        assert "Giulia" not in refused.text
     denied = desk.call("PUT", "/v1/tickets/TCK-7", "t1", ticket, ticket="TCK-1")
     assert (denied.status_code, denied.json()["entry_id"]) == (403, denied.headers["Vault-Entry"])
 

@@ -1,6 +1,7 @@
 """Tickets, callers and controllers: what is written, who may, and that a change which fails is on record as one."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -35,6 +36,30 @@ def test_a_ticket_is_kept_as_it_stands_now(vault: Vault, controller_id: str, led
     assert ledger.rows("vault.ticket", columns=", ".join(TICKET)) == [("T-1", "zammad", NOBODY, "closed", None, None, None, second)]
     assert [leaf["id"] for leaf in ledger.leaves("put_ticket")] == [first, second]
     assert "T-1" not in repr(ledger.leaves("put_ticket"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "faults"),
+    [
+        ({"assignee": "anna rossi, tel. 333"}, [("/assignee", "caller.syntax")]),
+        ({"assignee": ""}, [("/assignee", "caller.syntax")]),
+        ({"assignee": "x" * 256}, [("/assignee", "caller.syntax")]),
+        ({"assignee": "àngela"}, [("/assignee", "caller.syntax")]),
+        ({"team": "the customer is ill"}, [("/team", "team.syntax")]),
+        ({"team": "x" * 65}, [("/team", "team.syntax")]),
+        ({"assignee": "-", "team": "<b>"}, [("/assignee", "caller.syntax"), ("/team", "team.syntax")]),
+        ({"assignee": "auth0|7-a@x.example", "team": "first-line/it"}, []),
+    ],
+)
+def test_an_assignee_and_a_team_are_ids(
+    vault: Vault, controller_id: str, ledger: Ledger, facts: dict[str, str], faults: list[tuple[str, str]]
+) -> None:
+    register(vault, controller_id, "system")
+    with nullcontext() if not faults else pytest.raises(InvalidValue) as refusal:
+        put_ticket(vault, make_context(controller_id, "system"), "T-1", TicketFactsIn(NOBODY, "open", **facts))
+    if faults:
+        assert [(one.pointer, one.code) for one in refusal.value.faults] == faults
+    assert len(ledger.rows("vault.ticket")) == (not faults)
 
 
 @pytest.mark.parametrize("role", ["t2", "dpo", "operator"])

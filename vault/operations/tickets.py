@@ -1,5 +1,6 @@
 """Take a ticket's state from the helpdesk: references, never text. It is what makes a purpose checkable."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
@@ -7,7 +8,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from vault import tables
 from vault.assembly import Vault
+from vault.errors import Fault, InvalidValue
 from vault.operations.acting import carrying_out, prepare, record, require_permission
+from vault.operations.callers import CALLER_ID, TEAM
 from vault.policy.model import Context
 
 
@@ -23,9 +26,15 @@ class TicketFactsIn:
 
 
 def put_ticket(vault: Vault, context: Context, ticket_id: str, facts: TicketFactsIn) -> str:
-    """Store the ticket as it stands now and return the entry's id. Raises AccessDenied for anyone but a helpdesk system."""
+    """Store the ticket as it stands now and return the entry's id.
+
+    Raises AccessDenied for anyone but a helpdesk system, InvalidValue for an assignee or a team that is no id: somebody's words
+    have no place here.
+    """
     acting = prepare(vault, "put_ticket", context)
     require_permission(vault, acting)
+    if faults := list(_faults(facts)):
+        raise InvalidValue(faults=faults)
     record(vault, acting, details={"ticket": {"id": ticket_id, "state": facts.state}}, internal={"ticket": _said(facts)})
     row = {
         "controller_id": context.controller_id, "ticket_id": ticket_id, "system": context.caller.client_id, **asdict(facts),
@@ -34,6 +43,13 @@ def put_ticket(vault: Vault, context: Context, ticket_id: str, facts: TicketFact
     with carrying_out(vault, acting) as transaction:
         transaction.execute(_UPSERT, row)
     return acting.entry_id
+
+
+def _faults(facts: TicketFactsIn) -> Iterator[Fault]:
+    if facts.assignee is not None and not CALLER_ID.fullmatch(facts.assignee):
+        yield Fault("/assignee", "caller.syntax")
+    if facts.team is not None and not TEAM.fullmatch(facts.team):
+        yield Fault("/team", "team.syntax")
 
 
 def _said(facts: TicketFactsIn) -> dict[str, str]:
