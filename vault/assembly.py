@@ -14,6 +14,7 @@ from vault.keys.controller_keys import ControllerKeys
 from vault.policy.engine import Policy
 from vault.profiles.catalogue import Catalogue
 from vault.settings import Settings
+from vault.tickets import TicketDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Vault:
     templates: Mapping[str, Template]  # by id@version
     wordings: Mapping[str, Wording]  # the same, spelt out for receipts
     audit: Recorder
+    tickets: TicketDirectory
     controller: Callable[[str], Controller]
     publisher: Callable[[str], Publisher]  # what a controller says of itself; raises Conflict where it says nothing
     signing: Signing

@@ -41,6 +41,7 @@ from vault.policy.bundle import load_bundle
 from vault.policy.engine import Policy
 from vault.profiles.catalogue import Catalogue
 from vault.settings import Settings
+from vault.tickets import PushedTickets
 
 ROLES = ("riserbo_app", "riserbo_sequencer", "riserbo_signer")
 log = structlog.get_logger()
@@ -188,6 +189,7 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
                 for reference, document in bundle.templates.items()
             },
             audit=recorder,
+            tickets=PushedTickets(),
             controller=cache(lambda controller_id: _controller(app, controller_id)),
             publisher=lambda controller_id: read_publisher(settings.publishers, controller_id),
             signing=_signing(keyring),

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from vault.assembly import Vault
 from vault.audit.entry import Draft
 from vault.errors import AccessDenied, NotFound, Unavailable, VaultError
-from vault.operations.disclosure import asking_parties, chain_of, decision_of
+from vault.operations.disclosure import asking_parties, chain_of, decision_of, stated_ticket
 from vault.operations.facts import NOBODY_ID, caller_facts, parties, ticket_facts
 from vault.permit import ReadPermit
 from vault.policy.model import CallerFacts, Context, Permission, TicketFacts
@@ -53,7 +53,7 @@ def prepare(
     tickets = [context.ticket_id] if context.ticket_id else []
     read = snapshot_all(vault.database, context.controller_id, [subject_id], parties(context.caller), tickets, classes)
     caller = caller_facts(vault.catalogue, context, read, at)
-    ticket = ticket_facts(context, caller, subject_id, read, at)
+    ticket = ticket_facts(vault.tickets, context, caller, subject_id, read, at)
     is_self = context.caller.kind == "subject" and context.caller.subject_id == subject_id
     permission = permission or vault.policy.may(verb, context, caller, ticket, is_self=is_self)
     grants = read.grants.get((subject_id, context.caller.id), ())
@@ -143,7 +143,7 @@ def draft(
     """Return the entry of one act."""
     context = acting.context
     chain = chain_of(acting.subject_id, acting.person)
-    ticket = {"ticket": {"id": context.ticket_id, "check": acting.ticket.state}} if context.ticket_id else {}
+    ticket = {"ticket": stated_ticket(context.ticket_id, acting.ticket)} if context.ticket_id else {}
     team = {"team": acting.caller.team} if acting.caller.team else {}
     subject = {"subject_id": acting.subject_id} if chain is not None else {}
     request = {"request": context.request_id} if context.request_id else {}

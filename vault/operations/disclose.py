@@ -75,7 +75,7 @@ def decide_on(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
     """Return the case of one ask: what was read of it, and what policy decides."""
     person = read.person(ask.subject_id)
     caller = caller_facts(vault.catalogue, ask.context, read, now)
-    ticket = ticket_facts(ask.context, caller, ask.subject_id, read, now)
+    ticket = ticket_facts(vault.tickets, ask.context, caller, ask.subject_id, read, now)
     if grants := read.grants.get((ask.subject_id, ask.context.caller.id)):
         ticket = replace(ticket, break_glass=break_glass_state(grants, ask.context, caller, ask.act, ask.fields, now))
     names = ask.fields or vault.policy.default_fields(caller.roles)

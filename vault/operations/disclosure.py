@@ -155,12 +155,18 @@ def _details(vault: Vault, case: Case, resting: Mapping[str, Sequence[str]]) -> 
     if case.caller.team is not None:
         details["team"] = case.caller.team
     if context.ticket_id is not None:
-        details["ticket"] = {"id": context.ticket_id, "check": case.ticket.state}
+        details["ticket"] = stated_ticket(context.ticket_id, case.ticket)
     if case.decision.told is not None:
         details["result"] = case.decision.told
     if case.ask.reason is not None:
         details["reason"] = case.ask.reason
     return details
+
+
+def stated_ticket(ticket_id: str, ticket: TicketFacts) -> dict[str, Any]:
+    """Return what an entry says of the ticket that was stated: what was found of it, and how old in seconds that finding was."""
+    said: dict[str, Any] = {"id": ticket_id, "check": ticket.state}
+    return said if ticket.age_s is None else {**said, "age_s": ticket.age_s}
 
 
 def asking_parties(context: Context, unfit: str | None) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from vault.keys.data_keys import SealedClass
 from vault.keys.frame import Frame
 from vault.policy.model import Act, AgreementFacts, BreakGlass, Caller, CallerFacts, Context, SubjectFacts, TicketFacts, TicketState
 from vault.profiles.catalogue import Catalogue
-from vault.profiles.records import AgreementRow, CallerRow, DenialRow, GrantRow, Person, Proof, Snapshot, TicketRow
+from vault.profiles.records import AgreementRow, CallerRow, DenialRow, GrantRow, Person, Proof, Snapshot
+from vault.tickets import Question, Said, TicketDirectory
 
 OPEN = frozenset({"open", "pending"})
 NOBODY_ID = "-"  # the subject of a verb that acts on nobody
@@ -82,7 +83,9 @@ def _meets(one: DenialRow, context: Context, caller: CallerFacts) -> bool:
     )
 
 
-def ticket_facts(context: Context, caller: CallerFacts, subject_id: str, read: Snapshot, at: datetime) -> TicketFacts:
+def ticket_facts(
+    directory: TicketDirectory, context: Context, caller: CallerFacts, subject_id: str, read: Snapshot, at: datetime
+) -> TicketFacts:
     """Return how far the stated ticket justifies this access: whose it is, open, about this subject, and what was proved on it.
 
     Whose it is comes first: of a ticket that is not the caller's nothing else is told (`ticket_refusal`).
@@ -93,18 +96,25 @@ def ticket_facts(context: Context, caller: CallerFacts, subject_id: str, read: S
     if context.ticket_id is None:
         return TicketFacts("none", in_care="care" in topics)
     row = read.tickets.get(context.ticket_id)
-    if row is None:
+    pushed = None if row is None else Said(*row[1:])
+    asked = Question(context.controller_id, context.caller.id, context.ticket_id, subject_id)
+    said = directory.said(asked, pushed, at)
+    if said is None:
         return TicketFacts("asserted", in_care="care" in topics)  # nobody has said that it is not so
-    theirs, open_ = _is_theirs(row, context.caller.id, caller), row.state in OPEN
-    if not (open_ and subject_id == row.subject_id):  # known to justify nothing here: less than one that is not known
+    age_s = max(0, int((at - said.at).total_seconds()))
+    if said.state == "absent":
+        return TicketFacts("none", in_care="care" in topics, age_s=age_s)
+    theirs, open_ = _is_theirs(said, context.caller.id, caller), said.state in OPEN
+    if not (open_ and subject_id == said.subject_id):  # known to justify nothing here: less than one that is not known
         fault: TicketState = "not-yours" if not theirs else "of-another-person" if open_ else "closed"
         on_nobody = subject_id == NOBODY_ID and fault == "of-another-person"  # about somebody, when nobody is acted on yet
-        return TicketFacts("asserted" if on_nobody else fault, in_care="care" in topics)
+        return TicketFacts("asserted" if on_nobody else fault, in_care="care" in topics, age_s=age_s)
     return TicketFacts(
         "verified",
         assigned=theirs,
         in_care="care" in topics,
-        caller_verified=proved(read.proofs.get((subject_id, context.caller.id, row.ticket_id), ()), at),
+        caller_verified=proved(read.proofs.get((subject_id, context.caller.id, context.ticket_id), ()), at),
+        age_s=age_s,
     )
 
 
@@ -137,7 +147,7 @@ def break_glass_state(
     return "approved" if any(one.approved for one in valid) else "open" if valid else "none"
 
 
-def _is_theirs(ticket: TicketRow, caller_id: str, caller: CallerFacts) -> bool:
+def _is_theirs(ticket: Said, caller_id: str, caller: CallerFacts) -> bool:
     """Return whether the ticket is this caller's, or for the first tier their team's."""
     team = "t1" in caller.roles and ticket.team is not None and ticket.team == caller.team
     return ticket.assignee == caller_id or team

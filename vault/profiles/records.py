@@ -89,6 +89,7 @@ class TicketRow(NamedTuple):
     state: str
     assignee: str | None
     team: str | None
+    updated_at: datetime
 
 
 class Proof(NamedTuple):
@@ -270,7 +271,7 @@ def _caller(read: Snapshot, row: _Row) -> None:
 
 
 def _ticket(read: Snapshot, row: _Row) -> None:
-    read.tickets[row.id] = TicketRow(row.id, row.a, row.b, row.c, row.d)
+    read.tickets[row.id] = TicketRow(row.id, row.a, row.b, row.c, row.d, row.since)
 
 
 def _assignment(read: Snapshot, row: _Row) -> None:
@@ -393,7 +394,7 @@ def _grounds() -> list[Select[Any]]:
     acts = sa.cast(c.acts_for_agents, sa.Integer)
     return [
         _part("caller", c.caller_id, registered, n=acts, p=c.roles, q=c.training, **caller),
-        _part("ticket", t.ticket_id, stated, a=t.subject_id, b=t.state, c=t.assignee, d=t.team),
+        _part("ticket", t.ticket_id, stated, a=t.subject_id, b=t.state, c=t.assignee, d=t.team, since=t.updated_at),
         _part("assignment", t.subject_id, cared, a=t.assignee, b=t.topic),
         _part("proof", v.subject_id, proved, a=v.caller_id, b=v.ticket_id, c=v.field, d=v.kind, until=v.valid_until),
         _part("grant", g.subject_id, granted, n=approved, p=g.fields, **grant),
