@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vault.policy.inputs import TICKET_REFUSALS
 from vault.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -116,3 +117,10 @@ def test_every_layer_is_in_the_architecture_guide() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     names = {path.stem for path in (ROOT / "vault").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert {name for name in names - {"__init__"} if f"{name}" not in text} == set()
+
+
+def test_every_reason_a_ticket_is_refused_with_is_in_the_policy_guide_and_in_cedar() -> None:
+    guide, gates = ((ROOT / path).read_text() for path in ("docs/policy.md", "policies/gates/rendering.cedar"))
+    for reason in TICKET_REFUSALS.values():
+        assert f"`{reason}`" in guide
+        assert f'@reason("{reason}")' in gates
