@@ -1,7 +1,9 @@
 """The tables: a decision out of them equals a fresh one, whatever happened in between; and nobody is in them."""
 
 import random
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from itertools import count
 from typing import Any
 
@@ -9,14 +11,15 @@ import orjson
 import pytest
 
 from tests.policy.changes import CHANGES, CONTEXTS, FIELDS, perturbed
-from tests.policy.makers import agreed, bundle, seeded, situation
+from tests.policy.makers import agreed, altered, bundle, seeded, shipped_text, situation
+from vault.policy.bundle import Bundle, load_bundle
 from vault.policy.cache import Table
 from vault.policy.cedar import CedarEngine
 from vault.policy.decision import Verdict
 from vault.policy.engine import Policy
 from vault.policy.inputs import LawKey
 from vault.policy.lexicon import Lexicon
-from vault.policy.model import AgreementFacts, Decision
+from vault.policy.model import Act, AgreementFacts, Decision
 from vault.policy.situations import Situation
 
 
@@ -94,84 +97,147 @@ def test_a_table_of_no_rows_is_refused() -> None:
 
 
 CALLERS = ("t1", "t2", "customer", "system-marketing")
+TEMPLATES = (("retail@1",), ("retail@1", "marketing@1"), ("health-insurance@1", "marketing@1"), ("marketing@1",))
+HAPPENINGS: tuple[Mapping[str, Any], ...] = (  # to an agreement: withdrawn, given, expired, time, exclusions …
+    {"consent": "withdrawn"},
+    {"consent": "valid", "phase": "in"},
+    {"consent": "expired", "phase": "after"},
+    *({"phase": phase} for phase in ("before", "in", "after")),
+    *({"excluded": frozenset(names)} for names in (("email",), ("iban", "phone"), ())),
+    *({"foreign": frozenset(names)} for names in (("mobile",), ())),
+    *({"superseded": over} for over in (True, False, False)),
+    *({"after_restriction": after} for after in (True, False)),
+)
+STATES: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"restricted": frozenset({"email", "iban"})},
+    {"objected_marketing": True},
+    {"minor": "14-17"},
+)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle]:
+    """The shipped bundle, and one in which the second tier's contact data are gone."""
+    text = shipped_text("roles/t2.cedar")
+    start = text.index('@id("t2-contact")')
+    end = text.index("@id(", start + 1)
+    other = altered(tmp_path_factory.mktemp("other"), {"roles/t2.cedar": text[:start] + text[end:]})
+    return bundle(), load_bundle(other)
 
 
 class Desk:
-    """A few persons and callers, and what happens to them."""
+    """Some persons and callers, what happens to them, and the bundle in force."""
 
     def __init__(self, seed: int) -> None:
         self.draw = seeded(seed)
         ids = count()
-        templates = (["retail@1"], ["retail@1", "marketing@1"], ["health-insurance@1", "marketing@1"], ["marketing@1"])
         self.persons = [
-            [agreed(name)._replace(agreement_id=f"agr_{next(ids)}", valid_from_ms=next(ids)) for name in templates[number % 4]]
+            [agreed(name)._replace(agreement_id=f"agr_{next(ids)}", valid_from_ms=next(ids)) for name in TEMPLATES[number % 4]]
             for number in range(4)
         ]
-        self.about: list[dict[str, Any]] = [{} for _ in self.persons]
+        self.about: list[Mapping[str, Any]] = [{} for _ in self.persons]
 
-    def something_happens(self) -> None:
+    def something_happens(self) -> int:
+        """Change one person; return which."""
         number = self.draw.randrange(len(self.persons))
         held = self.persons[number]
         which = self.draw.randrange(len(held))
-        changes: dict[str, Any] = self.draw.choice(
-            (
-                {"consent": "withdrawn"},
-                {"consent": "valid", "phase": "in"},
-                {"consent": "expired", "phase": "after"},
-                {"phase": self.draw.choice(("before", "in", "after"))},
-                {"excluded": frozenset(self.draw.choice((("email",), ("iban", "phone"), ())))},
-                {"foreign": frozenset(self.draw.choice((("mobile",), ())))},
-                {"superseded": self.draw.random() < 0.3},
-                {"after_restriction": self.draw.random() < 0.5},
-            )
-        )
-        held[which] = held[which]._replace(**changes)
-        self.about[number] = self.draw.choice(
-            (
-                {},
-                {"restricted": frozenset({"email", "iban"})},
-                {"objected_marketing": True},
-                {"minor": "14-17"},
-            )
-        )
+        held[which] = held[which]._replace(**self.draw.choice(HAPPENINGS))
+        self.about[number] = self.draw.choice(STATES)
+        return number
 
-    def asks(self) -> Situation:
-        number = self.draw.randrange(len(self.persons))
+    def asks(self, number: int | None = None, perturbed: float = 0.0) -> Situation:
+        """Return somebody's question about a person."""
+        number = self.draw.randrange(len(self.persons)) if number is None else number
         made = situation(self.draw.choice(CALLERS)).about(agreements=tuple(self.persons[number]), **self.about[number])
-        return self.draw.choice(CHANGES)(made, self.draw) if self.draw.random() < 0.05 else made
+        return self.draw.choice(CHANGES)(made, self.draw) if self.draw.random() < perturbed else made
 
 
-def stale_answers(policy: Policy, desk: Desk, cedar: Remembering, requests: int, every: int) -> tuple[int, int]:
-    """Return (compared, stale): each `every`-th answer of the tables against one worked out from nothing."""
+@dataclass
+class Vaults:
+    """The policy that serves, with its tables, and beside it one that forgets everything before each answer, for each bundle."""
+
+    bundles: tuple[Bundle, Bundle]
+    cedars: tuple[Remembering, Remembering]
+    keep_tables: bool = False  # what would be wrong: a bundle's rows under the next one
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        self.serving = Policy(self.bundles[0], self.cedars[0])
+        self.beside = [Policy(one, cedar) for one, cedar in zip(self.bundles, self.cedars, strict=True)]
+
+    def swap(self) -> None:
+        """Put the other bundle in force."""
+        self.number = 1 - self.number
+        before = self.serving
+        self.serving = Policy(self.bundles[self.number], self.cedars[self.number])
+        if self.keep_tables:
+            self.serving._laws, self.serving._views, self.serving._plates = before._laws, before._views, before._plates
+
+
+def stale_answers(vaults: Vaults, desk: Desk, requests: int, every: int, happens: float = 0.01) -> tuple[int, int]:
+    """Return (compared, stale): each `every`-th answer of the tables, and the next about whoever something happened to, against one
+    worked out from nothing. The bundle in force is swapped eight times.
+    """
     compared = stale = 0
-    beside = Policy(bundle(), cedar)
     for number in range(requests):
-        if desk.draw.random() < 0.2:
-            desk.something_happens()
-        asked = desk.asks()
-        fields = tuple(desk.draw.sample(FIELDS, 6))
-        answer = asked.decided(policy, *fields)
-        if number % every == 0:
+        changed = desk.something_happens() if desk.draw.random() < happens else None
+        if number % (requests // 8) == requests // 16:
+            vaults.swap()
+        asked = desk.asks(changed, perturbed=0.003)
+        fields = ASKED[desk.draw.randrange(len(ASKED))]
+        answer = asked.decided(vaults.serving, *fields)
+        if changed is not None or number % every == 0:
             compared += 1
-            stale += answer != fresh(beside, asked, fields)
+            stale += answer != fresh(vaults.beside[vaults.number], asked, fields)
     return compared, stale
 
 
-def test_an_answer_out_of_the_tables_is_never_stale(cedar: Remembering) -> None:
-    assert stale_answers(Policy(bundle(), cedar), Desk(1), cedar, requests=800, every=4) == (200, 0)
+ASKED = tuple(tuple(seeded(number).sample(FIELDS, 6)) for number in range(12))
 
 
-def test_a_key_without_consent_and_phase_is_found_out(cedar: Remembering) -> None:
-    class Naive(Table[LawKey, Any]):
-        def find(self, key: LawKey) -> Any:
-            return super().find(key._replace(consent="", phase=""))
+@pytest.fixture(scope="module")
+def cedars(bundles: tuple[Bundle, Bundle], cedar: Remembering) -> tuple[Remembering, Remembering]:
+    other = bundles[1]
+    return cedar, Remembering(other.policies, other.schema, other.lexicon)
 
-        def put(self, key: LawKey, row: Any) -> None:
-            super().put(key._replace(consent="", phase=""), row)
 
-    policy = Policy(bundle(), cedar)
-    policy._laws = Naive(4096)
-    _, stale = stale_answers(policy, Desk(1), cedar, requests=150, every=3)
+@pytest.mark.parametrize(
+    ("requests", "every"), [pytest.param(20_000, 100, id="20000"), pytest.param(100_000, 40, id="100000", marks=pytest.mark.drill)]
+)
+def test_an_answer_out_of_the_tables_is_never_stale(
+    bundles: tuple[Bundle, Bundle], cedars: tuple[Remembering, Remembering], requests: int, every: int
+) -> None:
+    """With withdrawals, time, exclusions, restrictions and bundles swapped in between; ids and records compared too."""
+    compared, stale = stale_answers(Vaults(bundles, cedars), Desk(1), requests, every)
+    assert stale == 0
+    assert compared > requests // every
+
+
+class Naive(Table[LawKey, Any]):
+    """The first table with a key that leaves consent and phase out."""
+
+    def find(self, key: LawKey) -> Any:
+        return super().find(key._replace(consent="", phase=""))
+
+    def put(self, key: LawKey, row: Any) -> None:
+        super().put(key._replace(consent="", phase=""), row)
+
+
+def test_a_key_without_consent_and_phase_is_found_out(
+    bundles: tuple[Bundle, Bundle], cedars: tuple[Remembering, Remembering]
+) -> None:
+    """The test above, on the key that suggests itself: it must fail."""
+    vaults = Vaults((bundles[0], bundles[0]), (cedars[0], cedars[0]))
+    vaults.serving._laws = Naive(4096)
+    vaults.swap = lambda: None  # type: ignore[method-assign]
+    _, stale = stale_answers(vaults, Desk(1), requests=800, every=4, happens=0.1)
+    assert stale > 0
+
+
+def test_tables_kept_over_a_swap_are_found_out(bundles: tuple[Bundle, Bundle], cedars: tuple[Remembering, Remembering]) -> None:
+    _, stale = stale_answers(Vaults(bundles, cedars, keep_tables=True), Desk(1), requests=800, every=4, happens=0.1)
     assert stale > 0
 
 
@@ -184,6 +250,74 @@ def test_each_thing_policy_can_see_is_in_a_key_or_changes_nothing(number: int, c
         made.decided(policy, *FIELDS)
         changed = CHANGES[number](made, draw)
         assert changed.decided(policy, *FIELDS) == fresh(beside, changed, FIELDS)
+
+
+FLIPS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {  # every attribute of what goes into a decision, and other values of it
+    "caller": {
+        "id": ("other",), "client_id": ("other",), "team": ("other",), "subject_id": (None, "sub_other"),
+        "kind": ("agent", "system", "subject", "dpo"),
+        "roles": (frozenset({"t1"}), frozenset()), "level": (0, 1, 2), "step_up": (True,),
+    },
+    "context": {
+        "controller_id": ("other",), "ticket_id": ("other",), "request_id": ("other",), "purpose": ("billing", "marketing"),
+        "channel": ("chat", "api", "email"),
+    },
+    "facts": {
+        "roles": (frozenset({"t1"}), frozenset({"t1", "billing"}), frozenset()), "training": (frozenset({"gdpr-art9"}),),
+        "recipient": ("care-unit", "controller"), "region": ("FR", "US"), "team": ("other",),
+        "denied": (frozenset({"email", "iban"}),),
+    },
+    "ticket": {
+        "state": ("none", "asserted", "verified"), "assigned": (True, False), "in_care": (True,), "request_assigned": (True,),
+        "break_glass": ("open", "approved"), "caller_verified": (True,),
+    },
+    "subject": {
+        "subject_id": ("sub_other",), "agreements": ((),), "restricted": (frozenset({"email"}),), "objected": (True,),
+        "objected_marketing": (True,), "minor": ("under-14", "14-17", "unknown"), "time_barred": (True,),
+    },
+    "agreement": {
+        "agreement_id": ("agr_other",), "template": ("marketing@1", "legal-claims@1"), "phase": ("before", "after"),
+        "valid_from_ms": (9,), "consent": ("withdrawn", "expired", "valid"), "superseded": (True,),
+        "excluded": (frozenset({"email"}),),
+        "foreign": (frozenset({"email"}),), "after_restriction": (True,), "after_objection": (True,),
+    },
+}  # fmt: skip
+
+
+def flipped(made: Situation, part: str, name: str, value: Any) -> Situation:
+    """Return the situation with one attribute otherwise."""
+    changed = {name: value}
+    if part == "caller":
+        return made.within(caller=replace(made.context.caller, **changed))
+    if part == "agreement":
+        return made.about(agreements=(made.subject.agreements[0]._replace(**changed), *made.subject.agreements[1:]))
+    change = {"context": made.within, "facts": made.called_by, "ticket": made.with_ticket, "subject": made.about}[part]
+    return change(**changed)
+
+
+def test_every_attribute_of_a_decision_s_input_is_flipped() -> None:
+    made = situation("t1")
+    parts: dict[str, Any] = {
+        "caller": made.context.caller, "context": made.context, "facts": made.caller, "ticket": made.ticket,
+        "subject": made.subject, "agreement": made.subject.agreements[0],
+    }  # fmt: skip
+    for part, one in parts.items():
+        names = set(one._fields) if hasattr(one, "_fields") else {field.name for field in dataclass_fields(one)}
+        assert names - {"caller"} == set(FLIPS[part]), part
+
+
+@pytest.mark.parametrize("act", ["profile", "reveal"])
+@pytest.mark.parametrize("part", FLIPS)
+def test_each_attribute_flipped_alone_is_in_a_key_or_changes_nothing(part: str, act: Act, cedar: Remembering) -> None:
+    """After the unflipped question the tables are warm; what they answer to the flipped one is what they would from nothing."""
+    policy, beside = Policy(bundle(), cedar), Policy(bundle(), cedar)
+    for start in ("t2", "customer", "medical"):
+        made = replace(situation(start, ["health-insurance@1", "marketing@1"]), act=act)
+        for name, values in FLIPS[part].items():
+            for value in values:
+                made.decided(policy, *FIELDS)
+                asked = flipped(made, part, name, value)
+                assert asked.decided(policy, *FIELDS) == fresh(beside, asked, FIELDS), (start, name, value)
 
 
 def test_nobody_is_in_the_tables(cedar: Remembering) -> None:

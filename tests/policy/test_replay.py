@@ -30,10 +30,11 @@ def recorded(asked: Situation, *fields: str) -> dict[str, Any]:
     return kept
 
 
-def test_five_hundred_varied_decisions_replay_to_equal_rows() -> None:
+@pytest.mark.parametrize("recorded_decisions", [RECORDED, pytest.param(10_000, marks=pytest.mark.drill)])
+def test_varied_decisions_replay_to_equal_rows(recorded_decisions: int) -> None:
     draw = seeded(4711)
     shown = 0
-    for _ in range(RECORDED):
+    for _ in range(recorded_decisions):
         made = perturbed(draw)
         if draw.random() < 0.3:
             made = made.about(agreements=(*made.subject.agreements, agreed(draw.choice(("retail@1", "marketing@1")), 7)))
@@ -41,7 +42,7 @@ def test_five_hundred_varied_decisions_replay_to_equal_rows() -> None:
         again = replay(policy(), kept)
         assert again.plate.returned == kept["returned"]
         shown += bool(kept["deciding"])
-    assert shown > RECORDED / 4  # a test of refusals alone would be blind
+    assert shown > recorded_decisions / 4  # a test of refusals alone would be blind
 
 
 def test_every_context_of_the_table_of_roles_replays() -> None:
