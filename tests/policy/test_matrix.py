@@ -62,13 +62,11 @@ def test_every_mask_of_the_table_exists() -> None:
 def test_the_matrix_holds_every_reason_a_profile_can_give() -> None:
     seen = {case.because for case in CASES} | {cell[2] for case in matrix.conditions() for cell in case["expect"].values()}
     verbs = {"agreed", *(one for one in PERMISSIONS if one.startswith(("verify-", "amend-", "find-", "verb-")))}
-    # No party of the shipped register lacks a contract; break-glass, denials and errors are tested where they arise.
+    # No party of the shipped register lacks a contract; denials and errors are tested where they arise.
     elsewhere = {
         "no-processing-agreement",
-        "break-glass-approval",
         "emergency-denial",
         "policy-error",
         "reveal-needed",
-        "break-glass",
     }
     assert seen | verbs | elsewhere | {"care-reveal"} == {*PERMISSIONS, *REFUSALS}

@@ -42,6 +42,7 @@ def ticket_of(stated: Json) -> TicketFacts:
         assigned=stated.get("assigned", stated["ticket"] == "verified"),
         in_care=stated.get("in_care", False),
         request_assigned=stated.get("request", False),
+        break_glass=stated.get("break_glass", "none"),
         caller_verified=stated.get("caller_verified", False),
     )
 
