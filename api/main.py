@@ -15,7 +15,7 @@ from api.authentication import Guard, KeySource, Rules
 from api.described import API_VERSION, declared_members
 from api.express import Direct, Express
 from api.problems import Shield, install
-from api.requests_log import Edge
+from api.requests_log import SLOT_S, Edge
 from api.routes import access, agreements, break_glass, decisions, helpdesk, public, reveals, tickets
 from api.routes.public import CheckOut
 from vault.assembly import Vault
@@ -43,7 +43,8 @@ class Application(FastAPI):
         """Return what is served: the framework's stack, and ours around it."""
         vault: Vault = self.state.vault
         direct = [route for router in ROUTERS for route in router.routes if isinstance(route, Direct)]
-        return Edge(Shield(Express(super().build_middleware_stack(), direct)), vault.new_id, vault.monotonic)
+        served = Shield(Express(super().build_middleware_stack(), direct))
+        return Edge(served, vault.new_id, vault.monotonic, self.state.slot_s)
 
 
 def bare_app() -> Application:
@@ -69,17 +70,18 @@ def create_app(
     keys: KeySource | None = None,
     on_open: Callable[[], None] = lambda: None,
     on_close: Callable[[], None] = lambda: None,
+    slot_s: float = SLOT_S,
 ) -> Application:
     """Return the application that serves this vault. Its disclosure lanes run while it does.
 
     `health` adds the checks of what runs beside the vault; `keys` replaces the issuer's key set, else fetched from its address.
-    `on_open` is called when all is warm, before the first request.
+    `on_open` is called when all is warm, before the first request. `slot_s`: a 404 leaves at a multiple of it.
     Raises InvalidValue when no token issuer is configured: then nobody could ever be believed.
     """
     rules, source = guard_settings(vault.settings), keys or issuer_keys(vault)
     app = bare_app()
     app.add_middleware(Shield)  # within the framework's own: it would answer an unknown error in plain text
-    app.state.vault, app.state.rules = vault, rules
+    app.state.vault, app.state.rules, app.state.slot_s = vault, rules, slot_s
     app.state.guard = Guard(rules, source, vault.now, vault.monotonic)
     app.state.declared_members = cache(lambda: declared_members(app) | vault.catalogue.fields.keys())
     app.state.named_fields = helpdesk.NamedFields(vault.catalogue.fields)

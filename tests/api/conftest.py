@@ -11,13 +11,14 @@ from tests.api.desk import Desk
 from tests.api.issuer import Held, published
 from tests.makers import EVERYTHING, make_subject, make_ticket, register
 
+SHORT_S = 0.0005  # refusals wait for no clock here: how long they take is a drill's to ask
 SHARED = ("customer_number", "given_name", "family_name", "email", "mobile", "iban", "tax_code")
 
 
 @pytest.fixture(scope="session")
 def client(opened: Any) -> Iterator[TestClient]:
     """The application, with its lanes running."""
-    app = create_app(opened.vault, opened.health, Held((published("ES256"),)))
+    app = create_app(opened.vault, opened.health, Held((published("ES256"),)), slot_s=SHORT_S)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

@@ -12,6 +12,8 @@ from tests.conftest import Controllers
 from vault.connectors.demo_issuer import DemoIssuer
 from vault.opening import Opened
 
+SHORT_S = 0.0005  # refusals wait for no clock here: how long they take is a drill's to ask
+
 
 @pytest.fixture(scope="session")
 def issuer(opened: Opened) -> DemoIssuer:
@@ -24,7 +26,7 @@ def issuer(opened: Opened) -> DemoIssuer:
 @pytest.fixture(scope="session")
 def client(opened: Opened, issuer: DemoIssuer) -> Iterator[TestClient]:
     """The application, with its lanes running."""
-    app = create_app(opened.vault, opened.health, keys=Keys(tuple(issuer.key_set()["keys"])))
+    app = create_app(opened.vault, opened.health, keys=Keys(tuple(issuer.key_set()["keys"])), slot_s=SHORT_S)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

@@ -1,0 +1,37 @@
+"""A 404 leaves at the stroke of a clock that began with its request: when it comes tells nothing of what it took."""
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.main import create_app
+from api.requests_log import SLOT_S
+from tests.api.desk import Desk
+from tests.api.issuer import Held, published
+
+NOBODY = "sub_" + "z" * 26
+LONG_S = 0.4
+
+
+@pytest.fixture
+def slow(opened: Any) -> Iterator[TestClient]:
+    with TestClient(create_app(opened.vault, keys=Held((published("ES256"),)), slot_s=LONG_S)) as client:
+        yield client
+
+
+def test_a_404_waits_for_its_stroke_and_nothing_else_does(slow: TestClient, desk: Desk, customer: str) -> None:
+    own = Desk(slow, desk.vault, desk.controller_id)
+    for subject_id, status, waits in ((NOBODY, 404, True), (customer, 200, False)):
+        own.profile("t1", subject_id)
+        began = perf_counter()
+        answer = own.profile("t1", subject_id)
+        took = perf_counter() - began
+        assert answer.status_code == status, answer.text
+        assert (took >= LONG_S) is waits
+
+
+def test_the_stroke_is_longer_than_a_refusal_takes_and_shorter_than_anybody_notices() -> None:
+    assert 0.01 <= SLOT_S <= 0.1
