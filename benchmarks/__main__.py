@@ -19,10 +19,11 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import report
+from benchmarks.decisions import measure_decisions
 from benchmarks.figures import ENOUGH_ROUNDS, Verdict, failed_in_both, judge
 from benchmarks.imports import measure_imports
 from benchmarks.load import Load, wrk
-from benchmarks.machine import described
+from benchmarks.machine import described, described_here
 from benchmarks.measure import REFERENCE, SYNCHRONOUS, Plan, contenders, measure, verified
 from benchmarks.people import FLOOR, MASKED_READ, T2_DEFAULT
 from benchmarks.sample import WrongAnswer
@@ -39,6 +40,8 @@ people = Console(stderr=True, highlight=False)
 def main() -> int:
     """Measure, print, keep; return the exit status."""
     asked = _arguments(sys.argv[1:])
+    if asked.only == "policy":
+        return _policy_alone()
     try:
         wrk()
     except FileNotFoundError as missing:
@@ -55,13 +58,28 @@ def main() -> int:
             return 2
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    copy = report.kept(results, datetime.now(UTC))
+    return _told(results, first, second)
+
+
+def _told(results: dict[str, Any], first: list[Verdict], second: list[Verdict], *, latest: bool = True) -> int:
+    """Keep the results, show them, and return the exit status."""
+    copy = report.kept(results, datetime.now(UTC), latest=latest)
     report.show(Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH), results, first)
-    people.print(f"Kept in {copy} and benchmarks/results.json.")
+    people.print(f"Kept in {copy}{' and benchmarks/results.json' if latest else ''}.")
     failed = failed_in_both(first, second)
     for gate in failed:
         people.print(f"[red]failed twice:[/red] {'.'.join(gate.path)}")
     return 1 if failed else 0
+
+
+def _policy_alone() -> int:
+    """Measure decisions: no server, no database, no load generator."""
+    results: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": described_here()}
+    results |= {"workload": "decisions alone", "policy": measure_decisions(people.print)}
+    first = judge(results)
+    second = [] if all(one.outcome in ("pass", "not run") for one in first) else judge({"policy": measure_decisions(people.print)})
+    results["gates"] = report.verdicts_written(first)
+    return _told(results, first, second, latest=False)
 
 
 def _run(asked: argparse.Namespace, home: Path, until: float) -> tuple[dict[str, Any], list[Verdict], list[Verdict]]:
@@ -71,7 +89,7 @@ def _run(asked: argparse.Namespace, home: Path, until: float) -> tuple[dict[str,
         people.print(f"enrolling {asked.subjects} subjects")
         seeded = seed(made, asked.subjects)
         results["workload"] = report.workload(asked.subjects)
-        wanted = {asked.only} if asked.only else {"masked_read", "import"}
+        wanted = {asked.only} if asked.only else {"masked_read", "import", "policy"}
         results |= _measured(made, seeded, asked, wanted | ({"slow_commit"} if asked.slow_commit else set()), until)
         first = judge(results)
         again = {one.gate.path[0] for one in first if one.outcome in ("fail", "void")}
@@ -98,6 +116,8 @@ def _measured(made: World, seeded: Seeded, asked: argparse.Namespace, what: Coll
                 found |= _read_slowly(made, loads, plan)
     if "import" in what:
         found["import"] = measure_imports(made, until, people.print)
+    if "policy" in what:
+        found["policy"] = measure_decisions(people.print)
     return found
 
 
@@ -140,7 +160,7 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     asked.add_argument("--seconds", type=int, default=1, help="of each window (1)")
     asked.add_argument("--subjects", type=int, default=20_000, help="customers enrolled (20000)")
     asked.add_argument("--slow-commit", action="store_true", help="measure under commits of 2 ms too")
-    asked.add_argument("--only", choices=("masked_read", "import"), help="measure this alone")
+    asked.add_argument("--only", choices=("masked_read", "import", "policy"), help="measure this alone; policy needs no wrk")
     asked.add_argument("--minutes", type=float, default=MINUTES, help="when to stop (10)")
     asked.add_argument("--home", type=Path, help="directory on the disk to be measured (the system's for temporary files)")
     return asked.parse_args(given)

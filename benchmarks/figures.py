@@ -107,6 +107,8 @@ GATES = (
     Gate(("import", "seal_ratio"), 0.5, 0.7),
     Gate(("import", "with_parsing_ratio"), 0.4, 0.6),
     Gate(("import", "peak_mb"), 300.0, 300.0, at_most=True),
+    Gate(("policy", "miss_in_singles"), 200.0, 130.0, at_most=True),
+    Gate(("policy", "hits_in_a_miss"), 500.0, 2_000.0),
 )
 
 

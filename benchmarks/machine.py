@@ -7,6 +7,7 @@ import subprocess
 import time
 from contextlib import suppress
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,23 @@ PROBE_S = 15.0
 
 def described(made: World) -> dict[str, Any]:
     """Return processor, cores, memory, versions, file system, how fast it commits, and how busy it is."""
+    database = {
+        "postgres": _postgres(made),
+        "file_system": _file_system(made.home),
+        "fdatasync_per_second": _syncs_per_second(made),
+    }
+    return {**described_here(), **database}
+
+
+def described_here() -> dict[str, Any]:
+    """Return the same without a database."""
     return {
         "cpu": _first(Path("/proc/cpuinfo"), "model name"),
         "cores": os.cpu_count(),
         "memory": _first(Path("/proc/meminfo"), "MemTotal"),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "postgres": _postgres(made),
-        "packages": {name: version(name) for name in PACKAGES},
-        "file_system": _file_system(made.home),
-        "fdatasync_per_second": _syncs_per_second(made),
+        "packages": {name: version(name) for name in PACKAGES if find_spec(name) is not None},
         "load_average": list(os.getloadavg()),
     }
 

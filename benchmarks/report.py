@@ -47,12 +47,12 @@ def workload(subjects: int) -> str:
     )
 
 
-def kept(results: Mapping[str, Any], at: datetime, directory: Path = HERE) -> Path:
-    """Write the results and their copy by date; return the copy's path."""
+def kept(results: Mapping[str, Any], at: datetime, directory: Path = HERE, *, latest: bool = True) -> Path:
+    """Write the results, unless they are of one part alone, and their copy by date; return the copy's path."""
     text = json.dumps(results, indent=1) + "\n"
     copy = directory / "results" / f"{at:%Y-%m-%dT%H%M%SZ}.json"
     copy.parent.mkdir(exist_ok=True)
-    for path in (directory / "results.json", copy):
+    for path in (directory / "results.json", copy) if latest else (copy,):
         path.write_text(text)
     return copy
 
@@ -64,8 +64,11 @@ def verdicts_written(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
 
 def show(console: Console, results: Mapping[str, Any], verdicts: Sequence[Verdict]) -> None:
     """Print every figure of the results, then the gates."""
-    console.print(_loads(results))
-    console.print(_imports(results.get("import", {})))
+    if "masked_read" in results or "slow_commit" in results:
+        console.print(_loads(results))
+    for title, name in (("Import", "import"), ("Decisions", "policy")):
+        if name in results:
+            console.print(_section(title, results[name]))
     console.print(_gates(verdicts))
     machine = results.get("machine", {})
     busy = machine.get("load_average", [0])[0]
@@ -86,8 +89,8 @@ def _loads(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _imports(section: Mapping[str, Any]) -> Table:
-    table = Table(title="Import")
+def _section(title: str, section: Mapping[str, Any]) -> Table:
+    table = Table(title=title)
     for name in ("figure", "value"):
         table.add_column(name, justify="left" if name == "figure" else "right")
     for name, value in section.items():

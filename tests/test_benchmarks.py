@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import people, report
+from benchmarks import decisions, people, report
 from benchmarks.figures import ENOUGH_ROUNDS, GATES, Gate, Window, compare, failed_in_both, judge, one_entry_each, spread
 from benchmarks.floor import Floor
 from benchmarks.imports import Rates, figures_of
@@ -230,3 +230,16 @@ def test_the_floor_reads_records_and_answers(vault: Vault, controller_id: str) -
     shown = [one for one in answers if not isinstance(one, VaultError)]
     assert len({one.entry_id for one in shown}) == 3
     assert {json.loads(one.encoded())["subject_id"] for one in shown} == {person.subject_id}
+
+
+def test_deciding_is_measured_in_ratios_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One round of few acts: that there are figures, and that a hit is cheaper than a miss by far."""
+    for name, few in {"ROUNDS": 1, "SINGLE": 3, "MISSES": 1, "HITS": 20}.items():
+        monkeypatch.setattr(decisions, name, few)
+    found = decisions.measure_decisions()
+    assert (found["fields"], found["rounds"]) == (30, 1)
+    assert found["miss_in_singles"] > 1
+    assert found["hits_in_a_miss"] > 50
+    assert {one.gate.path[1] for one in judge({"policy": found}) if one.outcome != "not run"} == {
+        "miss_in_singles", "hits_in_a_miss",
+    }  # fmt: skip
