@@ -1,12 +1,13 @@
 """Mutation: break each policy in each way a slip would, and see whether a case of the matrix notices.
 
 A policy that can be broken without a failing case is one that nobody checks. Ways: drop the policy, negate a condition, drop an
-exemption (`unless`), let it speak on another action. Cases whose outcome a policy determined are asked first, so most mutants cost
-one or two decisions.
+exemption (`unless`), let it speak on another action, move a bound by one. Cases whose outcome a policy determined are asked first,
+so most mutants cost one or two decisions.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from operator import attrgetter
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from vault.policy.trial import Candidate, Check, failing
 Json = Mapping[str, Any]
 
 ENOUGH_PERCENT: Final = 95.0
+_COMPARISONS: Final = ("<", "<=", ">", ">=")
 _SWAPPED: Final = {  # to an action of the same kind of principal; gate 1 has one action, so there is nothing to swap it with
     "view_clear": "view_masked",
     "view_masked": "view_clear",
@@ -78,11 +80,46 @@ def _changed(policy: Json) -> Iterator[tuple[str, Json]]:
         if one["kind"] == "unless":
             yield "its exemption dropped", {**policy, "conditions": others}
         yield f"its `{one['kind']}` negated", {**policy, "conditions": [*conditions[:number], negated, *conditions[number + 1 :]]}
+        for place, bound in enumerate(_bounds(one["body"])):
+            for shifted in (bound - 1, bound + 1):
+                body = _with_bound(one["body"], place, shifted)
+                other = [*conditions[:number], {**one, "body": body}, *conditions[number + 1 :]]
+                yield f"its bound {place + 1} ({bound}) at {shifted}", {**policy, "conditions": other}
     scope = policy["action"]
     stated = [one["id"] for one in (*scope.get("entities", ()), *([scope["entity"]] if "entity" in scope else ()))]
     other = next((_SWAPPED[one] for one in stated if one in _SWAPPED), None)
     if other is not None:
         yield f"on {other} instead", {**policy, "action": {"op": "==", "entity": {"type": "Vault::Action", "id": other}}}
+
+
+def _bounds(node: Any) -> list[int]:
+    """Return the numbers that something is compared with, in their order."""
+    if isinstance(node, list):
+        return [one for member in node for one in _bounds(member)]
+    if not isinstance(node, dict):
+        return []
+    return [
+        one
+        for name, operands in node.items()
+        for one in ([operands["right"]["Value"]] if name in _COMPARISONS else _bounds(operands))
+    ]
+
+
+def _with_bound(node: Any, place: int, bound: int) -> Any:
+    """Return the expression with one of its bounds elsewhere."""
+    numbers = count()
+
+    def changed(part: Any) -> Any:
+        if isinstance(part, list):
+            return [changed(one) for one in part]
+        if not isinstance(part, dict):
+            return part
+        return {name: compared(one) if name in _COMPARISONS else changed(one) for name, one in part.items()}
+
+    def compared(operands: Json) -> Json:
+        return {**operands, "right": {"Value": bound}} if next(numbers) == place else dict(operands)
+
+    return changed(node)
 
 
 def mutation(
