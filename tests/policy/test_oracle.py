@@ -1,17 +1,18 @@
 """Cedar and the oracle, on the same requests: verdict, determining policies, errors."""
 
+import random
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from tests.policy.changes import FIELDS, perturbed
-from tests.policy.makers import agreed, bundle, seeded, situation
+from tests.policy.changes import CHANGES, FIELDS, perturbed
+from tests.policy.makers import agreed, bundle, candidate, seeded, situation
 from tests.policy.oracle import Erred, Oracle, Request, evaluated
 from vault.policy import cedar
 from vault.policy.cedar import CedarEngine, compiled
 from vault.policy.decision import Verdict, rungs
-from vault.policy.engine import VERBS
+from vault.policy.engine import VERBS, Policy
 from vault.policy.groups import Bucket, buckets
 from vault.policy.inputs import ViewKey, circumstance, law_key, view_key
 from vault.policy.situations import Situation
@@ -90,6 +91,38 @@ def test_cedar_and_the_oracle_agree_on_look_ups_and_verbs(engines: tuple[CedarEn
 def _clear_requests(key: ViewKey, parts: list[Bucket]) -> list[dict[str, Any]]:
     profile = key._replace(act="profile")
     return cedar.view_requests(profile, [(part, rungs(profile, part)[:1]) for part in parts])
+
+
+def nearly_typical(draw: random.Random) -> Situation:
+    """The half in which much is shown: those who see most, and one thing changed."""
+    made = situation(draw.choice(("t2", "billing", "medical", "dsr-officer", "customer")), ["health-insurance@1"])
+    return draw.choice(CHANGES)(made, draw)
+
+
+def decided_alike(seed: int, situations: int) -> Counter[str]:
+    """Decide every field of some situations twice, and count by level; levels, masks, reasons, policies and ids are equal."""
+    draw, one, found = seeded(seed), bundle(), Counter[str]()
+    by_cedar, by_oracle = Policy(one, candidate().engine), Policy(one, Oracle(one.policies, one.lexicon))
+    for _ in range(situations):
+        made = perturbed(draw) if draw.random() < 0.5 else nearly_typical(draw)
+        if draw.random() < 0.3:
+            made = made.about(agreements=(*made.subject.agreements, agreed(draw.choice(("retail@1", "marketing@1")), 7)))
+        if draw.random() < 0.2:
+            made = made.with_ticket(break_glass=draw.choice(("open", "approved")))
+        first, second = (made.decided(policy, *FIELDS) for policy in (by_cedar, by_oracle))
+        assert (first.fields, first.opened(), first.record) == (second.fields, second.opened(), second.record)
+        found.update(field.level for field in first.fields.values())
+    assert found["withheld"] <= 0.7 * found.total(), "a comparison of refusals is blind"
+    return found
+
+
+def test_cedar_and_the_oracle_decide_alike() -> None:
+    assert decided_alike(20, 60).keys() == {"clear", "masked", "token", "withheld"}
+
+
+@pytest.mark.drill
+def test_cedar_and_the_oracle_decide_fifty_thousand_alike() -> None:
+    assert decided_alike(21, 1_400).total() > 50_000
 
 
 def test_the_oracle_tells_a_changed_policy(engines: tuple[CedarEngine, Oracle]) -> None:
