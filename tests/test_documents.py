@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from vault.policy.inputs import TICKET_REFUSALS
 from vault.settings import Settings
@@ -84,6 +85,27 @@ def tests_defined(path: Path) -> set[str]:
 def test_tests_named_in_documents_exist(document: Path) -> None:
     said = tests_named(document.read_text())
     assert [f"{path}::{test}" for path, test in said if test not in tests_defined(ROOT / path)] == []
+
+
+def test_the_promises_of_policy_are_numbered_and_each_names_its_tests() -> None:
+    section = (ROOT / "docs" / "policy.md").read_text().partition("## What is held, and by which test\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| ")][1:]
+    assert [number for number, _, _ in rows if number] == [str(number) for number in range(1, 17)]
+    assert [promise for _, promise, tests in rows if not tests_named(tests)] == []
+
+
+def test_the_table_of_roles_is_told_as_it_is() -> None:
+    """What the page says that each role sees is what the matrix expects."""
+    section = (ROOT / "docs" / "policy.md").read_text().partition("## Who sees what\n")[2].partition("\n## ")[0]
+    lines = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| ")]
+    table = yaml.safe_load((ROOT / "policies" / "tests" / "matrix" / "roles.yaml").read_text())
+    head = [{"request officer": "dsr-officer"}.get(name, name) for name in lines[0][1:]]
+    told = {row[0]: dict(zip(head, row[1:], strict=True)) for row in lines[1:] if row[0] in table["cells"]}
+    spelt = {"-": "·", "card_last4": "last 4"}
+    assert told == {
+        name: {role: spelt.get(cell, cell) for role, cell in zip(table["columns"], row, strict=True) if role in head}
+        for name, row in table["cells"].items()
+    }
 
 
 @pytest.mark.parametrize("decision", DECISIONS, ids=named)
