@@ -64,7 +64,8 @@ subject = _table(
     Column("objected", Boolean, nullable=False, server_default=text("false")),
     Column("objected_marketing", Boolean, nullable=False, server_default=text("false")),
     _instant("objected_at", nullable=True),
-    _text("minor"),  # under-14 14-17 adult unknown
+    _text("minor"),  # under-14 14-17 adult unknown, as it was when the date of birth was written
+    _instant("adult_at", nullable=True),  # of minors alone: the beginning of a month, never the birthday itself
     Column("time_barred", Boolean, nullable=False, server_default=text("false")),
     _instant("created_at"),
     _text("entry_id"),

@@ -1,7 +1,7 @@
 """What was agreed, until when, and whether it holds: the vectors of the policy chapter, and what no evidence can show."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,8 @@ from vault.agreements.terms import (
     State,
     Template,
     Terms,
+    adult_at,
+    band_at,
     check_evidence,
     derive,
     imported_until,
@@ -367,3 +369,40 @@ def test_age_is_counted_in_birthdays(born: str, on: str, band: str) -> None:
 
 def test_without_a_birth_date_the_age_is_unknown() -> None:
     assert minor_band(None, date(2026, 2, 28)) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("born", "when"),
+    [
+        ("2012-05-17", "2030-05-31T22:00:00Z"),  # the month after, at midnight in Rome
+        ("2012-05-01", "2030-04-30T22:00:00Z"),  # the day itself begins a month
+        ("2012-12-02", "2030-12-31T23:00:00Z"),
+        ("2012-02-29", "2030-02-28T23:00:00Z"),  # a year older on 1 March
+        ("2012-01-31", "2030-01-31T23:00:00Z"),
+    ],
+)
+def test_one_is_of_age_by_the_clock_when_a_month_begins(born: str, when: str) -> None:
+    assert adult_at(date.fromisoformat(born), ROME) == at(when)
+
+
+AGES = ("under-14", "14-17", "adult")
+
+
+@given(born=st.dates(date(1990, 1, 1), date(2060, 1, 1)), written=st.integers(0, 9_000), later=st.integers(0, 9_000))
+def test_the_clock_makes_nobody_older_than_they_are(born: date, written: int, later: int) -> None:
+    """It is at most a month behind, and never takes a year back that was known when the date was written."""
+    then = born + timedelta(days=written)
+    noon = datetime.combine(then + timedelta(days=later), time(12), ROME)
+    of_age = adult_at(born, ROME)
+    first = of_age.astimezone(ROME)
+    assert (first.day, first.time()) == (1, time())
+    band = band_at(minor_band(born, then), of_age, noon)
+    assert AGES.index(minor_band(born, then)) <= AGES.index(band) <= AGES.index(minor_band(born, noon.date()))
+    assert AGES.index(band) >= AGES.index(minor_band(born, noon.date() - timedelta(days=31)))
+
+
+@pytest.mark.parametrize("band", ["adult", "unknown", "something"])
+def test_only_minors_have_a_clock(band: str) -> None:
+    assert band_at(band, NOW, NOW) == ("adult" if band == "adult" else "unknown")
+    assert band_at("under-14", None, at("2999-01-01T00:00:00Z")) == "under-14"
+    assert band_at("14-17", None, at("2999-01-01T00:00:00Z")) == "14-17"

@@ -48,6 +48,7 @@ EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(  # what shows
 )
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
+_FOUR_YEARS: Final = timedelta(days=4 * 365 + 1)  # from 14 to 18: with one leap day until 2096, to the hour in one zone
 _PERIOD = re.compile(r"P(?=[0-9])(?:([0-9]{1,3})Y)?(?:([0-9]{1,4})M)?(?:([0-9]{1,4})W)?(?:([0-9]{1,5})D)?", re.ASCII)
 _GIVEN: Final = frozenset({"given", "renewed", "narrowed"})
 _WITHDRAWN: Final = frozenset({"withdrawn", "revoked", "invalidated"})
@@ -237,6 +238,29 @@ def minor_band(born_on: date | None, on: date) -> Band:
         return "unknown"
     age = on.year - born_on.year - ((on.month, on.day) < (born_on.month, born_on.day))
     return "under-14" if age < 14 else "14-17" if age < 18 else "adult"
+
+
+def adult_at(born_on: date, zone: tzinfo) -> datetime:
+    """Return when somebody counts as of age by the clock: the local midnight that begins a month, on the 18th birthday or after it.
+
+    Kept beside the band, in clear: the day itself would be the birthday. At most thirty days late, so the clock never ends a
+    protection early (ADR 0013).
+    """
+    day = _months_later(born_on, 12 * 18)
+    late = day.day > 1 or day.day < born_on.day  # born on 29 February: a year older on 1 March
+    first = _months_later(day.replace(day=1), 1) if late else day
+    return datetime.combine(first, time(), zone).astimezone(UTC)
+
+
+def band_at(band: str, of_age_at: datetime | None, at: datetime) -> Band:
+    """Return the band at an instant, from the band as it was written and `adult_at`. Without the latter it stays as written."""
+    if band not in ("under-14", "14-17"):
+        return "adult" if band == "adult" else "unknown"
+    if of_age_at is not None and at >= of_age_at:
+        return "adult"
+    if of_age_at is not None and at >= of_age_at - _FOUR_YEARS:
+        return "14-17"
+    return "under-14" if band == "under-14" else "14-17"
 
 
 def _period(text: Any) -> tuple[int, int, int, int]:

@@ -12,7 +12,7 @@ import orjson
 import sqlalchemy as sa
 
 from vault import tables
-from vault.agreements.terms import phase, require_guardian, valid_until
+from vault.agreements.terms import band_at, phase, require_guardian, valid_until
 from vault.assembly import Vault
 from vault.errors import Conflict, Stale
 from vault.keys import records as keys
@@ -88,9 +88,9 @@ def _raise_version(transaction: sa.Connection, acting: Acting) -> int:
 
 def _require_guardian(acting: Acting, new: Agreed) -> None:
     """Refuse an online service's consent of a child alone (GDPR Art. 8)."""
-    band = acting.person.subject.minor if acting.person.subject is not None else "unknown"
-    if band == "under-14":
-        require_guardian(new.template, "under-14", new.evidence)
+    row = acting.person.subject
+    if row is not None:
+        require_guardian(new.template, band_at(row.minor, row.adult_at, acting.at), new.evidence)
 
 
 def _overdue(acting: Acting) -> list[str]:

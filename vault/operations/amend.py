@@ -13,12 +13,12 @@ from vault.keys import frame
 from vault.keys import records as keys
 from vault.keys.data_keys import AmendedClass, Changes, NewClass, NewValue, amend_classes, seal_class
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person, telling
-from vault.operations.enrolment import index_entries, normalised
+from vault.operations.enrolment import age, birth, index_entries, normalised
 from vault.operations.facts import sealed_classes, subject_facts
 from vault.outbox import announce
 from vault.permit import ReadPermit
 from vault.policy.model import AgreementFacts, Context
-from vault.profiles import versions
+from vault.profiles import ages, versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ def amend(vault: Vault, context: Context, subject_id: str, agreement_id: str, fi
         version = versions.raise_version(transaction, context.controller_id, subject_id, if_match)
         _write(transaction, acting, changed, created)
         _reindex(vault, transaction, acting, values, removed)
+        _set_age(vault, transaction, acting, values)
         announce(transaction, vault, context.controller_id, "subject:amended", acting.entry_id, acting.at,
                  subject_id=subject_id, fields=sorted(fields))  # fmt: skip
     return Amended(version, acting.entry_id)
@@ -189,6 +190,14 @@ def _reindex(vault: Vault, transaction: sa.Connection, acting: Acting, values: M
     keys.delete_indexes(transaction, acting.context.controller_id, acting.subject_id, sorted(touched - shared))
     entries = [keys.IndexEntry(*one) for one in index_entries(vault, acting.context.controller_id, values)]
     keys.insert_indexes(transaction, acting.context.controller_id, acting.subject_id, entries)
+
+
+def _set_age(vault: Vault, transaction: sa.Connection, acting: Acting, values: Mapping[str, Any]) -> None:
+    """Let the band follow a date of birth that is written. One that is removed changes nothing: nobody comes of age by that."""
+    born_on, controller_id = birth(values), acting.context.controller_id
+    if born_on is not None:
+        found = age(born_on, acting.at, vault.controller(controller_id).zone)
+        ages.set_age(transaction, controller_id, acting.subject_id, found["minor"], found["adult_at"])
 
 
 _FRAME = tables.profile_frame.c

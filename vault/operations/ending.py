@@ -19,6 +19,7 @@ from vault.keys.data_keys import seal_bytes, unwrap_audit_key
 from vault.operations.acting import Acting
 from vault.operations.enrolment import evidence_place
 from vault.outbox import announce
+from vault.profiles import ages
 
 Kind = Literal["withdrawn", "expired", "superseded"]
 _STATUS = {"withdrawn": "withdrawn", "expired": "ended", "superseded": "superseded"}
@@ -82,6 +83,8 @@ def close_classes(vault: Vault, transaction: sa.Connection, acting: Acting) -> t
     emptied = {class_name for class_name, _ in gone} - {key.class_name for key in left}
     unread = {class_name for class_name, _ in gone | archived} - {key.class_name for key in left if key.state == "current"}
     keys.delete_indexes(transaction, *place, _indexes(vault, emptied, unread))
+    if vault.catalogue.fields["date_of_birth"].class_name in emptied | unread:
+        ages.forget_date(transaction, *place)
     for name, classes in (("class:emptied", emptied), ("class:archived", {class_name for class_name, _ in archived})):
         if classes:
             announce(transaction, vault, place[0], name, acting.entry_id, acting.at, subject_id=place[1], classes=sorted(classes))

@@ -6,14 +6,14 @@ grants it. Nothing here touches the database.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 import orjson
 from sqlalchemy import Table
 
 from vault import tables
-from vault.agreements.terms import Template, minor_band, valid_until
+from vault.agreements.terms import Template, adult_at, minor_band, valid_until
 from vault.assembly import Vault
 from vault.errors import Fault, InvalidValue
 from vault.keys.data_keys import NewValue, new_audit_key, seal_bytes, seal_class
@@ -103,7 +103,7 @@ def new_subject(vault: Vault, controller_id: str, enrolment: Enrolment, author: 
     _seal(vault, made, enrolment.values, collected, (granted, held), at)
     made.add(
         tables.subject, version=1, state="active", restricted=[], objected=False, objected_marketing=False, time_barred=False,
-        minor=minor_band(birth(enrolment.values), at.astimezone(vault.controller(controller_id).zone).date()), created_at=at,
+        created_at=at, **age(birth(enrolment.values), at, vault.controller(controller_id).zone),
     )  # fmt: skip
     made.index(vault, enrolment.values)
     return NewSubject(subject_id, tuple(one for one, _, _ in collected), (epoch, wrap), made.rows)
@@ -233,6 +233,13 @@ def index_entries(vault: Vault, controller_id: str, values: Mapping[str, Any]) -
             text = index_text(fields[name].type, value)
             found.add((index, secret.version, bidx(secret.key, index, secret.version, text)))
     return sorted(found)
+
+
+def age(born_on: date | None, at: datetime, zone: tzinfo) -> dict[str, Any]:
+    """Return the columns that say how old somebody is: the band now, and of minors when the clock makes them adults."""
+    band = minor_band(born_on, at.astimezone(zone).date())
+    minor = born_on is not None and band in ("under-14", "14-17")
+    return {"minor": band, "adult_at": adult_at(born_on, zone) if born_on is not None and minor else None}
 
 
 def birth(values: Mapping[str, Any]) -> date | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
-from vault.agreements.terms import standing
+from vault.agreements.terms import band_at, standing
 from vault.keys.data_keys import SealedClass
 from vault.keys.frame import Frame
 from vault.policy.model import Act, AgreementFacts, BreakGlass, Caller, CallerFacts, Context, SubjectFacts, TicketFacts, TicketState
@@ -170,7 +170,7 @@ def subject_facts(subject_id: str, person: Person, at: datetime, frames: Iterabl
         restricted=row.restricted,
         objected=row.objected,
         objected_marketing=row.objected_marketing,
-        minor=row.minor,  # type: ignore[arg-type]  # a closed list, held by the verb that wrote it
+        minor=band_at(row.minor, row.adult_at, at),
         time_barred=row.time_barred,
     )
 

@@ -6,7 +6,7 @@ correlated sub-select and no outer join, which a sharded database would run on e
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ _CLASSES = bindparam("classes", type_=ARRAY(Text))
 
 
 class SubjectRow(NamedTuple):
-    """A person's states. `restricted` are field names; `minor` is a band."""
+    """A person's states. `restricted` are field names; `minor` is a band, `adult_at` when its clock ends."""
 
     state: str
     version: int
@@ -44,6 +44,7 @@ class SubjectRow(NamedTuple):
     objected_at: datetime | None
     minor: str
     time_barred: bool
+    adult_at: datetime | None
 
 
 class AgreementRow(NamedTuple):
@@ -232,6 +233,7 @@ def _subject(read: Snapshot, row: _Row) -> None:
         objected_at=row.until,
         minor=row.b,
         time_barred=bool(row.m & 4),
+        adult_at=None if row.c is None else datetime.fromtimestamp(int(row.c), UTC),
     )
 
 
@@ -343,7 +345,9 @@ def _people() -> list[Select[Any]]:
     token = tables.token.c
     flags = sa.cast(s.objected, sa.Integer) + sa.literal_column("2") * sa.cast(s.objected_marketing, sa.Integer)
     flags = flags + sa.literal_column("4") * sa.cast(s.time_barred, sa.Integer)
-    subject = {"a": s.state, "b": s.minor, "n": s.version, "m": flags, "since": s.restricted_at, "until": s.objected_at}
+    of_age = sa.cast(sa.extract("epoch", s.adult_at), BigInteger)
+    stands = {"a": s.state, "b": s.minor, "c": of_age, "n": s.version, "m": flags}
+    subject = {**stands, "since": s.restricted_at, "until": s.objected_at}
     agreement = {"a": a.agreement_id, "b": a.template, "c": a.status, "d": a.consent, "since": a.valid_from, "until": a.valid_until}
     return [
         _part("subject", s.subject_id, _about(tables.subject), p=s.restricted, **subject),

@@ -1,8 +1,10 @@
-"""What a person leaves out of an agreement stands with the event that said so, not in the derived row alone.
+"""What a person leaves out of an agreement stands with the event that said so; minors have a time at which they come of age.
 
 Fields left out when agreeing are copied from the derived row to the event `given`, once, by the owner: the trigger that refuses
 changes to events is put aside for that statement and is back before the transaction ends. Going back loses what later events left
 out; the derived rows keep the sum.
+
+Minors enrolled before have no such time, for their date of birth is sealed: they stay minors until the date is written again.
 """
 
 import sqlalchemy as sa
@@ -21,7 +23,8 @@ ALTER = "ALTER TABLE vault.agreement_event"
 
 
 def upgrade() -> None:
-    """Let each event say what it left out."""
+    """Let each event say what it left out, and each minor's row when the clock makes them an adult."""
+    op.add_column("subject", sa.Column("adult_at", sa.DateTime(timezone=True), nullable=True), schema="vault")
     excluded: sa.Column[list[str]] = sa.Column("excluded", sa.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False)
     op.add_column("agreement_event", excluded, schema="vault")
     op.execute(f"{ALTER} DISABLE TRIGGER append_only")
@@ -30,7 +33,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Let the derived row alone say it."""
+    """Let the derived row alone say it, and bands stay as they are written."""
+    op.drop_column("subject", "adult_at", schema="vault")
     op.drop_column("agreement_event", "excluded", schema="vault")
 
 
