@@ -296,6 +296,7 @@ def test_a_language_without_a_text_is_refused() -> None:
     ("channel", "missing"),
     [
         ("phone", "call_id"),
+        ("phone", "agent"),
         ("phone", "script_version"),
         ("portal", "session"),
         ("portal", "acr"),

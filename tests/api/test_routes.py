@@ -1,13 +1,14 @@
 """The routes over a real vault: each parses, calls one operation, and shapes its answer."""
 
 from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from api.routes.helpdesk import MOST_LISTS, NamedFields
 from tests.api.desk import Desk
-from tests.makers import make_subject, make_ticket, register
+from tests.makers import TEXTS, make_subject, make_ticket, register
 from vault.errors import ContextIncomplete
 
 NOBODY = "sub_" + "z" * 26
@@ -277,6 +278,28 @@ def test_an_agreement_is_narrowed_by_its_fields(desk: Desk) -> None:
         assert "giulia" not in again.text
 
 
+@pytest.mark.parametrize(
+    ("changes", "faults"),
+    [
+        ({"call_id": None}, {"/evidence/call_id": "consent.missing_evidence"}),
+        ({"agent": None}, {"/evidence/agent": "consent.missing_evidence"}),
+        ({"script_version": None}, {"/evidence/script_version": "consent.missing_evidence"}),
+        ({"affirmative_act": False}, {"/evidence/affirmative_act": "consent.not_affirmative"}),
+        ({"indicated_at": None}, {"/evidence/indicated_at": "consent.missing_date"}),
+        ({"text_sha256": "00" * 32}, {"/evidence/text_sha256": "text.mismatch"}),
+    ],
+)
+def test_a_consent_by_phone_names_operator_call_and_script(
+    desk: Desk, customer: str, changes: dict[str, Any], faults: dict[str, str]
+) -> None:
+    shown = {**RETAIL["evidence"], **consent(desk), **changes}  # type: ignore[dict-item]
+    said = {name: value for name, value in shown.items() if value is not None}
+    body = {**RETAIL, "template": "marketing", "evidence": said}
+    answer = desk.call("POST", f"/v1/subjects/{customer}/agreements", "system", body, Vault_Channel="phone")
+    assert (answer.status_code, code(answer)) == (422, "invalid-value")
+    assert {one["pointer"]: one["code"] for one in answer.json()["errors"]} == faults
+
+
 def consent(desk: Desk) -> dict[str, str]:
     template = next(one for one in desk.vault.templates.values() if one.id == "marketing")
     return {"call_id": "call-1", "agent": "t2-1", "script_version": "v1", "text_sha256": template.texts["it"].hex()}
@@ -345,7 +368,11 @@ def test_the_templates_are_listed_to_callers(desk: Desk) -> None:
     listed = desk.client.get("/v1/templates", headers={"Authorization": f"Bearer {desk.token('t1')}"}).json()["templates"]
     assert {"retail", "marketing", "health-insurance"} <= {one["template"] for one in listed}
     marketing = next(one for one in listed if one["template"] == "marketing")
-    assert (marketing["basis"], len(marketing["texts"]["it"]), len(marketing["digest"])) == ("consent", 64, 64)
+    assert (marketing["basis"], len(marketing["digest"])) == ("consent", 64)
+    for one in listed:  # what was shown is what hashes so: in each language, and in no two alike
+        texts = {language: TEXTS / f"{one['template']}.v{one['version']}.{language}.md" for language in ("it", "en")}
+        assert one["texts"] == {language: sha256(path.read_bytes()).hexdigest() for language, path in texts.items()}
+        assert len(set(one["texts"].values())) == 2
 
 
 def test_a_customer_reads_what_they_agreed_to_and_what_became_of_it(desk: Desk, customer: str) -> None:

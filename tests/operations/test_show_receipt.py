@@ -3,6 +3,7 @@
 import base64
 import json
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.agreements.rdf import triples
 from tests.agreements.schema import faults
-from tests.makers import make_context, make_subject, make_ticket, register
+from tests.makers import TEXTS, evidence, make_context, make_subject, make_ticket, register
 from tests.operations.conftest import Ledger
 from tests.publishers import describe
 from tests.vectors.make import HERE
 from vault.assembly import Vault
 from vault.errors import AccessDenied, Conflict, KeysUnavailable, NotFound
-from vault.operations.enroll import Enrolled
+from vault.operations.agree import agree
+from vault.operations.enroll import AgreementTerms, Enrolled
 from vault.operations.show_receipt import show_receipt
 from vault.operations.show_terms import show_terms
 from vault.operations.signing import document_key, note_of
@@ -205,6 +207,19 @@ def test_an_agreement_that_goes_while_it_is_read_is_not_found(
     with pytest.raises(NotFound):
         show_receipt(vault, customer(controller_id, person), person.agreements[0])
     assert ledger.outcomes("show_receipt") == ["refused"]
+
+
+@pytest.mark.parametrize("language", ["it", "en"])
+def test_the_notice_is_the_text_that_was_shown_in_its_language(
+    vault: Vault, controller_id: str, person: Enrolled, language: str
+) -> None:
+    system = make_context(controller_id, "system", channel="phone")
+    said = AgreementTerms("marketing", None, language, evidence("marketing", language))
+    made = agree(vault, system, person.subject_id, said)
+    receipt = json.loads(show_receipt(vault, customer(controller_id, person), made.agreement_id).receipt)
+    notice = receipt["dpv:hasRecordOfActivity"]["dpv:hasNotice"]
+    text = (TEXTS / f"marketing.v1.{language}.md").read_bytes()
+    assert (notice["dct:language"], notice["vault:sha256"]) == (language, sha256(text).hexdigest())
 
 
 # --- what cannot be said
