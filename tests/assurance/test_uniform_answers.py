@@ -114,6 +114,19 @@ def test_a_profile_of_somebody_else_is_as_missing_to_a_customer(house: House, mo
     assert_on_record(house, seen)
 
 
+@pytest.mark.parametrize("who", ["customer", "gone"])
+@pytest.mark.parametrize("path", ["profile?fields=email,iban", "profile", "agreements"])
+def test_a_real_ticket_is_nothing_to_a_stranger(house: House, monkeypatch: pytest.MonkeyPatch, who: str, path: str) -> None:
+    """Ticket numbers are no secret: stating one makes no agent of another customer, nor of somebody no longer registered."""
+    desk, name = house.desk, "TCK-really"
+    desk.ticket(house.subjects[HERE], "t1", name, assignee="demo-gone")
+    me = make_subject(desk.vault, desk.controller_id, GROUND, ("marketing",)).subject_id
+    stated = desk.headers("customer", me, ticket=name) if who == "customer" else desk.signed_on("demo-gone", "t1", ticket=name)
+    seen = house.ask(monkeypatch, lambda which: desk.client.get(f"/v1/subjects/{house.subjects[which]}/{path}", headers=stated))
+    assert seen[HERE].answer.status_code == 404
+    assert_alike(seen)
+
+
 def test_the_role_s_default_fields_tell_nothing_either(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = house.ask(monkeypatch, lambda which: house.desk.profile("t1", house.subjects[which], ticket="TCK-asserted"))
     assert_alike(seen)

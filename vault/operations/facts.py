@@ -88,8 +88,11 @@ def ticket_facts(
 ) -> TicketFacts:
     """Return how far the stated ticket justifies this access: whose it is, open, about this subject, and what was proved on it.
 
-    Whose it is comes first: of a ticket that is not the caller's nothing else is told (`ticket_refusal`).
+    Whose it is comes first: of a ticket that is not the caller's nothing else is told (`ticket_refusal`). Its number is no secret:
+    it says nothing for whoever is not registered, nor for a customer about somebody else.
     """
+    if not caller.roles or (context.caller.kind == "subject" and context.caller.subject_id != subject_id):
+        return TicketFacts("none")
     topics: Collection[str] = read.assigned.get((subject_id, context.caller.id), ())
     if "request" in topics and "dsr-officer" in caller.roles and context.purpose == "rights-fulfilment":
         return TicketFacts("verified", assigned=True, in_care="care" in topics, request_assigned=True)
