@@ -85,7 +85,7 @@ def applies(policy: Json, asked: Request) -> bool:
     return all(_boolean(evaluated(one["body"], asked)) is (one["kind"] == "when") for one in policy["conditions"])
 
 
-def evaluated(expression: Json, asked: Request) -> Any:
+def evaluated(expression: Mapping[str, Any], asked: Request) -> Any:
     if len(expression) != 1:
         raise Erred
     operator, operands = next(iter(expression.items()))

@@ -87,9 +87,9 @@ def _changed(policy: Json) -> Iterator[tuple[str, Json]]:
                 yield f"its bound {place + 1} ({bound}) at {shifted}", {**policy, "conditions": other}
     scope = policy["action"]
     stated = [one["id"] for one in (*scope.get("entities", ()), *([scope["entity"]] if "entity" in scope else ()))]
-    other = next((_SWAPPED[one] for one in stated if one in _SWAPPED), None)
-    if other is not None:
-        yield f"on {other} instead", {**policy, "action": {"op": "==", "entity": {"type": "Vault::Action", "id": other}}}
+    swapped = next((_SWAPPED[one] for one in stated if one in _SWAPPED), None)
+    if swapped is not None:
+        yield f"on {swapped} instead", {**policy, "action": {"op": "==", "entity": {"type": "Vault::Action", "id": swapped}}}
 
 
 def _bounds(node: Any) -> list[int]:
