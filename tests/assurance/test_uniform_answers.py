@@ -127,6 +127,19 @@ def test_a_real_ticket_is_nothing_to_a_stranger(house: House, monkeypatch: pytes
     assert_alike(seen)
 
 
+@pytest.mark.parametrize(("role", "topic"), [("t1", None), ("dsr-officer", "request")])
+def test_a_ticket_about_nobody_is_none(house: House, role: str, topic: str | None) -> None:
+    """A helpdesk may name somebody who is not here, or no longer: that is missing, not spoilt, and no alarm."""
+    ticket = house.desk.ticket(NOBODY, role, f"TCK-nobody-{role}", topic=topic)
+    answer = house.desk.profile(role, NOBODY, "email", ticket=ticket)
+    assert answer.status_code == 404
+    assert house.desk.entry_of(answer).leaf["outcome"] == "refused"
+    question = {"subject": {"type": "agent", "id": IDENTITIES[role].caller_id}, "action": {"name": "view"}}
+    question |= {"resource": {"type": "field", "id": f"{NOBODY}/email"}}
+    question |= {"context": {"purpose": IDENTITIES[role].purpose, "channel": "phone", "ticket": ticket}}
+    assert house.desk.call("POST", "/access/v1/evaluation", role, question).status_code == 404
+
+
 def test_the_role_s_default_fields_tell_nothing_either(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = house.ask(monkeypatch, lambda which: house.desk.profile("t1", house.subjects[which], ticket="TCK-asserted"))
     assert_alike(seen)

@@ -93,7 +93,8 @@ def ticket_facts(
     """
     if not caller.roles or (context.caller.kind == "subject" and context.caller.subject_id != subject_id):
         return TicketFacts("none")
-    topics: Collection[str] = read.assigned.get((subject_id, context.caller.id), ())
+    here = read.person(subject_id).subject is not None
+    topics: Collection[str] = read.assigned.get((subject_id, context.caller.id), ()) if here else ()
     if "request" in topics and "dsr-officer" in caller.roles and context.purpose == "rights-fulfilment":
         return TicketFacts("verified", assigned=True, in_care="care" in topics, request_assigned=True)
     if context.ticket_id is None:
@@ -112,6 +113,8 @@ def ticket_facts(
         fault: TicketState = "not-yours" if not theirs else "of-another-person" if open_ else "closed"
         on_nobody = subject_id == NOBODY_ID and fault == "of-another-person"  # about somebody, when nobody is acted on yet
         return TicketFacts("asserted" if on_nobody else fault, in_care="care" in topics, age_s=age_s)
+    if not here:
+        return TicketFacts("asserted", age_s=age_s)  # about somebody who is not here: as one nobody has heard of
     return TicketFacts(
         "verified",
         assigned=theirs,
