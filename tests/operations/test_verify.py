@@ -230,17 +230,25 @@ BIRTH, PLACE = ("date_of_birth", "1980-02-29"), ("birth_place", "Roma")
 @pytest.mark.parametrize(
     ("facts", "verified"),
     [
-        ((PHRASE,), True), ((NUMBER,), False), ((NUMBER, CONTRACT), True), ((NUMBER, BIRTH), True), ((BIRTH, PLACE), False),
+        ((PHRASE,), True), ((NUMBER,), False), ((NUMBER, CONTRACT), False), ((NUMBER, BIRTH), True), ((BIRTH, PLACE), False),
         ((NUMBER, NUMBER), False), ((PLACE, BIRTH, CONTRACT), True),
     ],
 )  # fmt: skip
-def test_the_phrase_or_one_fact_of_the_relation_and_another(
+def test_the_phrase_or_a_fact_of_the_relation_and_a_civil_one(
     vault: Vault, person: Enrolled, agent: Context, facts: tuple[tuple[str, str], ...], verified: bool
 ) -> None:
     for field, value in facts:
         assert verify(vault, agent, person.subject_id, field, value).match
     shown = reveal(vault, agent, person.subject_id, Wish(("email",), "CALLBACK")).profile.fields["email"]
     assert (shown.state == "clear", shown.value == EVERYTHING["email"]) == (verified, verified)
+
+
+def test_a_civil_fact_the_agent_reads_in_clear_is_not_theirs_to_check(vault: Vault, controller_id: str, person: Enrolled) -> None:
+    """An address stands in clear before billing: they could say it themselves."""
+    register(vault, controller_id, "billing")
+    context = make_context(controller_id, "billing", ticket=make_ticket(vault, controller_id, person.subject_id, "billing"))
+    assert said(vault, context, person.subject_id, *NUMBER) is True
+    assert said(vault, context, person.subject_id, "address", EVERYTHING["address"]) == "role"
 
 
 def test_it_holds_for_this_agent_this_ticket_and_thirty_minutes(
