@@ -10,6 +10,7 @@ from api.routes.helpdesk import MOST_LISTS, NamedFields
 from tests.api.desk import Desk
 from tests.makers import TEXTS, make_subject, make_ticket, register
 from vault.errors import ContextIncomplete
+from vault.operations.callers import Registration, end_registration, register_caller
 
 NOBODY = "sub_" + "z" * 26
 RETAIL = {
@@ -85,6 +86,23 @@ def test_lists_are_kept_up_to_a_bound() -> None:
     for number in range(MOST_LISTS + 9):
         assert named.of(b"fields=field_%d" % number) == (f"field_{number}",)
     assert len(named._read) == MOST_LISTS
+
+
+def test_a_helpdesk_acts_for_an_agent_where_the_register_says_so_and_no_longer(desk: Desk, customer: str) -> None:
+    acting = f"Bearer {desk.token('t1', act={'sub': 'zammad'})}"
+    chained = f"Bearer {desk.token('t1', act={'sub': 'zammad', 'act': {'sub': 'another'}})}"
+    officer = f"Bearer {desk.token('dpo', act={'sub': 'zammad'})}"
+    assert desk.profile("t1", customer, Authorization=acting).status_code == 404
+    register_caller(desk.vault, desk.controller_id, Registration("zammad", ("system",), acts_for_agents=True))
+    shown = desk.profile("t1", customer, Authorization=acting)
+    assert (shown.status_code, shown.json()["fields"]["given_name"]["state"]) == (200, "clear")
+    for odd in (chained, officer):
+        refused = desk.profile("t1", customer, Authorization=odd)
+        assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (401, "unauthenticated")
+    end_registration(desk.vault, desk.controller_id, "zammad")
+    missing = [desk.profile("t1", who, Authorization=acting) for who in (customer, NOBODY)]
+    assert [(one.status_code, one.json()["type"].rpartition("/")[2]) for one in missing] == [(404, "not-found")] * 2
+    assert desk.profile("t1", customer).status_code == 200  # themselves, as before
 
 
 def test_a_ticket_that_does_not_serve_is_told_whoever_is_asked_about(desk: Desk, customer: str) -> None:

@@ -196,6 +196,8 @@ def _planted_in_tables(house: House, plants: Plants) -> dict[str, list[Hit]]:
 def _leaking(column: "sa.Column[Any]", octets: bytes, text: str) -> Any:
     if column.name in ("approver", "reviewer"):  # who must be somebody else than the requester: one text cannot stand in all
         return None
+    if isinstance(column.type, sa.ARRAY) and isinstance(column.type.item_type, sa.DateTime):
+        return [now()]
     kinds: list[tuple[Any, Any]] = [
         (sa.LargeBinary, octets), (sa.ARRAY, [text]), (JSONB, {"a": [text]}), (sa.Boolean, False), (sa.Integer, 0),
         (sa.DateTime, now()),

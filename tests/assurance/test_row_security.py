@@ -60,6 +60,8 @@ def neighbour(shared_controllers: Controllers, database_url: str) -> str:
 
 def made_up(column: "sa.Column[Any]") -> Any:
     """Return a value of a column's type that no key in use has."""
+    if isinstance(column.type, sa.ARRAY) and isinstance(column.type.item_type, sa.DateTime):
+        return [datetime(2000, 1, 1, tzinfo=UTC)]
     kinds: Mapping[type[Any], Any] = {
         sa.Text: f"made-up {column.name}", sa.LargeBinary: b"\x00", sa.Boolean: True, sa.ARRAY: ["made-up"],
         sa.DateTime: datetime(2000, 1, 1, tzinfo=UTC), sa.JSON: psycopg.types.json.Jsonb({}),
