@@ -172,7 +172,7 @@ def look_closer(outside: Outside, person: Person) -> None:
     wish = {"fields": ["given_name", "email"], "reason": "OTHER", "justification": STRAYS["justification"]}
     outside.call(200, "POST", path, "t2", wish, **desk)
     outside.call(404, "POST", path, "t2", wish, Vault_Ticket="TCK-0")
-    outside.call(404, "POST", f"/v1/subjects/{NOBODY}/reveals", "t2", wish, **desk)
+    outside.call(403, "POST", f"/v1/subjects/{NOBODY}/reveals", "t2", wish, **desk)
     outside.call(403, "POST", path, "t2", wish, Vault_Ticket=person.tickets["billing"])
     for unfit in (
         {"reason": STRAYS["wrong type"]}, {"justification": STRAYS["short words"]}, {"justification": STRAYS["justification"] * 60},
@@ -282,7 +282,7 @@ def ask_of_decisions(outside: Outside, person: Person) -> None:
     }
     path = "/access/v1/evaluation"
     outside.call(200, "POST", path, "t1", question)
-    outside.call(404, "POST", path, "t1", {**question, "resource": {"type": "field", "id": f"{NOBODY}/email"}})
+    outside.call(403, "POST", path, "t1", {**question, "resource": {"type": "field", "id": f"{NOBODY}/email"}})
     outside.call(422, "POST", path, "t1", {**question, "resource": {"type": "field", "id": f"{person.subject_id}/membro_canarino"}})
     outside.call(422, "POST", path, "t1", {**question, "action": {"name": stray}})
     outside.call(400, "POST", path, "t1", {**question, "context": {"purpose": STRAYS["header"], "channel": "phone"}})
