@@ -18,7 +18,7 @@ from vault.agreements.wording import Wording
 from vault.assembly import Vault
 from vault.errors import Conflict, NotFound
 from vault.operations.acting import Acting, prepare, record, refuse, require_permission, require_person, telling
-from vault.operations.signing import signed_note
+from vault.operations.signing import signed_document
 from vault.policy.model import Context
 
 Form = Literal["dpv", "note", "kantara"]
@@ -87,7 +87,7 @@ def _dpv(vault: Vault, _controller_id: str, publisher: Publisher, wording: Wordi
 
 
 def _note(vault: Vault, controller_id: str, publisher: Publisher, wording: Wording, agreed: Agreed) -> bytes:
-    return signed_note(vault, controller_id, _dpv(vault, controller_id, publisher, wording, agreed))
+    return signed_document(vault, controller_id, _dpv(vault, controller_id, publisher, wording, agreed))
 
 
 def _kantara(_vault: Vault, _controller_id: str, publisher: Publisher, wording: Wording, agreed: Agreed) -> bytes:

@@ -15,7 +15,7 @@ def document_key(vault: Vault, controller_id: str) -> VerifierKey:
     return VerifierKey(f"{vault.settings.host}/documents/{controller_id}", vault.signing.document_key)
 
 
-def signed_note(vault: Vault, controller_id: str, line: bytes) -> bytes:
+def signed_document(vault: Vault, controller_id: str, line: bytes) -> bytes:
     """Return a document of the vault's, signed. Raises KeysUnavailable."""
     return note_of(document_key(vault, controller_id), vault.signing.sign_document, line)
 
