@@ -30,7 +30,7 @@ _JSON = frozenset({"application/json", "application/merge-patch+json"})
 _WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 _ALONE = frozenset({"dpo", "customer", "operator", "system"})  # a token that says more than one of these, or one and an agent's
 
-# Identity assurance of a customer's session (rights chapter): SPID and CIE levels, eIDAS levels of assurance.
+# Identity assurance of a customer's session: SPID and CIE levels, eIDAS levels of assurance.
 LEVELS = {
     "https://www.spid.gov.it/SpidL1": 1,
     "https://www.spid.gov.it/SpidL2": 2,

@@ -57,7 +57,7 @@ class EntryOut(BaseModel):
 
 
 class EvidenceIn(Body):
-    """How somebody agreed, or took it back (policy chapter): kept sealed, and only for as long as it must be shown.
+    """How somebody agreed, or took it back (GDPR 7(1)): kept sealed, and only for as long as it must be shown.
 
     A pre-ticked box is no act, and a text of another version is not what was agreed: both are refused. `channel`: where the person
     agreed, when it is a system that says so.

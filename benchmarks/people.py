@@ -1,6 +1,6 @@
 """Who the benchmarks' customers are, and what is asked about them: invented people, drawn by number, always the same.
 
-The masked read of the performance chapter is 30 text fields of about 20 characters in three classes, 18 masked and 12 clear, all
+The masked read of docs/performance.md is 30 text fields of about 20 characters in three classes, 18 masked and 12 clear, all
 opened. No role of the shipped policy sees exactly that. What comes nearest, and is used, is the request officer's reading on an
 accepted request over the channel `email`, of 30 named fields: 19 masked, 6 clear, 5 withheld because the channel allows them no
 clear value and they have no mask; 25 values are opened, in three classes. Beside it the second tier's default reading of an agent

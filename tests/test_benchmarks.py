@@ -105,7 +105,7 @@ def test_one_bad_run_is_noise_and_two_are_a_failure():
     assert [gate.path for gate in failed_in_both(bad, void)] == [("masked_read", "c64", "rps_ratio")]
 
 
-def test_the_gates_are_those_of_the_performance_chapter():
+def test_the_gates_are_those_decided():
     bounds = {".".join(gate.path): gate.bound for gate in GATES}
     assert bounds["masked_read.c64.rps_ratio"] == 0.6
     assert bounds["masked_read.c8.rps_ratio"] == 0.5

@@ -1,7 +1,7 @@
 """Every table, in schemas `vault` and `keys`. Each primary key begins with `controller_id`; row-level security is forced on all.
 
-No foreign keys, sequences or unique constraints without the distribution key stand in the way of sharding by `subject_id`
-(performance chapter 10). Rights and row security are in `migrations/`; what is sealed is `bytea`, never text.
+No foreign keys, sequences or unique constraints without the distribution key stand in the way of sharding by `subject_id`.
+Rights and row security are in `migrations/`; what is sealed is `bytea`, never text.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Fixed facts for receipts: the shape of the chapter, its later events, a contract, and a consent that names a third party."""
+"""Fixed facts for receipts: a consent, its later events, a contract, and a consent that names a third party."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta

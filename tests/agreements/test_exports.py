@@ -27,7 +27,7 @@ def test_a_kantara_receipt_fits_its_schema(wording: Wording) -> None:
     assert list(faults(SCHEMA, kantara_receipt(PUBLISHER, wording, agreed()))) == []
 
 
-def test_a_kantara_receipt_says_what_the_chapter_says() -> None:
+def test_a_kantara_receipt_says_what_was_agreed() -> None:
     receipt = kantara_receipt(PUBLISHER, MARKETING, agreed())
     assert receipt["consentTimestamp"] == 1769937153
     (service,) = receipt["services"]

@@ -1,4 +1,4 @@
-"""What was agreed, until when, and whether it holds: the vectors of the policy chapter, and what no evidence can show."""
+"""What was agreed, until when, and whether it holds: vectors by hand, and what no evidence can show."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta

@@ -1,4 +1,4 @@
-"""The table of the policy chapter through HTTP: every field, every role, every template; and the entry that recorded each answer.
+"""The table of roles through HTTP: every field, every role, every template; and the entry that recorded each answer.
 
 Every person has a value in each field whose class their agreement holds a key of, so what is withheld is withheld although it is
 there, and nothing is `absent` that could be shown. Officers of the house get the uniform 404; their cells are those of the
@@ -32,7 +32,7 @@ HIDDEN = {(template, office) for template in TABLE["templates"] for office in ("
 COMPANIONS_FORBID = ("dsr-officer", "customer", "system-marketing")
 STORED = {**EVERYTHING, **HEALTH, **UNSHARED, **FILES, "mobile": "+393331234567", "phone": "+390212345678"}
 _FILE = {"media_type": "application/pdf", "bytes_band": "10–100 kB", "received_on": "2026-03-01"}
-MASKED: Mapping[tuple[str, str], Any] = {  # written out by hand, from the mask table of the policy chapter
+MASKED: Mapping[tuple[str, str], Any] = {  # written out by hand, from what each mask is to show
     ("date_of_birth", "birth_year"): "1980",
     ("email", "email_domain"): "g•••@example.it",
     ("mobile", "phone_last3"): "+39 ••• 567",

@@ -4,7 +4,7 @@ Two controllers, two epochs, three people, one of them with a class in its secon
 it touches is read, and it is swapped back; afterwards everything opens again, so it was the swap that was refused.
 
 Not tried, because it is not promised: an old frame put back together with its old key row, which is genuine; the nightly scrub
-compares it with the last audited write (cryptography chapter, sections 2 and 13).
+compares it with the last audited write.
 """
 
 from collections.abc import Iterator, Sequence

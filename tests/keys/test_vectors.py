@@ -52,8 +52,8 @@ def test_this_version_still_writes_the_published_bytes(name: str):
     assert text_of(name) == (HERE / name).read_text()
 
 
-def test_the_formats_are_those_of_the_chapter():
-    # from the design, so that writing the files anew cannot move them
+def test_the_formats_are_those_first_published():
+    # written out, so that writing the files anew cannot move them
     assert hexed("envelope", "envelope").hex().endswith("ece1a058f9f9f2ac46")
     assert hexed("envelope", "aad").hex().startswith("00107269736572626f2e6669656c642e7631000563746c2d31")
     assert VECTORS["wrap"]["wraps"]["agreement"]["wrap"].endswith("13c07ab3d1b5c8791ae5450a0705c3e52a77")

@@ -68,7 +68,7 @@ def test_templates_ship_as_they_were_decided() -> None:
     }
 
 
-def test_every_forbid_of_the_chapter_is_there() -> None:
+def test_every_forbid_of_the_law_is_there() -> None:
     forbids = {name for name, one in bundle().policies.items() if one["effect"] == "forbid"}
     assert forbids == {
         *("gate1-excluded", "gate1-consent", "gate1-consent-expired", "gate1-special", "gate1-time-barred", "gate1-origin"),

@@ -1,4 +1,4 @@
-"""Limits: the shipped figures are those of the policy chapter, and a document without one is refused."""
+"""Limits: the shipped figures are those that were decided, and a document without one is refused."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -11,7 +11,7 @@ from vault.policy.bundle import load_bundle
 from vault.policy.limits import Limits, Rate
 
 
-def test_the_shipped_limits_are_the_chapter_s() -> None:
+def test_the_shipped_limits_are_those_decided() -> None:
     limits = policy().limits
     assert (limits.fields_at_once, limits.hide_after_s, limits.caller_verified_s) == (5, 60, 1_800)
     assert limits.reveal_per_caller_and_subject == (Rate(5, 86_400),)

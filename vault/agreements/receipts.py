@@ -1,6 +1,6 @@
 """Receipts: what a person may keep of each event of an agreement, as one line of JSON-LD in the words of DPV 2.3. Pure.
 
-Rules (policy chapter, section 3; ISO/IEC TS 27560 by the DPV guide; RFC 8785):
+Rules (docs/receipts.md; ISO/IEC TS 27560 by the DPV guide; RFC 8785):
 
 1. One receipt for each event. Its history of consent ends with its own event, so a later event changes no earlier receipt.
 2. A consent is `dpv:ConsentReceipt` over `dpv:ConsentRecord`. Another basis is a `dpv:DataProcessingRecord` without the members

@@ -1,6 +1,6 @@
 """What was agreed, and whether it holds at an instant. Pure: instants, dates and zones are arguments.
 
-Rules (policy chapter, section 3; GDPR Art. 4(11), 7, 8):
+Rules (GDPR Art. 4(11), 5(1)(b), 7, 8):
 
 1. A template never changes; its digest covers its terms and the hash of each text. A consent has a period.
 2. Validity is half-open, and ends at the local midnight that ends the anniversary day. Calendar months are clamped: one month

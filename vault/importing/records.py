@@ -1,7 +1,7 @@
 """Rows of an import: who is known already, what was said of them last time, and many rows at once.
 
 COPY straight into a table is refused under row-level security, so rows are copied into a temporary table that goes with the
-transaction, and one INSERT … SELECT a table moves them (performance chapter, section 6).
+transaction, and one INSERT … SELECT a table moves them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Break-glass: a grant that lifts role, assignment and caller verification, for one person's named fields and some minutes.
 
-Steps (policy chapter, section 5): (1) denied, and eligible; (2) a second factor within five minutes; (3) a coded reason, words, a
+Steps (docs/policy.md): (1) denied, and eligible; (2) a second factor within five minutes; (3) a coded reason, words, a
 ticket; (4) one person, listed fields, 15 to 60 minutes, never an export; (5) critical and special fields only once another person
 approved; (6) the officer is told at once; (7) a third person reviews within two working days, and an overdue review blocks another
 grant; (8) the person is told unless the officer records why not. It never lifts gate 1, restriction, erasure, `never` flags or

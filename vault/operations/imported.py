@@ -2,7 +2,7 @@
 
 Nobody here saw anything signed. Evidence says so: it is marked as imported and holds the SHA-256 of the file, the line, and the
 date and channel claimed. A consent is valid until the earlier of its own period and twelve months after the import, by when it
-is to be renewed; one that is over already is kept as history and gets no wrap (first decisions, 18).
+is to be renewed; one that is over already is kept as history and gets no wrap.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,6 +1,6 @@
 """From facts to a decision: what a row of each table is, which reason is shown, and which agreement decides. Pure.
 
-Rules, in order (policy chapter, sections 4 and 7; the first page of decisions, 10 to 12):
+Rules, in order (docs/policy.md, "In which order it is decided"):
 
 1. Gate 1 says for each agreement which fields it makes lawful; gate 2 says how clearly this caller may see each field.
 2. Of a field's rungs (clear, each mask weakest first, token) the first allowed one wins; none: withheld. What no agreement makes
@@ -301,7 +301,7 @@ def record(
     filled: Plate,
     occasion: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the compact record of a decision (policy chapter, section 6): enough to work it out again, and to compare.
+    """Return the compact record of a decision: enough to work it out again, and to compare.
 
     What is false, none, empty or zero is left out of `input` and `gate1`. `lawful`, `bits`, `returned` and `deciding` hold masks
     over the bundle's fields; `spelt_out` names them. `occasion` holds what no rule rests on (`occasion_of`).

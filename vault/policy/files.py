@@ -90,7 +90,7 @@ def template_digest(document: Json) -> str:
 
 
 def bundle_digest(files: Mapping[str, bytes]) -> str:
-    """Return the digest of the manifest (policy chapter, section 8), which names every file with its hash."""
+    """Return the digest of the manifest (RFC 8785), which names every file with its hash."""
     manifest = {
         "engine": "cedar-4.12",
         "files": {path: f"sha256:{sha256(octets).hexdigest()}" for path, octets in files.items()},

@@ -46,8 +46,8 @@ class Recipient:
 class Terms:
     """One template as gate 1 sees it.
 
-    `named` are the fields whose category it names, `agreed` the purposes it allows once narrower ones are counted (policy chapter,
-    section 3); `excluded` are fields left out although their category is named.
+    `named` are the fields whose category it names, `agreed` the purposes it allows once narrower ones are counted
+    (GDPR 5(1)(b)); `excluded` are fields left out although their category is named.
     """
 
     reference: str  # id@version

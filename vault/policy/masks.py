@@ -1,6 +1,6 @@
 """Masks: named functions from a normalised value to what may be shown of it. Pure.
 
-Rules (policy chapter, section 1):
+Rules (`policies/masks.yaml`; PCI DSS 4.0.1, 3.4.1):
 
 1. The number of bullets (U+2022) is fixed, so a value's length is not shown; a card's alone follows from its BIN.
 2. A value shorter than twice what a mask shows, or of unforeseen shape, gets the next stronger mask, in the end `•••`.

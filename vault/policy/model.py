@@ -1,6 +1,6 @@
 """The words a decision is made of: what goes in (context, facts), what comes out (decision). Pure; no database, no clock.
 
-Purposes, channels, levels and reason codes are closed lists (policy chapter of docs/architecture.md). Instants never enter:
+Purposes, channels, levels and reason codes are closed lists (docs/policy.md). Instants never enter:
 time reaches a decision only as an agreement's phase, so a decision is a function of its inputs and can be cached for ever.
 """
 

@@ -1,4 +1,4 @@
-"""Blind indexes: a keyed hash by which a value is found without being kept in clear (cryptography chapter, section 3). Pure.
+"""Blind indexes: a keyed hash by which a value is found without being kept in clear. Pure.
 
 One key for each index name and version, so equal values in two indexes do not look alike. What it gives away is equality and
 frequency inside one controller; low-entropy values fall to whoever steals the secret, which only custody of the secret cures.

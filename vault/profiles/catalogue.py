@@ -1,6 +1,6 @@
 """The catalogue: what each field is, read from `policies/catalogue.yaml` and refused as a whole if anything in it is wrong. Pure.
 
-Rules (policy chapter, section 1; cryptography chapter, section 3):
+Rules (GDPR Art. 9, 10; PCI DSS 4.0.1, 3.3.1):
 
 1. A class is the grain of the key: class `special` holds data of GDPR Art. 9 and 10, and nothing else does.
 2. No blind index on special data, nor on a type whose values can be guessed one by one: codes, names, dates, addresses, cards.

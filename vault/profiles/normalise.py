@@ -1,6 +1,6 @@
 """The one spelling each type of value is kept, compared and masked in. Pure.
 
-Rules, version 1 (cryptography chapter, section 3). A changed rule is a new version of the index, never an edit of this one.
+Rules, version 1. A changed rule is a new version of the index, never an edit of this one.
 
 - email             NFKC; domain to A-label (UTS #46), lower; local part casefold, NFKC; no dot or plus tricks. RFC 5321, 6531.
 - phone             E.164, the controller's region where no country is dialled; extension dropped; Italian landlines keep their 0.

@@ -1,7 +1,7 @@
 """The one statement a disclosure reads: subjects, agreements, wraps, frames, audit key, chain head, caller, tickets, proofs.
 
 One statement is one snapshot, so an old right never meets new data. Its parts are a UNION ALL with `= ANY(…)` repeated in each: no
-correlated sub-select and no outer join, which a sharded database would run on every node (performance chapter, section 10).
+correlated sub-select and no outer join, which a sharded database would run on every node.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
