@@ -3,7 +3,7 @@
 Asked with the oracle of each case that names a policy, so an exemption counts only where it alone makes the policy silent.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from vault.policy.groups import Bucket
 from vault.policy.inputs import circumstance, law_key
 from vault.policy.trial import _request_key
 
-Json = Mapping[str, Any]
+Json = dict[str, Any]
 LEXICON = bundle().lexicon
 POLICIES = bundle().policies
 FILES = {path.name: yaml.safe_load(path.read_text()) for path in sorted(MATRIX.glob("*.yaml"))}

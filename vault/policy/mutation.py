@@ -83,8 +83,8 @@ def _changed(policy: Json) -> Iterator[tuple[str, Json]]:
         for place, bound in enumerate(_bounds(one["body"])):
             for shifted in (bound - 1, bound + 1):
                 body = _with_bound(one["body"], place, shifted)
-                other = [*conditions[:number], {**one, "body": body}, *conditions[number + 1 :]]
-                yield f"its bound {place + 1} ({bound}) at {shifted}", {**policy, "conditions": other}
+                moved = [*conditions[:number], {**one, "body": body}, *conditions[number + 1 :]]
+                yield f"its bound {place + 1} ({bound}) at {shifted}", {**policy, "conditions": moved}
     scope = policy["action"]
     stated = [one["id"] for one in (*scope.get("entities", ()), *([scope["entity"]] if "entity" in scope else ()))]
     swapped = next((_SWAPPED[one] for one in stated if one in _SWAPPED), None)
