@@ -172,6 +172,26 @@ Index("policy_denial_by_end", policy_denial.c.controller_id, policy_denial.c.end
 
 # --- what was agreed -------------------------------------------------------------------------------------------------------
 
+template = _table(  # as people agreed to it: the files it came from are another day's files
+    "template",
+    _text("template_id"),
+    Column("template_version", Integer, nullable=False),
+    _bytes("digest"),
+    _bytes("document"),  # RFC 8785; its SHA-256 is the digest
+    _instant("kept_at"),
+    key=("template_id", "template_version"),
+)
+
+template_text = _table(
+    "template_text",
+    _text("template_id"),
+    Column("template_version", Integer, nullable=False),
+    _text("language"),
+    _bytes("sha256"),
+    _bytes("text"),
+    key=("template_id", "template_version", "language"),
+)
+
 agreement = _table(
     "agreement",
     _text("subject_id"),

@@ -22,7 +22,7 @@ from vault.errors import DatabaseUnavailable
 ROLES = ("riserbo_owner", "riserbo_app", "riserbo_sequencer", "riserbo_signer")
 TABLES = sorted(f"{one.schema}.{one.name}" for one in tables.metadata.sorted_tables)
 HERE = "ctl-without-a-row"
-SEALED = ("vault.audit_entry", "vault.agreement", "vault.agreement_event")
+SEALED = ("vault.audit_entry", "vault.agreement", "vault.agreement_event", "vault.template", "vault.template_text")
 EVERY_TABLE = """
     SELECT n.nspname || '.' || c.relname, c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner)
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -229,7 +229,7 @@ def test_a_controller_that_would_end_the_option_is_refused(app: Database) -> Non
 def test_the_application_changes_nothing_that_is_on_record(neighbour: str, database_url: str, table: str) -> None:
     with session(database_url, "riserbo_app", neighbour) as connection:
         assert count(connection, table) > 0
-        column = "leaf" if table == "vault.audit_entry" else "entry_id"
+        column = {"vault.audit_entry": "leaf", "vault.template": "digest", "vault.template_text": "text"}.get(table, "entry_id")
         for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"TRUNCATE {table}"):
             assert reached(connection, statement) == "forbidden", statement
 

@@ -263,6 +263,13 @@ def test_a_claimed_consent_lasts_its_own_period_and_at_most_a_year_and_holds_a_k
     assert f"{given:%d/%m/%Y %H:%M}" == f"{day(importer.vault, days)} 00:00"
 
 
+def test_the_words_of_what_was_agreed_are_kept_with_it(importer: Importer) -> None:
+    importer.run()
+    named = {(row["template_id"], row["template_digest"]) for row in importer.rows("agreement")}
+    assert {(row["template_id"], row["digest"]) for row in importer.rows("template")} == named
+    assert len(importer.rows("template_text")) == 2 * len(named)
+
+
 def test_every_class_is_held_by_the_contract_and_by_its_companion(importer: Importer) -> None:
     importer.lines(GOOD.replace("S;03/04/2025;Telefono", "N;;"))
     by_template = {row["template"]: row["agreement_id"] for row in importer.rows("agreement_state")}

@@ -22,6 +22,7 @@ from vault.operations.ending import end_within, event_row
 from vault.operations.enroll import AgreementTerms, agreed
 from vault.operations.enrolment import Agreed, companions_of
 from vault.operations.facts import sealed_classes
+from vault.operations.keeping import keep_templates
 from vault.outbox import announce
 from vault.policy.model import Context
 from vault.profiles import versions
@@ -37,7 +38,9 @@ class Made:
 
 
 def agree(vault: Vault, context: Context, subject_id: str, terms: AgreementTerms) -> Made:
-    """Make the agreement. Raises InvalidValue (template, evidence), NotFound, AccessDenied, Conflict (`changed-meanwhile`).
+    """Make the agreement.
+
+    Raises InvalidValue (template, evidence), NotFound, AccessDenied, Conflict (`changed-meanwhile`, `template-changed`).
 
     Where no agreement in force holds a class's key any more, that class must be shared again; the others are granted.
     """
@@ -61,6 +64,9 @@ def agree(vault: Vault, context: Context, subject_id: str, terms: AgreementTerms
     with carrying_out(vault, acting) as transaction:
         keys.lock_data_keys(transaction, context.controller_id, subject_id)
         version = _raise_version(transaction, acting)
+        keep_templates(
+            vault, transaction, context.controller_id, [row for table, row in rows if table is tables.agreement], acting.at
+        )
         for table, row in rows:
             transaction.execute(sa.insert(table), row)
         keys.insert_wraps(transaction, context.controller_id, subject_id, wraps)

@@ -15,6 +15,7 @@ from vault.errors import Conflict, Fault, InvalidValue
 from vault.keys import records as keys
 from vault.operations.acting import carrying_out, draft, prepare, require_permission
 from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, birth, new_subject, normalised
+from vault.operations.keeping import keep_templates
 from vault.outbox import announce
 from vault.policy.model import Context
 
@@ -41,7 +42,10 @@ class Enrolled:
 
 
 def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements: tuple[AgreementTerms, ...]) -> Enrolled:
-    """Enrol. Raises InvalidValue (every field at fault, by code), Conflict (`already-enrolled`), AccessDenied."""
+    """Enrol.
+
+    Raises InvalidValue (every field at fault, by code), AccessDenied, Conflict (`already-enrolled`, `template-changed`).
+    """
     acting = prepare(vault, "enroll", context)
     require_permission(vault, acting)
     values = normalised(vault.catalogue, fields)
@@ -58,6 +62,7 @@ def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements
     vault.audit.record(context.controller_id, entry)
     with carrying_out(vault, acting) as transaction:
         _refuse_known(vault, transaction, context.controller_id, person)
+        keep_templates(vault, transaction, context.controller_id, person.rows[tables.agreement], acting.at)
         for table, rows in person.rows.items():
             transaction.execute(sa.insert(table), rows)
         announce(

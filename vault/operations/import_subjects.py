@@ -25,6 +25,7 @@ from typing import Any, BinaryIO, Literal
 
 import sqlalchemy as sa
 
+from vault import tables
 from vault.assembly import Vault
 from vault.audit.recorder import RecorderLane
 from vault.errors import Fault, InvalidValue, Unavailable, VaultError
@@ -36,6 +37,7 @@ from vault.importing.reading import Customer, CustomerReader, FieldKind, Refusal
 from vault.importing.records import KnownLine
 from vault.importing.report import Report
 from vault.operations.imported import Newcomer, Numbered, Run, line_digest, numbered, run_entry, sealed, templates_of
+from vault.operations.keeping import keep_templates
 from vault.profiles.catalogue import names_card_secret
 from vault.profiles.normalise import normalise
 
@@ -228,6 +230,7 @@ class Importing:
                 if one.numbered.bidx not in taken:
                     for table, rows in one.rows.items():
                         made.setdefault(table, []).extend(rows)
+            keep_templates(self._run.vault, transaction, self._controller_id, made.get(tables.agreement, ()), self._run.at)
             for table, rows in made.items():
                 lines.insert_many(transaction, table, rows)
             lines.mark_seen(transaction, self._controller_id, self._run.file_sha256, chunk.seen)

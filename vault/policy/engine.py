@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any, Final, Protocol
 
+import rfc8785
+
 from vault.errors import ContextIncomplete, Fault
 from vault.policy import typical
 from vault.policy.bundle import Bundle
@@ -124,6 +126,16 @@ class Policy:
     def recipients(self) -> frozenset[str]:
         """Return the parties of the register of recipients."""
         return frozenset(self._lexicon.recipients)
+
+    def terms_document(self, reference: str) -> bytes:
+        """Return a template as its digest reads it: RFC 8785, each text as its SHA-256."""
+        return rfc8785.dumps(dict(self._bundle.templates[reference]))
+
+    def texts(self, reference: str) -> dict[str, bytes]:
+        """Return the words people agree to, by language."""
+        return {
+            language: self._bundle.text(reference, language).encode() for language in self._bundle.templates[reference]["texts"]
+        }
 
     def granted_fields(self, reference: str) -> frozenset[str]:
         """Return the fields an agreement of this template (`id@version`) grants: named, not excluded, allowed by Art. 9."""
