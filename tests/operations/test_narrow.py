@@ -19,7 +19,7 @@ from vault.operations.agree import agree
 from vault.operations.amend import amend
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask, Profile
-from vault.operations.enroll import Enrolled
+from vault.operations.enroll import Enrolled, enroll
 from vault.operations.narrow import narrow
 from vault.operations.recheck_agreements import recheck_agreements
 from vault.operations.show_receipt import show_receipt
@@ -188,6 +188,22 @@ def test_a_class_left_out_when_agreeing_gets_no_wrap(vault: Vault, controller_id
     withdraw(vault, system, person.agreements[0], {})
     amend(vault, system, person.subject_id, made.agreement_id, {"contact_hours": "mai"}, 3)
     assert recheck_agreements(vault, controller_id) == []
+
+
+@pytest.mark.parametrize("when", ["enrolled", "amended"])
+def test_a_duty_keeps_nothing_that_was_never_shared_under_it(
+    vault: Vault, controller_id: str, system: Context, ledger: Ledger, when: str
+) -> None:
+    """Contact data left out of the contract and given for marketing alone go with that consent, whatever the contract must keep."""
+    contract = terms("retail", excluded=all_of(vault, "retail@1", "contact"))
+    shared = VALUES if when == "enrolled" else {"iban": VALUES["iban"]}
+    made = enroll(vault, system, shared, (contract, terms("marketing")))
+    if when == "amended":
+        marketing = replace(system, purpose="marketing")
+        amend(vault, marketing, made.subject_id, made.agreements[1], {"email": VALUES["email"]}, 1)
+    assert holders(ledger, "contact") == {("agreement", made.agreements[1])}
+    assert {kind for kind, _ in holders(ledger, "financial")} == {"agreement", "hold"}
+    assert withdraw(vault, system, made.agreements[1], {}).emptied == ("contact",)
 
 
 # --- refused

@@ -137,10 +137,10 @@ def _new_class(vault: Vault, acting: Acting, class_name: str, new: Sequence[NewV
 
     The companion of a contract that is over keeps what was shared then, and nothing of what is shared now.
     """
-    in_force = [one for one in acting.person.agreements if one.status == "in_force"]
-    duties = {duty for one in in_force if one.template in vault.templates for duty in vault.templates[one.template].companions}
     grants = [one for one in acting.person.agreements if class_name in vault.policy.held_classes(one.template, one.excluded)]
-    holders = [one.agreement_id for one in grants if one in in_force]
+    in_force = [one for one in grants if one.status == "in_force"]
+    duties = {duty for one in in_force if one.template in vault.templates for duty in vault.templates[one.template].companions}
+    holders = [one.agreement_id for one in in_force]
     held_for = [one.agreement_id for one in grants if one.status == "dormant" and one.template in duties]
     place = (acting.context.controller_id, acting.subject_id, class_name)
     return seal_class(vault.keys, *place, vault.new_id("dk"), new, holders, generation, held_for)

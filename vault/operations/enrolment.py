@@ -92,13 +92,19 @@ def new_subject(vault: Vault, controller_id: str, enrolment: Enrolment, author: 
     made.add(tables.subject_audit_key, epoch=epoch, wrap=wrap, shred_after=None)
     granted: dict[str, list[str]] = {}
     held: dict[str, list[str]] = {}  # by companions: kept from dying, opened by nobody until a companion is in force
+    duties: dict[str, set[str]] = {}  # by companion: the classes of the agreements it comes with
     collected: list[tuple[str, Template, frozenset[str]]] = []
     for agreed in (*enrolment.agreements, *companions_of(vault, enrolment.agreements)):
         agreement_id = vault.new_id("agr")
         _agreement_rows(vault, made, agreed, agreement_id, author, at, audit_key)
-        if not agreed.companion:
+        classes = {*vault.policy.held_classes(agreed.template.reference, agreed.excluded)}
+        if agreed.companion:
+            classes &= duties[agreed.template.reference]  # a duty keeps nothing that was shared under something else alone
+        else:
             collected.append((agreement_id, agreed.template, agreed.excluded))
-        for class_name in vault.policy.held_classes(agreed.template.reference, agreed.excluded):
+            for duty in agreed.template.companions:
+                duties.setdefault(duty, set()).update(classes)
+        for class_name in sorted(classes):
             (held if agreed.companion else granted).setdefault(class_name, []).append(agreement_id)
     _seal(vault, made, enrolment.values, collected, (granted, held), at)
     made.add(
