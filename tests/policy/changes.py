@@ -46,7 +46,7 @@ CHANGES: tuple[Change, ...] = (
     lambda s, _: s.about(objected=True),
     lambda s, _: s.about(objected_marketing=True),
     lambda s, d: s.about(minor=d.choice(("under-14", "14-17", "adult", "unknown"))),
-    lambda s, _: s.about(time_barred=True),
+    lambda s, d: s.about(**{d.choice(("time_barred", "deceased")): True}),
     lambda s, d: _agreement(s, phase=d.choice(("before", "in", "after"))),
     lambda s, d: _agreement(s, consent=d.choice(("valid", "withdrawn", "expired", "none"))),
     lambda s, d: _agreement(s, excluded=frozenset(d.sample(FIELDS, 3))),

@@ -430,6 +430,15 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
         ("break_glass", set()),
         ("approve_break_glass", set()),
         ("review_break_glass", {"dpo"}),
+        ("restrict", {"dsr-officer"}),
+        ("lift_restriction", {"dsr-officer"}),
+        ("object", {"customer", "dsr-officer"}),
+        ("object_to_marketing", {"t1", "t2", "billing", "medical", "customer", "dsr-officer", "system", "system-marketing"}),
+        ("withdraw_objection", {"customer", "dsr-officer"}),
+        ("overrule_objection", set()),
+        ("obscure", {"customer", "dsr-officer"}),
+        ("lift_obscuring", {"customer", "dsr-officer"}),
+        ("record_death", {"dsr-officer"}),
         ("find", {"t1", "t2", "billing", "medical", "dsr-officer", "system"}),
         ("verify", {"t1", "t2", "billing", "medical"}),
         ("reveal", {"t1", "t2", "billing", "medical"}),
@@ -446,6 +455,15 @@ def test_a_customer_acts_for_themselves_only() -> None:
     assert permission("withdraw", "customer") == (False, "role")
 
 
+@pytest.mark.parametrize(
+    ("verb", "level"), [("object", 2), ("withdraw_objection", 2), ("obscure", 3), ("lift_obscuring", 3), ("object_to_marketing", 0)]
+)
+def test_a_state_is_set_by_who_proved_enough(verb: str, level: int) -> None:
+    assert permission(verb, "customer", is_self=True, level=level) == (True, "rights-own-data")
+    if level:
+        assert permission(verb, "customer", is_self=True, level=level - 1) == (False, "level-needed")
+
+
 @pytest.mark.parametrize("purpose", ["rights-fulfilment", "legal-compliance"])
 def test_the_officer_reads_receipts_for_rights_and_compliance(purpose: str) -> None:
     assert permission("show_receipt", "dpo", purpose=purpose) == (True, "verb-receipts")
@@ -456,6 +474,25 @@ def test_the_officer_reads_receipts_for_rights_and_compliance(purpose: str) -> N
 
 def test_the_officer_reads_no_receipt_for_another_purpose() -> None:
     assert not permission("show_receipt", "dpo", purpose="marketing")[0]
+
+
+@pytest.mark.parametrize(
+    ("verb", "purposes"),
+    [
+        ("restrict", {"rights-fulfilment", "legal-compliance"}),
+        ("lift_restriction", {"rights-fulfilment", "legal-compliance"}),
+        ("overrule_objection", {"rights-fulfilment"}),
+        ("record_death", {"rights-fulfilment"}),
+        ("object", set()),
+        ("object_to_marketing", set()),
+        ("withdraw_objection", set()),
+        ("obscure", set()),
+        ("lift_obscuring", set()),
+    ],
+)
+def test_the_officer_sets_states_for_a_purpose_of_theirs(verb: str, purposes: set[str]) -> None:
+    stated = ("rights-fulfilment", "legal-compliance", "customer-care", "marketing")
+    assert {purpose for purpose in stated if permission(verb, "dpo", purpose=purpose)[0]} == purposes
 
 
 def test_a_verb_without_its_ticket_says_what_is_missing() -> None:

@@ -80,6 +80,10 @@ SPEAKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("gate1-marketing", "email", {**ADS, **CONSENT, "consent": "valid", "objected_marketing": True}),
     ("gate1-minor-marketing", "email", {**ADS, "minor": True}),
     ("gate1-restricted", "email", {"restricted": EMAIL}),
+    ("gate1-deceased", "email", {**CONSENT, "consent": "valid", "deceased": True}),
+    ("gate1-deceased", "health_note", {"condition": "explicit_consent", "deceased": True}),
+    ("gate1-deceased", "email", {**ADS, "deceased": True}),
+    ("gate1-deceased", "email", {**ADS, "basis": "legitimate_interest", "deceased": True}),
 )
 
 SILENT: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -124,6 +128,13 @@ SILENT: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("gate1-restricted", "email", {"restricted": EMAIL, **RIGHTS}),
     ("gate1-restricted", "email", {"restricted": EMAIL, "operation": "store"}),
     ("gate1-restricted", "email", {"restricted": EMAIL, "after_restriction": True}),
+    ("gate1-deceased", "email", {"deceased": True}),
+    ("gate1-deceased", "email", {"condition": "explicit_consent", "deceased": True}),
+    ("gate1-deceased", "health_note", {"condition": "legal_claims", "deceased": True}),
+    ("gate1-deceased", "email", {**CONSENT, "consent": "valid"}),
+    ("gate1-deceased", "health_note", {"condition": "explicit_consent"}),
+    ("gate1-deceased", "email", ADS),
+    ("gate1-deceased", "email", {**CONSENT, **RIGHTS, "consent": "valid", "deceased": True}),
 )
 
 

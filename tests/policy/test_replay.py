@@ -125,14 +125,14 @@ views = st.builds(
 )
 
 
-@given(view=views, law=laws, said=st.tuples(*[st.booleans()] * 4), bits=st.integers(0, LEXICON.everything))
+@given(view=views, law=laws, said=st.tuples(*[st.booleans()] * 5), bits=st.integers(0, LEXICON.everything))
 def test_from_keys_to_a_record_and_back_nothing_is_lost(
     view: ViewKey, law: tuple[Any, ...], said: tuple[bool, ...], bits: int
 ) -> None:
-    acts, objected, marketing, barred = said
+    acts, objected, marketing, barred, deceased = said
     shared = circumstance(*_plain())._replace(
         purpose=view.purpose, acts_for_subject=acts, restricted=view.restricted, objected=objected,
-        objected_marketing=marketing, minor=view.minor, time_barred=barred,
+        objected_marketing=marketing, minor=view.minor, time_barred=barred, deceased=deceased,
     )  # fmt: skip
     key = LawKey._make((*law, shared))
     kept = orjson.loads(orjson.dumps(_stated({**given_view(LEXICON, view), **given_law(LEXICON, shared)})))

@@ -29,7 +29,9 @@ FAMILIES: Final = {  # requests of one kind are evaluated against the policies t
     **dict.fromkeys(
         ("enroll", "agree", "narrow", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller"), "verb"
     ),
-    **dict.fromkeys(("break_glass", "approve_break_glass", "review_break_glass"), "verb"),
+    **dict.fromkeys(("break_glass", "approve_break_glass", "review_break_glass", "restrict", "lift_restriction"), "verb"),
+    **dict.fromkeys(("object", "object_to_marketing", "withdraw_objection", "overrule_objection"), "verb"),
+    **dict.fromkeys(("obscure", "lift_obscuring", "record_death"), "verb"),
 }
 GROUPS: Final = {
     "touch_any": ("view_clear", "verify", "amend"),
@@ -167,6 +169,7 @@ def law_requests(key: LawKey, parts: Sequence[Bucket]) -> list[Json]:
         "objectedToMarketing": one.objected_marketing,
         "minor": one.minor,
         "timeBarred": one.time_barred,
+        "deceased": one.deceased,
     }
     return [
         {
@@ -207,7 +210,7 @@ def view_requests(key: ViewKey, ladders: Sequence[tuple[Bucket, Sequence[Rung]]]
 
 def verb_request(verb: str, key: ViewKey) -> Json:
     """Return the request of a verb that shows no field."""
-    context = {**_occasion(key), "isSelf": key.is_self, "requestAccepted": key.request_accepted}
+    context = {**_occasion(key), "isSelf": key.is_self, "level": key.level, "requestAccepted": key.request_accepted}
     return {
         "principal": _uid(PRINCIPALS[key.principal], "caller"),
         "action": _uid("Action", verb),

@@ -31,8 +31,9 @@ from vault.policy.lexicon import RIGHTS, Lexicon, Terms
 from vault.policy.model import AgreementFacts, Context, FieldDecision, Level, TicketFacts, TicketState
 
 REFUSALS: Final = (  # the first that applies is shown
-    *("restricted", "objected", "consent-withdrawn", "agreement-expired", "field-excluded", "collected-for-other-consent"),
-    *("special-category", "time-barred", "no-processing-agreement", "no-transfer-tool", "purpose-not-agreed", "no-agreement"),
+    *("restricted", "objected", "deceased", "consent-withdrawn", "agreement-expired", "field-excluded"),
+    *("collected-for-other-consent", "special-category", "time-barred", "no-processing-agreement", "no-transfer-tool"),
+    *("purpose-not-agreed", "no-agreement"),
     *("ticket-not-yours", "ticket-closed", "ticket-of-another-person", "ticket-needed", "ticket-not-verified"),
     *("caller-not-verified", "reveal-needed", "channel-cap", "minor"),
     *("level-needed", "never-clear", "break-glass-approval", "emergency-denial", "policy-error", "role"),
@@ -44,7 +45,8 @@ PERMISSIONS: Final = (  # what `because` says of a field that is shown, or of a 
     *("care-identity", "care-contact", "care-financial", "care-health", "care-reveal"),
     *("rights-own-data", "rights-request", "system-preferences", "system-tokens"),
     *("verify-desk", "amend-desk", "amend-care", "amend-system", "find-desk", "find-system"),
-    *("verb-enroll", "verb-agreements", "verb-receipts", "verb-tickets", "verb-register", "verb-break-glass", "break-glass"),
+    *("verb-enroll", "verb-agreements", "verb-receipts", "verb-tickets", "verb-register", "verb-break-glass", "verb-states"),
+    *("break-glass",),
 )
 OBLIGATIONS: Final = ("auto-hide-60s", "notify-dpo", "notify-subject", "review-2-working-days")
 BASES: Final = ("contract", "legal_obligation", "vital_interest", "public_task", "legitimate_interest", "consent")
@@ -435,6 +437,7 @@ def given_law(lexicon: Lexicon, one: Circumstance) -> dict[str, Any]:
         "objected": one.objected,
         "objected_marketing": one.objected_marketing,
         "time_barred": one.time_barred,
+        "deceased": one.deceased,
         "acts_for_subject": one.acts_for_subject,
         "restricted": f"{lexicon.mask(one.restricted):x}",
     }

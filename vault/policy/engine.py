@@ -22,6 +22,7 @@ from vault.policy.decision import (
     Plate,
     Verdict,
     View,
+    best_refusal,
     deciding_order,
     given_law,
     lawfulness,
@@ -42,6 +43,7 @@ from vault.policy.lexicon import Lexicon
 from vault.policy.limits import Limits
 from vault.policy.model import (
     CHANNELS,
+    EVERYTHING,
     Act,
     AgreementFacts,
     CallerFacts,
@@ -59,7 +61,8 @@ RECHECK_EVERY_S: Final = 1.0
 FIELD_VERBS: Final[tuple[Act, ...]] = ("find", "amend", "verify")
 VERBS: Final = (
     *("enroll", "agree", "narrow", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller"),
-    *("break_glass", "approve_break_glass", "review_break_glass"),
+    *("break_glass", "approve_break_glass", "review_break_glass", "restrict", "lift_restriction", "object", "object_to_marketing"),
+    *("withdraw_objection", "overrule_objection", "obscure", "lift_obscuring", "record_death"),
 )
 
 Alarm = Callable[[str], None]
@@ -93,6 +96,7 @@ class Policy:
         self._groups = bundle.groups
         self._laws: Table[LawKey, Lawfulness] = Table(LAW_ROWS)
         self._views: Table[ViewKey, View] = Table(VIEW_ROWS)
+        self._all_fields = frozenset(self.fields)
         self._missing = Lock()
         self._typical: Mapping[str, Json] = bundle.matrix["contexts"]
         self._roles = frozenset(role for one in self._typical.values() for role in one["roles"])
@@ -177,6 +181,8 @@ class Policy:
         self._require_known(context, asked)
         if self._stopped:
             return self._failed(subject, asked)
+        if EVERYTHING in subject.restricted:
+            subject = subject._replace(restricted=self._all_fields)
         try:
             return self._decided(context, act, caller, ticket, subject, asked)
         except EngineFault:
@@ -199,7 +205,8 @@ class Policy:
             return Permission(allowed=False, because="policy-error")
         if verdict.allowed:
             return Permission(allowed=True, because=self._notes[verdict.by[0]].reason, by=verdict.by)
-        missing = what_is_missing(key.principal, key.roles, key.ticket, assigned=key.assigned)
+        missing = best_refusal(verdict.by, self._notes)
+        missing = missing or what_is_missing(key.principal, key.roles, key.ticket, assigned=key.assigned)
         return Permission(allowed=False, because=missing, by=verdict.by, ticket=ticket_refusal(key))
 
     def warm(self) -> None:

@@ -38,7 +38,7 @@ _FLIPS: Final[tuple[dict[str, Any], ...]] = (  # each changes what the start say
     {"restricted": EVERY_FIELD, "after_restriction": ALL},
 )
 _LAW_FLIPS: Final[tuple[dict[str, Any], ...]] = tuple(
-    {name: True} for name in ("acts_for_subject", "objected", "objected_marketing", "minor", "time_barred")
+    {name: True} for name in ("acts_for_subject", "objected", "objected_marketing", "minor", "time_barred", "deceased")
 )
 _LEVELS: Final = ({"level": 2}, {"level": 1}, {"level": 0})  # a person's; nobody else has one
 
@@ -102,6 +102,7 @@ def _plain(template: str, purpose: str, recipient: str, operation: str, region: 
     shared = Circumstance(
         purpose, operation, recipient, region,
         acts_for_subject=False, restricted=frozenset(), objected=False, objected_marketing=False, minor=False, time_barred=False,
+        deceased=False,
     )  # fmt: skip
     return LawKey(
         template, "valid", "in", frozenset(), frozenset(), after_restriction=False, after_objection=False, circumstance=shared

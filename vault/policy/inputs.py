@@ -58,6 +58,7 @@ class Circumstance(NamedTuple):
     objected_marketing: bool
     minor: bool
     time_barred: bool
+    deceased: bool
 
 
 class LawKey(NamedTuple):
@@ -111,6 +112,7 @@ def circumstance(context: Context, act: Act, caller: CallerFacts, ticket: Ticket
         subject.objected_marketing,
         subject.minor in MINORS,
         subject.time_barred,
+        subject.deceased,
     )
 
 
@@ -150,9 +152,10 @@ def view_key(
 
 
 def is_self(context: Context, subject: SubjectFacts) -> bool:
-    """Whether the caller is the person."""
+    """Whether the caller is the person. The token of somebody who has died is nobody's."""
     caller = context.caller
-    return caller.kind == "subject" and bool(caller.subject_id) and caller.subject_id == subject.subject_id
+    named = caller.kind == "subject" and bool(caller.subject_id) and caller.subject_id == subject.subject_id
+    return named and not subject.deceased
 
 
 def may_know(key: ViewKey) -> bool:

@@ -7,7 +7,7 @@ time reaches a decision only as an agreement's phase, so a decision is a functio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 Level = Literal["clear", "masked", "token", "withheld"]
 CallerKind = Literal["agent", "system", "dpo", "subject", "operator", "job"]
@@ -18,6 +18,7 @@ BreakGlass = Literal["none", "open", "approved"]
 Phase = Literal["before", "in", "after"]
 MinorBand = Literal["under-14", "14-17", "adult", "unknown"]
 
+EVERYTHING: Final = "*"  # among restricted fields: every field there is, those of later bundles too
 CHANNELS: tuple[Channel, ...] = ("phone", "email", "chat", "social", "front_office", "portal", "api")
 
 
@@ -98,11 +99,12 @@ class SubjectFacts(NamedTuple):
 
     subject_id: str
     agreements: tuple[AgreementFacts, ...]
-    restricted: frozenset[str] = frozenset()  # fields whose processing is restricted
+    restricted: frozenset[str] = frozenset()  # fields whose processing is restricted; EVERYTHING: all
     objected: bool = False  # Art. 21(1)
     objected_marketing: bool = False  # Art. 21(2)
     minor: MinorBand = "adult"
     time_barred: bool = False
+    deceased: bool = False
 
 
 class FieldDecision(NamedTuple):

@@ -58,6 +58,7 @@ def circumstance_of(lexicon: Lexicon, given: Kept) -> Circumstance:
         given.get("objected_marketing", False),
         given.get("minor", False),
         given.get("time_barred", False),
+        given.get("deceased", False),
     )
 
 

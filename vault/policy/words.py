@@ -22,6 +22,7 @@ LEVELS: Final[Mapping[str, Words]] = {
 REFUSED: Final[Mapping[str, Words]] = {
     "restricted": _said("il trattamento di questo dato è limitato", "processing of this datum is restricted"),
     "objected": _said("ti sei opposto a questo uso", "you objected to this use"),
+    "deceased": _said("la persona è deceduta", "the person has died"),
     "consent-withdrawn": _said("hai revocato il consenso", "you withdrew your consent"),
     "agreement-expired": _said("l'accordo che lo permetteva è terminato", "the agreement that allowed it has ended"),
     "field-excluded": _said("questo dato è escluso dall'accordo", "this datum is excluded from the agreement"),
