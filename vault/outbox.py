@@ -14,6 +14,8 @@ NAMES = frozenset({
     "class:emptied", "class:archived", "break-glass:opened", "break-glass:approved", "break-glass:reviewed",
     "break-glass:notice-due", "suspicion:raised", "verification:locked",
     "policy:denied", "policy:denial-lifted",
+    "subject:restricted", "subject:unrestricted", "subject:objected", "subject:objection-ended", "subject:died",
+    "subject:death-retracted",
 })  # fmt: skip
 _INSERT = sa.insert(tables.event)
 

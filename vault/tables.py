@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Index,
     Integer,
@@ -59,14 +60,16 @@ subject = _table(
     _text("subject_id"),
     Column("version", BigInteger, nullable=False),  # the ETag: every change of person, agreement or values raises it
     _text("state"),  # active restricted archived erased
-    Column("restricted", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # fields under restriction
+    Column("restricted", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # fields under restriction; `*`: all
     _instant("restricted_at", nullable=True),
     Column("objected", Boolean, nullable=False, server_default=text("false")),
     Column("objected_marketing", Boolean, nullable=False, server_default=text("false")),
-    _instant("objected_at", nullable=True),
+    _instant("objected_at", nullable=True),  # to marketing: a consent given later stands
     _text("minor"),  # under-14 14-17 adult unknown, as it was when the date of birth was written
     _instant("adult_at", nullable=True),  # of minors alone: the beginning of a month, never the birthday itself
     Column("time_barred", Boolean, nullable=False, server_default=text("false")),
+    Column("deceased_on", Date, nullable=True),
+    Column("obscured", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # values by field@value_version
     _instant("created_at"),
     _text("entry_id"),
     key=("subject_id",),

@@ -429,6 +429,28 @@ def read_receipts(outside: Outside, person: Person, marketing: str) -> None:
     outside.call(200, "GET", "/v1/templates/marketing/1/odrl", "t1")
 
 
+def set_states(outside: Outside, person: Person) -> None:
+    """Restrict, object, record a death, and take each back; try each where it is not right."""
+    path, words = person.path, STRAYS["justification"]
+    own: dict[str, Any] = {"subject_id": person.subject_id}
+    restriction, lifting = {"ground": "accuracy", "fields": ["iban"]}, {"fields": ["iban"]}
+    outside.call(200, "POST", f"{path}/restrictions", "dpo", restriction)
+    outside.call(409, "POST", f"{path}/restrictions:lift", "dpo", lifting)
+    outside.call(422, "POST", f"{path}/restrictions:lift", "dpo", {**lifting, "notified_at": "2026-02-30T00:00:00Z"})
+    told = {**lifting, "notified_at": now().isoformat()}
+    outside.call(200, "POST", f"{path}/restrictions:lift", "dpo", told)
+    outside.call(422, "POST", f"{path}/restrictions", "dpo", {**restriction, "ground": STRAYS["wrong type"]})
+    for to in ("marketing", "interests"):
+        outside.call(200, "POST", f"{path}/objections", "customer", {"to": to}, **own)
+    outside.call(200, "POST", f"{path}/objections:withdraw", "customer", {"to": "marketing"}, **own)
+    outside.call(200, "POST", f"{path}/objections:overrule", "dpo", {"balancing": words})
+    outside.call(409, "POST", f"{path}/objections:overrule", "dpo", {"balancing": words})
+    outside.call(409, "POST", f"{path}/objections:withdraw", "customer", {"to": "marketing"}, **own)
+    outside.call(422, "POST", f"{path}/objections", "customer", {"to": STRAYS["wrong type"]}, **own)
+    for on, status in {"2026-01-02": 200, "2026-02-30": 422, "9999-01-01": 422, None: 200}.items():
+        outside.call(status, "PUT", f"{path}/death", "dpo", {"on": on, "evidence": "notary"})
+
+
 def end(outside: Outside, person: Person, marketing: str) -> None:
     """Withdraw: what marketing rests on, then the contract, then what is over."""
     own = {"session": STRAYS["evidence"].replace(" ", "-")}

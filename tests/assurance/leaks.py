@@ -200,6 +200,6 @@ def _leaking(column: "sa.Column[Any]", octets: bytes, text: str) -> Any:
         return [now()]
     kinds: list[tuple[Any, Any]] = [
         (sa.LargeBinary, octets), (sa.ARRAY, [text]), (JSONB, {"a": [text]}), (sa.Boolean, False), (sa.Integer, 0),
-        (sa.DateTime, now()),
+        (sa.DateTime, now()), (sa.Date, now().date()),
     ]  # fmt: skip
     return next((value for kind, value in kinds if isinstance(column.type, kind)), text)

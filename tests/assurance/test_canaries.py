@@ -99,6 +99,7 @@ def drive(house: House) -> None:
             driving.read_as_everybody(outside, one)
         version = driving.change(outside, person, made["version"])
         driving.change_health(outside, patient)
+        driving.set_states(outside, patient)
         driving.ask_of_decisions(outside, person)
         driving.send_malformed(outside)
         driving.send_bad_tokens(outside, person)

@@ -56,6 +56,7 @@ class Lone:
         plea = {"fields": ["iban"], "reason": "FRAUD_IN_PROGRESS", "justification": "la truffa sembra in corso ora"}
         lead, grant = desk.lead("demo-lead", self.ticket), f"/v1/break-glass/bgl_{'z' * 26}"
         about = {"subject_id": self.subject_id, "state": "open", "assignee": "demo-t2", "team": "second-line"}
+        notified = "2026-01-02T00:00:00Z"
         question = {
             "subject": {"type": "agent", "id": "demo-t2"},
             "action": {"name": "view"},
@@ -92,6 +93,14 @@ class Lone:
             "explainDecision": lambda: desk.call("GET", f"/v1/decisions/dec_{'a' * 26}", "t2", ticket=self.ticket),
             "simulateDecision": lambda: desk.call("POST", "/v1/decisions:simulate", "t2", SUPPOSED, ticket=self.ticket),
             "evaluateAccess": lambda: desk.call("POST", "/access/v1/evaluation", "t2", question),
+            "restrict": lambda: desk.call("POST", f"{subject}/restrictions", "dpo", {"ground": "accuracy", "fields": ["iban"]}),
+            "liftRestriction": lambda: desk.call("POST", f"{subject}/restrictions:lift", "dpo", {"notified_at": notified}),
+            "object": lambda: desk.call("POST", f"{subject}/objections", "customer", {"to": "interests"}, self.subject_id),
+            "withdrawObjection": lambda: desk.call(
+                "POST", f"{subject}/objections:withdraw", "customer", {"to": "interests"}, self.subject_id
+            ),
+            "overruleObjection": lambda: desk.call("POST", f"{subject}/objections:overrule", "dpo", {"balancing": "x" * 20}),
+            "recordDeath": lambda: desk.call("PUT", f"{subject}/death", "dpo", {"on": "2026-01-02", "evidence": "notary"}),
             "evaluateAccesses": lambda: desk.call("POST", "/access/v1/evaluations", "t2", {**question, "evaluations": [{}]}),
         }
 

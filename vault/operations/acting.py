@@ -12,7 +12,7 @@ from vault.assembly import Vault
 from vault.audit.entry import Draft
 from vault.errors import AccessDenied, NotFound, Unavailable, VaultError
 from vault.operations.disclosure import asking_parties, chain_of, decision_of, stated_ticket
-from vault.operations.facts import NOBODY_ID, caller_facts, parties, ticket_facts
+from vault.operations.facts import NOBODY_ID, caller_facts, is_self, parties, ticket_facts
 from vault.permit import ReadPermit
 from vault.policy.model import CallerFacts, Context, Permission, TicketFacts
 from vault.profiles.records import GrantRow, Person, snapshot_all
@@ -54,8 +54,8 @@ def prepare(
     read = snapshot_all(vault.database, context.controller_id, [subject_id], parties(context.caller), tickets, classes)
     caller = caller_facts(vault.catalogue, context, read, at)
     ticket = ticket_facts(vault.tickets, context, caller, subject_id, read, at)
-    is_self = context.caller.kind == "subject" and context.caller.subject_id == subject_id
-    permission = permission or vault.policy.may(verb, context, caller, ticket, is_self=is_self)
+    own = is_self(context, subject_id, read.person(subject_id))
+    permission = permission or vault.policy.may(verb, context, caller, ticket, is_self=own)
     grants = read.grants.get((subject_id, context.caller.id), ())
     return Acting(verb, context, subject_id, read.person(subject_id), caller, ticket, permission, at, vault.new_id("ent"), grants)
 
@@ -113,14 +113,15 @@ def refuse(vault: Vault, acting: Acting, error: VaultError, internal: Mapping[st
 def require_permission(vault: Vault, acting: Acting) -> None:
     """Raise the recorded refusal of a verb this caller may not use.
 
-    403 only to those on the register who hold a verified ticket about the person, or named a ticket that is known and not fit,
-    which tells nothing of the person, and to whoever acts on nobody; everyone else gets the uniform 404.
+    403 only to the person, to those on the register who hold a verified ticket about them, or named a ticket that is known and not
+    fit, which tells nothing of the person, and to whoever acts on nobody; everyone else gets the uniform 404.
     """
     if acting.permission.allowed:
         return
     if acting.permission.ticket is not None:
         raise refuse(vault, acting, AccessDenied(acting.permission.ticket))
-    known = acting.subject_id == NOBODY or (acting.ticket.state == "verified" and acting.caller.roles)
+    own = is_self(acting.context, acting.subject_id, acting.person)
+    known = own or acting.subject_id == NOBODY or (acting.ticket.state == "verified" and acting.caller.roles)
     raise refuse(vault, acting, AccessDenied(acting.permission.because) if known else NotFound())
 
 

@@ -24,6 +24,7 @@ from vault.errors import AuditUnavailable, Erased, Fault, InvalidValue, NotFound
 from vault.octets import b64u
 from vault.operations.acting import HOUSE, NOBODY, Acting, prepare, record, refuse, telling
 from vault.operations.bundle_of import bundle_of
+from vault.operations.facts import is_self
 from vault.operations.told import Reader, in_outline, told
 from vault.operations.verify_trail import scrub_keys
 from vault.policy.explaining import Unlike, replay
@@ -126,6 +127,8 @@ def _explained(vault: Vault, asking: Acting, stored: StoredEntry, decision_id: s
     # Read again even about nobody: an agent's own 404 takes the same work whether or not the person is here. The entry goes to the
     # person's chain, for who read of them is theirs to know.
     acting = prepare(vault, "explain", asking.context, stored.subject_id, permission=asking.permission)
+    if reader == "person" and not is_self(acting.context, stored.subject_id, acting.person):
+        raise refuse(vault, asking, NotFound())
     record(vault, acting, details={"explained": decision_id, "reader": reader})
     with telling(vault, acting):
         document = _document(vault, asking.context.controller_id, stored, reader)

@@ -119,7 +119,8 @@ def ticket_facts(
         "verified",
         assigned=theirs,
         in_care="care" in topics,
-        caller_verified=proved(read.proofs.get((subject_id, context.caller.id, context.ticket_id), ()), at),
+        caller_verified=not _died(read.person(subject_id))
+        and proved(read.proofs.get((subject_id, context.caller.id, context.ticket_id), ()), at),
         age_s=age_s,
     )
 
@@ -153,6 +154,16 @@ def break_glass_state(
     return "approved" if any(one.approved for one in valid) else "open" if valid else "none"
 
 
+def is_self(context: Context, subject_id: str, person: Person) -> bool:
+    """Return whether the caller is this person. The token of somebody who has died is nobody's."""
+    caller = context.caller
+    return caller.kind == "subject" and caller.subject_id == subject_id and not _died(person)
+
+
+def _died(person: Person) -> bool:
+    return person.subject is not None and person.subject.deceased
+
+
 def _is_theirs(ticket: Said, caller_id: str, caller: CallerFacts) -> bool:
     """Return whether the ticket is this caller's, or for the first tier their team's."""
     team = "t1" in caller.roles and ticket.team is not None and ticket.team == caller.team
@@ -178,6 +189,7 @@ def subject_facts(subject_id: str, person: Person, at: datetime, frames: Iterabl
         objected_marketing=row.objected_marketing,
         minor=band_at(row.minor, row.adult_at, at),
         time_barred=row.time_barred,
+        deceased=row.deceased,
     )
 
 

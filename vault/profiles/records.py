@@ -33,7 +33,10 @@ _CLASSES = bindparam("classes", type_=ARRAY(Text))
 
 
 class SubjectRow(NamedTuple):
-    """A person's states. `restricted` are field names; `minor` is a band, `adult_at` when its clock ends."""
+    """A person's states. `restricted` are field names; `minor` is a band, `adult_at` when its clock ends.
+
+    `obscured` are values, by field@value_version.
+    """
 
     state: str
     version: int
@@ -45,6 +48,8 @@ class SubjectRow(NamedTuple):
     minor: str
     time_barred: bool
     adult_at: datetime | None
+    deceased: bool
+    obscured: frozenset[str]
 
 
 class AgreementRow(NamedTuple):
@@ -234,6 +239,8 @@ def _subject(read: Snapshot, row: _Row) -> None:
         minor=row.b,
         time_barred=bool(row.m & 4),
         adult_at=None if row.c is None else datetime.fromtimestamp(int(row.c), UTC),
+        deceased=bool(row.m & 8),
+        obscured=frozenset(row.q),
     )
 
 
@@ -345,12 +352,13 @@ def _people() -> list[Select[Any]]:
     token = tables.token.c
     flags = sa.cast(s.objected, sa.Integer) + sa.literal_column("2") * sa.cast(s.objected_marketing, sa.Integer)
     flags = flags + sa.literal_column("4") * sa.cast(s.time_barred, sa.Integer)
+    flags = flags + sa.literal_column("8") * sa.cast(s.deceased_on.is_not(None), sa.Integer)
     of_age = sa.cast(sa.extract("epoch", s.adult_at), BigInteger)
     stands = {"a": s.state, "b": s.minor, "c": of_age, "n": s.version, "m": flags}
     subject = {**stands, "since": s.restricted_at, "until": s.objected_at}
     agreement = {"a": a.agreement_id, "b": a.template, "c": a.status, "d": a.consent, "since": a.valid_from, "until": a.valid_until}
     return [
-        _part("subject", s.subject_id, _about(tables.subject), p=s.restricted, **subject),
+        _part("subject", s.subject_id, _about(tables.subject), p=s.restricted, q=s.obscured, **subject),
         _part("agreement", a.subject_id, _about(tables.agreement_state), p=a.excluded, **agreement),
         _part("audit_key", k.subject_id, _about(tables.subject_audit_key), n=k.epoch, u=k.wrap),
         _part(
