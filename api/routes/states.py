@@ -1,4 +1,4 @@
-"""States of a person: restriction, objection, death. Each is in force with the next read."""
+"""States of a person: restriction, objection, obscured health data, death. Each is in force with the next read."""
 
 from collections.abc import Callable
 from datetime import date, datetime
@@ -14,6 +14,7 @@ from api.routes.reveals import OwnWords
 from api.shapes import Body, FieldName, Instant, PersonalBody, SubjectId
 from vault.errors import Fault, InvalidValue
 from vault.operations.object_to import object_to, overrule_objection, withdraw_objection
+from vault.operations.obscure import lift_obscuring, obscure
 from vault.operations.record_death import record_death
 from vault.operations.remember import Answered
 from vault.operations.restrict import Changed, lift_restriction, restrict
@@ -55,6 +56,12 @@ class BalancingIn(PersonalBody):
     """The compelling legitimate grounds, in the officer's words (20 characters)."""
 
     balancing: OwnWords
+
+
+class ObscuringIn(PersonalBody):
+    """Fields of special categories: what they hold now, not what is written later."""
+
+    fields: Fields
 
 
 class DeathIn(PersonalBody):
@@ -128,6 +135,32 @@ def overrule_an_objection(
 ) -> Response:
     """Overrule an objection by compelling grounds; never one to marketing."""
     return _done(once, vault, context, subject_id, lambda: overrule_objection(vault, context, subject_id, body.balancing))
+
+
+@router.post(
+    "/subjects/{subject_id}/obscurings",
+    operation_id="obscure",
+    responses=answers(ChangedOut, "Obscured, if there was anything.", 403, 409, body=True),
+    openapi_extra=headers(IDEMPOTENCY),
+)
+def obscure_fields(
+    subject_id: SubjectId, body: ObscuringIn, context: AccessContext, vault: RunningVault, once: Idempotent
+) -> Response:
+    """Obscure what special fields hold: to all but the person it is as if it had never been there."""
+    return _done(once, vault, context, subject_id, lambda: obscure(vault, context, subject_id, body.fields))
+
+
+@router.post(
+    "/subjects/{subject_id}/obscurings:lift",
+    operation_id="liftObscuring",
+    responses=answers(ChangedOut, "Obscured no more.", 403, 409, body=True),
+    openapi_extra=headers(IDEMPOTENCY),
+)
+def lift_an_obscuring(
+    subject_id: SubjectId, body: ObscuringIn, context: AccessContext, vault: RunningVault, once: Idempotent
+) -> Response:
+    """Let special fields be seen again by whoever may see them."""
+    return _done(once, vault, context, subject_id, lambda: lift_obscuring(vault, context, subject_id, body.fields))
 
 
 @router.put(

@@ -85,6 +85,8 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         "post /v1/subjects/{subject_id}/break-glass",
         "post /v1/break-glass/{grant_id}:review",
         "post /v1/subjects/{subject_id}/objections:overrule",
+        "post /v1/subjects/{subject_id}/obscurings",
+        "post /v1/subjects/{subject_id}/obscurings:lift",
         "put /v1/subjects/{subject_id}/death",
     }
     schemas = described["components"]["schemas"]

@@ -430,7 +430,7 @@ def read_receipts(outside: Outside, person: Person, marketing: str) -> None:
 
 
 def set_states(outside: Outside, person: Person) -> None:
-    """Restrict, object, record a death, and take each back; try each where it is not right."""
+    """Restrict, object, obscure, record a death, and take each back; try each where it is not right."""
     path, words = person.path, STRAYS["justification"]
     own: dict[str, Any] = {"subject_id": person.subject_id}
     restriction, lifting = {"ground": "accuracy", "fields": ["iban"]}, {"fields": ["iban"]}
@@ -447,6 +447,9 @@ def set_states(outside: Outside, person: Person) -> None:
     outside.call(409, "POST", f"{path}/objections:overrule", "dpo", {"balancing": words})
     outside.call(409, "POST", f"{path}/objections:withdraw", "customer", {"to": "marketing"}, **own)
     outside.call(422, "POST", f"{path}/objections", "customer", {"to": STRAYS["wrong type"]}, **own)
+    for way in ("", ":lift"):
+        outside.call(200, "POST", f"{path}/obscurings{way}", "customer", {"fields": ["health_note"]}, **own)
+        outside.call(422, "POST", f"{path}/obscurings{way}", "customer", {"fields": ["iban"]}, **own)
     for on, status in {"2026-01-02": 200, "2026-02-30": 422, "9999-01-01": 422, None: 200}.items():
         outside.call(status, "PUT", f"{path}/death", "dpo", {"on": on, "evidence": "notary"})
 

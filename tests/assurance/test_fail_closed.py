@@ -56,7 +56,7 @@ class Lone:
         plea = {"fields": ["iban"], "reason": "FRAUD_IN_PROGRESS", "justification": "la truffa sembra in corso ora"}
         lead, grant = desk.lead("demo-lead", self.ticket), f"/v1/break-glass/bgl_{'z' * 26}"
         about = {"subject_id": self.subject_id, "state": "open", "assignee": "demo-t2", "team": "second-line"}
-        notified = "2026-01-02T00:00:00Z"
+        obscured, notified = {"fields": ["health_note"]}, "2026-01-02T00:00:00Z"
         question = {
             "subject": {"type": "agent", "id": "demo-t2"},
             "action": {"name": "view"},
@@ -100,6 +100,8 @@ class Lone:
                 "POST", f"{subject}/objections:withdraw", "customer", {"to": "interests"}, self.subject_id
             ),
             "overruleObjection": lambda: desk.call("POST", f"{subject}/objections:overrule", "dpo", {"balancing": "x" * 20}),
+            "obscure": lambda: desk.call("POST", f"{subject}/obscurings", "customer", obscured, self.subject_id),
+            "liftObscuring": lambda: desk.call("POST", f"{subject}/obscurings:lift", "customer", obscured, self.subject_id),
             "recordDeath": lambda: desk.call("PUT", f"{subject}/death", "dpo", {"on": "2026-01-02", "evidence": "notary"}),
             "evaluateAccesses": lambda: desk.call("POST", "/access/v1/evaluations", "t2", {**question, "evaluations": [{}]}),
         }

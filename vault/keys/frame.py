@@ -73,6 +73,11 @@ class Frame(NamedTuple):
             if field in wanted
         ]
 
+    def without(self, values: Container[str]) -> "Frame":
+        """Return the frame as if it had not these values, named by field@value_version; its octets stay whole."""
+        kept = {field: one for field, one in self.entries.items() if f"{field}@{one[0]}" not in values}
+        return self._replace(entries=kept)
+
     def unpacked(self) -> dict[str, FrameEntry]:
         """Return the entries by field, ascending."""
         return {

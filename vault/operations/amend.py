@@ -14,7 +14,7 @@ from vault.keys import records as keys
 from vault.keys.data_keys import AmendedClass, Changes, NewClass, NewValue, amend_classes, seal_class
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person, telling
 from vault.operations.enrolment import age, birth, index_entries, normalised
-from vault.operations.facts import sealed_classes, subject_facts
+from vault.operations.facts import as_known, sealed_classes, subject_facts
 from vault.outbox import announce
 from vault.permit import ReadPermit
 from vault.policy.model import AgreementFacts, Context
@@ -104,7 +104,8 @@ def _seal(
     What is archived counts as nothing: beside it the class begins anew, under its next generation. A value's version is the
     person's version that brought it: it grows for ever, so no place is ever used twice.
     """
-    held = {name for row in acting.person.frames.values() for name in frame.read(row.frame).entries}
+    known = as_known(acting.context, acting.subject_id, acting.person)[1]
+    held = {name for one in known.values() for name in one.entries}  # nobody removes what is not there for them
     next_version = (acting.person.subject.version if acting.person.subject else 0) + 1
     classes = {vault.catalogue.fields[name].class_name for name in (*values, *removed)}
     generations = _generations(vault, acting) if classes - acting.person.frames.keys() else {}

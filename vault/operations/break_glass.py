@@ -3,8 +3,8 @@
 Steps (docs/policy.md): (1) denied, and eligible; (2) a second factor within five minutes; (3) a coded reason, words, a
 ticket; (4) one person, listed fields, 15 to 60 minutes, never an export; (5) critical and special fields only once another person
 approved; (6) the officer is told at once; (7) a third person reviews within two working days, and an overdue review blocks another
-grant; (8) the person is told unless the officer records why not. It never lifts gate 1, restriction, erasure, `never` flags or
-channel caps: no agreement, no key, no exception. The grant is a row; whether it is still valid is worked out at each read.
+grant; (8) the person is told unless the officer records why not. It never lifts gate 1, restriction, obscuring, erasure, `never`
+flags or channel caps: no agreement, no key, no exception. The grant is a row; whether it is still valid is worked out at each read.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,8 @@ import sqlalchemy as sa
 from vault import tables
 from vault.assembly import Vault
 from vault.errors import AccessDenied, Conflict, Fault, InvalidValue, NotFound, Restricted, VaultError
-from vault.keys import frame
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person
-from vault.operations.facts import subject_facts
+from vault.operations.facts import as_known, subject_facts
 from vault.operations.reveal import text_fault
 from vault.outbox import announce
 from vault.policy.model import BreakGlass, Context, Decision
@@ -144,8 +143,8 @@ def _require_denied_and_lawful(vault: Vault, acting: Acting, fields: tuple[str, 
 
 
 def _decided(vault: Vault, acting: Acting, fields: tuple[str, ...], state: BreakGlass) -> Decision:
-    frames = [frame.read(row.frame) for row in acting.person.frames.values()]
-    facts = subject_facts(acting.subject_id, acting.person, acting.at, frames)
+    person, frames = as_known(acting.context, acting.subject_id, acting.person)
+    facts = subject_facts(acting.subject_id, person, acting.at, frames.values())
     ticket = replace(acting.ticket, break_glass=state)
     return vault.policy.decide(acting.context, "reveal", acting.caller, ticket, facts, fields)
 

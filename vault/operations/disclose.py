@@ -13,11 +13,10 @@ import structlog
 from vault.assembly import Vault
 from vault.audit.entry import Draft
 from vault.errors import AccessDenied, DatabaseUnavailable, KeysUnavailable, NotFound, Restricted, Unreadable, VaultError
-from vault.keys import frame
 from vault.keys.data_keys import open_fields
 from vault.keys.frame import Frame
 from vault.operations.disclosure import Ask, Case, Profile, Shown, decision_of, disclosure_draft
-from vault.operations.facts import break_glass_state, caller_facts, parties, sealed_classes, subject_facts, ticket_facts
+from vault.operations.facts import as_known, break_glass_state, caller_facts, parties, sealed_classes, subject_facts, ticket_facts
 from vault.operations.show_tokens import remember_tokens, shows_token, token_text
 from vault.permit import Clear, ReadPermit
 from vault.policy.masks import show
@@ -82,7 +81,7 @@ def decide_on(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
     frames: dict[str, Frame] = {}
     fault = None
     try:
-        frames = {row.class_name: frame.read(row.frame) for row in person.frames.values()}
+        person, frames = as_known(ask.context, ask.subject_id, person)
     except Unreadable as error:
         fault = error
     facts = subject_facts(ask.subject_id, person, now, frames.values())

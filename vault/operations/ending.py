@@ -14,12 +14,14 @@ from vault import tables
 from vault.agreements import records as agreements
 from vault.assembly import Vault
 from vault.errors import Conflict
+from vault.keys import frame
 from vault.keys import records as keys
 from vault.keys.data_keys import seal_bytes, unwrap_audit_key
 from vault.operations.acting import Acting
 from vault.operations.enrolment import evidence_place
+from vault.operations.facts import is_self
 from vault.outbox import announce
-from vault.profiles import ages
+from vault.profiles import ages, states
 
 Kind = Literal["withdrawn", "expired", "superseded"]
 _STATUS = {"withdrawn": "withdrawn", "expired": "ended", "superseded": "superseded"}
@@ -73,6 +75,7 @@ def close_classes(vault: Vault, transaction: sa.Connection, acting: Acting) -> t
         for one in acting.person.agreements
         if one.template in vault.templates and vault.templates[one.template].dependent
     ]
+    unseen = _unseen(transaction, acting)
     gone = {(key.class_name, key.generation) for key in keys.delete_unheld(transaction, *place, dependent)}
     for class_name, generation in sorted(gone):
         at = {"of_controller": place[0], "of_subject": place[1], "of_class": class_name, "of_generation": generation}
@@ -86,9 +89,20 @@ def close_classes(vault: Vault, transaction: sa.Connection, acting: Acting) -> t
     if vault.catalogue.fields["date_of_birth"].class_name in emptied | unread:
         ages.forget_date(transaction, *place)
     for name, classes in (("class:emptied", emptied), ("class:archived", {class_name for class_name, _ in archived})):
-        if classes:
-            announce(transaction, vault, place[0], name, acting.entry_id, acting.at, subject_id=place[1], classes=sorted(classes))
-    return tuple(sorted(emptied))
+        if told := sorted(classes - unseen):
+            announce(transaction, vault, place[0], name, acting.entry_id, acting.at, subject_id=place[1], classes=told)
+    return tuple(sorted(emptied if is_self(acting.context, acting.subject_id, acting.person) else emptied - unseen))
+
+
+def _unseen(transaction: sa.Connection, acting: Acting) -> frozenset[str]:
+    """Return the classes in which the person has obscured all there is and was: of their end only the person is told."""
+    obscured = acting.person.subject.obscured if acting.person.subject is not None else ()
+    if not obscured:
+        return frozenset()
+    place = (acting.context.controller_id, acting.subject_id)
+    seen = {class_name for class_name, value in states.former(transaction, *place) if value not in obscured}
+    held = states.frames(transaction, *place)
+    return frozenset(name for name, octets in held.items() if not frame.read(octets).without(obscured).entries) - seen
 
 
 def _indexes(vault: Vault, emptied: Collection[str], unread: Collection[str]) -> list[str]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from vault.agreements.terms import band_at, standing
+from vault.keys import frame
 from vault.keys.data_keys import SealedClass
 from vault.keys.frame import Frame
 from vault.policy.model import Act, AgreementFacts, BreakGlass, Caller, CallerFacts, Context, SubjectFacts, TicketFacts, TicketState
@@ -158,6 +159,20 @@ def is_self(context: Context, subject_id: str, person: Person) -> bool:
     """Return whether the caller is this person. The token of somebody who has died is nobody's."""
     caller = context.caller
     return caller.kind == "subject" and caller.subject_id == subject_id and not _died(person)
+
+
+def as_known(context: Context, subject_id: str, person: Person) -> tuple[Person, dict[str, Frame]]:
+    """Return the person and their frames as this caller may know them: without what the person has obscured.
+
+    To all but the person it is as if these values had never been: a class with nothing else in it is not there. Raises Unreadable.
+    """
+    frames = {name: frame.read(row.frame) for name, row in person.frames.items()}
+    obscured = person.subject.obscured if person.subject is not None else ()
+    if not obscured or is_self(context, subject_id, person):
+        return person, frames
+    bare = {name: one.without(obscured) for name, one in frames.items()}
+    seen = {name: one for name, one in bare.items() if one.entries}
+    return replace(person, frames={name: row for name, row in person.frames.items() if name in seen}), seen
 
 
 def _died(person: Person) -> bool:

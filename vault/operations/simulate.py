@@ -9,10 +9,9 @@ from typing import Final, Literal
 
 from vault.assembly import Vault
 from vault.errors import AccessDenied, Fault, InvalidValue, NotFound
-from vault.keys import frame
 from vault.operations.acting import NOBODY, Acting, prepare, record, refuse
 from vault.operations.disclosure import decision_of
-from vault.operations.facts import subject_facts
+from vault.operations.facts import as_known, subject_facts
 from vault.policy.lexicon import ROLES, TRAINING
 from vault.policy.model import (
     Act,
@@ -144,8 +143,8 @@ def _faults(vault: Vault, supposed: Supposition) -> Iterator[Fault]:
 def _person(vault: Vault, asking: Acting, supposed: Supposition) -> SubjectFacts:
     """Return the person: the real one as they stand now, or the one who is supposed."""
     if supposed.subject_id is not None:
-        frames = [frame.read(row.frame) for row in asking.person.frames.values()]
-        return subject_facts(supposed.subject_id, asking.person, asking.at, frames)
+        person, frames = as_known(asking.context, supposed.subject_id, asking.person)
+        return subject_facts(supposed.subject_id, person, asking.at, frames.values())
     return SubjectFacts(
         subject_id=SUPPOSED,
         agreements=tuple(_agreement(vault, one, number) for number, one in enumerate(supposed.agreements)),

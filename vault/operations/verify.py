@@ -5,7 +5,7 @@ taken from its budgets before anything is compared, and only a match gives it ba
 and past it right and wrong answers look alike. Both ways lead through the same statements.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,6 @@ from vault import budgets, tables
 from vault.assembly import Vault
 from vault.budgets import Budget
 from vault.errors import AccessDenied, Fault, InvalidValue, NotFound, Restricted, VaultError
-from vault.keys import frame
 from vault.keys.data_keys import open_fields
 from vault.keys.frame import Frame
 from vault.operations.acting import (
@@ -31,7 +30,7 @@ from vault.operations.acting import (
     telling,
 )
 from vault.operations.enrolment import canonical
-from vault.operations.facts import sealed_classes, subject_facts
+from vault.operations.facts import as_known, sealed_classes, subject_facts
 from vault.operations.within_limits import within_limits
 from vault.policy.model import Context, Decision
 from vault.profiles.blind_index import matches
@@ -55,7 +54,8 @@ def verify(vault: Vault, context: Context, subject_id: str, field: str, value: A
     require_person(vault, acting)
     if known is None or known.verify == "none":
         raise InvalidValue(faults=[Fault("/field", "field.not-verifiable")])
-    frames = {row.class_name: frame.read(row.frame) for row in acting.person.frames.values()}
+    person, frames = as_known(context, subject_id, acting.person)
+    acting = replace(acting, person=person)
     agreement_id = _deciding(vault, acting, field, frames)
     said = _said(known, value)
     taken = within_limits(vault, acting, _budgets(vault, acting, field), "verify-budget")

@@ -3,6 +3,7 @@
 Who changes one takes the row's lock first, by raising the version, and reads then: of two who restrict at once, both do.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -16,6 +17,20 @@ _THIS = (_S.controller_id == sa.bindparam("of_controller"), _S.subject_id == sa.
 _READ = sa.select(
     _S.restricted, _S.restricted_at, _S.objected, _S.objected_marketing, _S.objected_at, _S.deceased_on, _S.obscured
 ).where(*_THIS)
+_F, _K = tables.profile_frame.c, tables.data_key.c
+_FRAMES = (
+    sa.select(_F["class"], _F.frame)
+    .join_from(
+        tables.profile_frame,
+        tables.data_key,
+        sa.and_(*(_F[name] == _K[name] for name in ("controller_id", "subject_id", "class", "generation"))),
+    )
+    .where(_F.controller_id == sa.bindparam("of_controller"), _F.subject_id == sa.bindparam("of_subject"), _K.state == "current")
+)
+_H = tables.field_history.c
+_FORMER = sa.select(_H["class"], _H.field, _H.value_version).where(
+    _H.controller_id == sa.bindparam("of_controller"), _H.subject_id == sa.bindparam("of_subject")
+)
 
 
 class States(NamedTuple):
@@ -39,6 +54,16 @@ def locked(rows: sa.Connection, controller_id: str, subject_id: str) -> tuple[in
 def change(rows: sa.Connection, controller_id: str, subject_id: str, **states: Any) -> None:
     """Store these states, by the names of `States`."""
     rows.execute(sa.update(tables.subject).where(*_THIS).values(**states), _of(controller_id, subject_id))
+
+
+def frames(rows: sa.Connection, controller_id: str, subject_id: str) -> Mapping[str, bytes]:
+    """Return the person's current frames by class, sealed as they are."""
+    return {row[0]: row.frame for row in rows.execute(_FRAMES, _of(controller_id, subject_id))}
+
+
+def former(rows: sa.Connection, controller_id: str, subject_id: str) -> list[tuple[str, str]]:
+    """Return the values the history keeps, by class and field@value_version."""
+    return [(row[0], f"{row.field}@{row.value_version}") for row in rows.execute(_FORMER, _of(controller_id, subject_id))]
 
 
 def _of(controller_id: str, subject_id: str) -> dict[str, str]:
