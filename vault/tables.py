@@ -388,6 +388,27 @@ token = _table(
 )
 Index("token_by_subject", token.c.controller_id, token.c.subject_id, token.c.field, token.c.recipient)
 
+# --- policy: insert-only, kept as long as the entries that name it ----------------------------------------------------------
+
+policy_bundle = _table(
+    "policy_bundle",
+    _text("digest"),  # sha256:<hex>, of what the archive holds
+    _bytes("archive"),
+    _instant("kept_at"),
+    key=("digest",),
+)
+
+policy_activation = _table(  # compared with the entries `policy:activated` of the trail, which says the same
+    "policy_activation",
+    Column("sequence", BigInteger, nullable=False),
+    _text("digest"),
+    _text("previous", nullable=True),
+    _text("note", nullable=True),  # signed by two people; null for the bundle a controller began with
+    _instant("activated_at"),
+    _text("entry_id"),
+    key=("sequence",),
+)
+
 # --- the audit trail -------------------------------------------------------------------------------------------------------
 
 _LOOKUP = (  # a convenience that may be deleted or rebuilt, never evidence
@@ -479,6 +500,13 @@ Index(
     audit_lookup.c.position.desc(),
 )
 Index("audit_lookup_by_entry", audit_lookup.c.controller_id, audit_lookup.c.entry_id)
+Index(
+    "audit_lookup_of_policy",  # a handful of rows: what came into force, asked at each start
+    audit_lookup.c.controller_id,
+    audit_lookup.c.at,
+    audit_lookup.c.position,
+    postgresql_where=text("operation = 'policy:activated'"),
+)
 
 audit_subject_head = _table(
     "audit_subject_head",

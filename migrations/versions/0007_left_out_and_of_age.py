@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 CONTROLLERS = sa.text("SELECT controller_id FROM vault.controller ORDER BY controller_id")
 AS_CONTROLLER = sa.text("SELECT set_config('riserbo.controller', :controller_id, true)")

@@ -22,7 +22,10 @@ from vault.errors import DatabaseUnavailable
 ROLES = ("riserbo_owner", "riserbo_app", "riserbo_sequencer", "riserbo_signer")
 TABLES = sorted(f"{one.schema}.{one.name}" for one in tables.metadata.sorted_tables)
 HERE = "ctl-without-a-row"
-SEALED = ("vault.audit_entry", "vault.agreement", "vault.agreement_event", "vault.template", "vault.template_text")
+SEALED = (
+    *("vault.audit_entry", "vault.agreement", "vault.agreement_event", "vault.template", "vault.template_text"),
+    *("vault.policy_bundle", "vault.policy_activation"),
+)
 EVERY_TABLE = """
     SELECT n.nspname || '.' || c.relname, c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner)
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

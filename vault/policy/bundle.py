@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vault.policy import files as bundle_files
+from vault.policy.archive import unpacked
 from vault.policy.cedar import compiled, distinctions, families
 from vault.policy.groups import field_groups
 from vault.policy.lexicon import Lexicon
@@ -68,6 +69,16 @@ def load_bundle(directory: Path | None = None) -> Bundle:
     found = faults(files)
     if found:
         raise ValueError("\n".join(found))
+    return parsed_bundle(files)
+
+
+def kept_bundle(archive: bytes, digest: str) -> Bundle:
+    """Return a bundle out of its archive, unlinted: it was sound by the lint of its day. Raises ValueError for another digest."""
+    return parsed_bundle(unpacked(archive, digest))
+
+
+def parsed_bundle(files: Mapping[str, bytes]) -> Bundle:
+    """Return the bundle of files in which the lint found nothing, now or when they came into force."""
     catalogue, vocabulary, masks, recipients, limits = (
         bundle_files.parsed(files[f"{name}.yaml"]) for name in ("catalogue", "vocabulary", "masks", "recipients", "limits")
     )
