@@ -156,8 +156,14 @@ def _media_type(request: Request) -> str:
 
 
 async def running_vault(request: Request) -> Vault:
-    """Return the vault this application serves. Only computes."""
-    return cast(Vault, request.app.state.vault)
+    """Return the vault this application serves, under the caller's controller's policy: the same one all through a request.
+
+    Only computes. Raises PolicyUnavailable where it is not certain what is in force.
+    """
+    governed = getattr(request.state, "vault", None)
+    if governed is None:
+        governed = request.state.vault = request.app.state.vault.governed(request.state.claims.controller_id)
+    return cast(Vault, governed)
 
 
 async def access_context(request: Request) -> Context:

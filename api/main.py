@@ -84,7 +84,7 @@ def create_app(
     app.state.vault, app.state.rules, app.state.slot_s = vault, rules, slot_s
     app.state.guard = Guard(rules, source, vault.now, vault.monotonic)
     app.state.declared_members = cache(lambda: declared_members(app) | vault.catalogue.fields.keys())
-    app.state.named_fields = helpdesk.NamedFields(vault.catalogue.fields)
+    app.state.named_fields = helpdesk.NamedFields()
     app.state.health = lambda: readiness(health, app.state.lanes)
     app.router.lifespan_context = _lifespan(vault, source, on_open, on_close)
     return app
@@ -96,6 +96,7 @@ def application() -> Application:
     closing = ExitStack()
     with ExitStack() as opening:
         opened = opening.enter_context(open_vault(read_settings()))
+        opened.require_policy()
         app = create_app(opened.vault, opened.health, on_open=settle, on_close=closing.close)
         closing.push(opening.pop_all())  # from here on the application closes it; had it not been made, this block would have
     return app

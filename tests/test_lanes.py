@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tests.conftest import Controllers
 from tests.makers import make_context, make_subject, make_ticket, register
 from vault import lanes as module
-from vault.assembly import Vault
+from vault.assembly import Rules, Vault
 from vault.database import Database
 from vault.errors import AuditUnavailable, ContextIncomplete, DatabaseUnavailable, NotFound, Unreadable, VaultError
 from vault.lanes import BATCH, IDLE_S, PATIENCE_S, WAITING, Lanes
@@ -127,6 +127,8 @@ def offices(vault: Vault) -> Iterator[Callable[..., Office]]:
         clock = Clock()
         settings = vault.settings.model_copy(update={"lanes": threads})
         own = replace(vault, settings=settings, monotonic=clock, **changes)
+        if "policy" in changes:  # lanes ask what is in force: this is
+            own = replace(own, in_force=lambda _: Rules(own.policy, own.catalogue, own.templates, own.wordings))
         opened.append(Lanes(own))
         return Office(own, opened[-1], clock, *here)
 

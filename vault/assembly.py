@@ -1,9 +1,11 @@
 """A running vault, as a value: what operations are functions of. Built by `opening.open_vault`, or by a test."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
+
+import structlog
 
 from vault.agreements.receipts import Publisher
 from vault.agreements.terms import Template
@@ -11,10 +13,13 @@ from vault.agreements.wording import Wording
 from vault.audit.recorder import Recorder
 from vault.database import Database
 from vault.keys.controller_keys import ControllerKeys
+from vault.policy.bundle import Bundle
 from vault.policy.engine import Policy
 from vault.profiles.catalogue import Catalogue
 from vault.settings import Settings
 from vault.tickets import TicketDirectory
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,35 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """All that one bundle makes. A value: whoever holds it decides by it to the end, whatever comes into force meanwhile."""
+
+    policy: Policy
+    catalogue: Catalogue
+    templates: Mapping[str, Template]  # by id@version
+    wordings: Mapping[str, Wording]  # the same, spelt out for receipts
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> "Rules":
+        """Return the rules of a bundle. Raises ValueError or KeyError for one that this program cannot decide by."""
+        templates = {reference: Template.of(document) for reference, document in bundle.templates.items()}
+        return cls(
+            policy=Policy(bundle, alarm=lambda code: log.error("policy_alarm", code=code)),
+            catalogue=Catalogue.of(bundle.catalogue),
+            templates=templates,
+            wordings={
+                reference: Wording.of(document, templates[reference].digest, bundle.vocabulary, bundle.catalogue, bundle.recipients)
+                for reference, document in bundle.templates.items()
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Vault:
-    """What a running vault is made of. `now` is aware UTC, `monotonic` seconds, `new_id("ent")` a fresh `ent_…`."""
+    """What a running vault is made of. `now` is aware UTC, `monotonic` seconds, `new_id("ent")` a fresh `ent_…`.
+
+    Policy, catalogue, templates and wordings are those of one bundle: a request works with `governed(controller_id)` to its end.
+    """
 
     settings: Settings
     database: Database
@@ -54,3 +86,13 @@ class Vault:
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     new_id: Callable[[str], str]
+    in_force: Callable[[str], Rules]  # of a controller; reads nothing. Raises PolicyUnavailable
+
+    def governed(self, controller_id: str) -> "Vault":
+        """Return this vault under the bundle in force for a controller. Raises PolicyUnavailable where that is not certain."""
+        rules = self.in_force(controller_id)
+        if rules.policy is self.policy:
+            return self
+        return replace(
+            self, policy=rules.policy, catalogue=rules.catalogue, templates=rules.templates, wordings=rules.wordings
+        )  # fmt: skip

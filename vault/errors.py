@@ -3,7 +3,7 @@
 VaultError
 ├── Refused       AccessDenied  NotFound  Restricted  Erased  Held  TooMany
 ├── Unfit         ContextIncomplete  InvalidValue  Conflict  Stale
-├── Unavailable   AuditUnavailable  KeysUnavailable  DatabaseUnavailable
+├── Unavailable   AuditUnavailable  KeysUnavailable  DatabaseUnavailable  PolicyUnavailable
 └── Unreadable    a tag, key or place does not match
 
 Leaves carry a code and ids, never a status, a value that was sent, or a value that was kept. `api/problems.py` maps each
@@ -132,6 +132,12 @@ class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
 
     code = "database-unavailable"
+
+
+class PolicyUnavailable(Unavailable):
+    """Which policy is in force is not certain, so nothing is decided by any."""
+
+    code = "policy-unavailable"
 
 
 class Unreadable(VaultError):

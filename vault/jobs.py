@@ -22,7 +22,7 @@ def job_app(vault: Vault, url: str) -> App:
     @app.task(name="expire_agreements", queueing_lock="expire_agreements", pass_context=False)
     def expire_agreements(timestamp: int) -> int:  # noqa: ARG001  # procrastinate hands the scheduled instant over
         """End what the clock has ended, for every controller."""
-        return sum(expire(vault, controller_id) for controller_id in vault.database.controllers())
+        return sum(expire(vault.governed(controller_id), controller_id) for controller_id in vault.database.controllers())
 
     @app.periodic(cron="15 * * * *")
     @app.task(name="clear_answers", queueing_lock="clear_answers", pass_context=False)
@@ -34,7 +34,9 @@ def job_app(vault: Vault, url: str) -> App:
     @app.task(name="recheck_agreements", queueing_lock="recheck_agreements", pass_context=False)
     def recheck_states(timestamp: int) -> int:  # noqa: ARG001  # as above
         """Compare every agreement's state with its events, for every controller; return how many differ."""
-        return sum(len(recheck_agreements(vault, controller_id)) for controller_id in vault.database.controllers())
+        return sum(
+            len(recheck_agreements(vault.governed(controller_id), controller_id)) for controller_id in vault.database.controllers()
+        )
 
     @app.periodic(cron="20 * * * *")
     @app.task(name="tell_of_grants", queueing_lock="tell_of_grants", pass_context=False)

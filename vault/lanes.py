@@ -142,7 +142,7 @@ class Lanes:
             if batch:
                 _hand_out(self._serve(writers, batch))
                 with _outlived(len(batch)):
-                    self._vault.policy.recheck(self._vault.monotonic())
+                    writers.governed.policy.recheck(self._vault.monotonic())
             writers.close_idle()
         writers.close_all()
 
@@ -168,7 +168,8 @@ class Lanes:
     def _disclose(self, writers: "_Writers", asks: Sequence[Ask]) -> Sequence[Answer]:
         controller_id = asks[0].context.controller_id
         try:
-            return disclose_all(self._vault, asks, writers.of(controller_id).record_all)
+            vault = writers.governed = self._vault.governed(controller_id)  # the batch begins and ends with this bundle
+            return disclose_all(vault, asks, writers.of(controller_id).record_all)
         except Unavailable as error:
             return [error] * len(asks)
         except VaultError as error:
@@ -189,7 +190,7 @@ class _Writers:
     """The recorder lanes one disclosure lane holds, one for each controller it served within the last minute."""
 
     def __init__(self, vault: Vault) -> None:
-        self._vault = vault
+        self._vault = self.governed = vault  # the latter as the last batch had it
         self._lanes: dict[str, tuple[RecorderLane, float]] = {}
 
     def of(self, controller_id: str) -> RecorderLane:

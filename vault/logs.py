@@ -17,7 +17,7 @@ ALLOWED = frozenset(
     {
         *("event", "level", "timestamp", "method", "route", "status", "ms", "request_id", "trace_id", "controller"),
         *("controller_id", "subject_id", "entry_id", "decision_id", "problem", "refusal", "code", "kind", "where", "step"),
-        *("batch", "sqlstate", "constraint"),
+        *("batch", "sqlstate", "constraint", "sequence", "bundle"),
     }
 )
 

@@ -13,9 +13,7 @@ import sqlalchemy as sa
 import structlog
 
 from vault import tables
-from vault.agreements.terms import Template
-from vault.agreements.wording import Wording
-from vault.assembly import Controller, Signing, Vault
+from vault.assembly import Controller, Rules, Signing, Vault
 from vault.audit.health import TrailHealth
 from vault.audit.recorder import Recorder
 from vault.audit.scan import GivenNote, Report
@@ -28,25 +26,27 @@ from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_ke
 from vault.connectors.publishers import read_publisher
 from vault.connectors.signer_state import DirectorySignerState
 from vault.database import Database
-from vault.errors import KeysUnavailable, NotFound
+from vault.errors import Fault, KeysUnavailable, NotFound, PolicyUnavailable
 from vault.keys import data_keys, records
 from vault.keys.controller_keys import ControllerKeyRows, ControllerKeys
 from vault.keys.draws import draw
 from vault.octets import base32_id
+from vault.operations.activate import begin
 from vault.operations.controllers import add_controller
 from vault.operations.examine import Check
+from vault.operations.in_force import DIFFERS
 from vault.operations.migrate import migrate
 from vault.operations.verify_trail import verify_trail
-from vault.policy.bundle import load_bundle
-from vault.policy.engine import Policy
-from vault.profiles.catalogue import Catalogue
+from vault.policy.bundle import Bundle, load_bundle
 from vault.settings import Settings
+from vault.standing import Standing
 from vault.tickets import PushedTickets
 
 ROLES = ("riserbo_app", "riserbo_sequencer", "riserbo_signer")
 log = structlog.get_logger()
 _CONTROLLER = sa.select(tables.controller.c.zone, tables.controller.c.languages)
 CREDENTIAL_BYTES = 32
+HALF_DONE_S = 3.0  # longer than there is between the entry of an activation and its row
 CHECKPOINT_KEY, DOCUMENT_KEY = "audit-sign/1", "document-sign/1"
 
 
@@ -117,6 +117,11 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{base32_id(draw(16))}"
 
 
+def draw_seed() -> bytes:
+    """Return 32 random bytes, for a person's own key."""
+    return draw(32)
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A running vault and what runs beside it. `health` are the lines of `/readyz` beyond those the vault answers itself."""
@@ -129,15 +134,33 @@ class Opened:
     addresses: Addresses
     sequencing: Database
     trail_health: TrailHealth
+    bundle: Bundle  # the one of the settings: what a controller created here begins with
+    rules: Rules  # of this bundle
+    standing: Standing
 
     def health(self) -> list[Check]:
-        """Return the checks of the key service and of each controller's trail."""
+        """Return the checks of the key service, and of each controller's trail and policy."""
         held = self.keyring.health()
         checks = [Check("key_service", held.answers, held.code)]
         for controller_id in self.vault.database.controllers():
             stands = self.trail_health.state(controller_id)
             checks.append(Check(f"audit_trail of {controller_id}", not stands.closed, " ".join((*stands.closed, *stands.warnings))))
+            checks.append(Check(f"policy of {controller_id}", *self.standing.state(controller_id)))
         return checks
+
+    def require_policy(self, patience_s: float = HALF_DONE_S) -> None:
+        """Expect that table and trail agree on what policy is in force, for every controller. Raises PolicyUnavailable.
+
+        For whoever is about to serve. What is half done is waited for; a table that was edited or restored stays what it is, and
+        somebody with rights on the database is no danger to one controller alone.
+        """
+        ends_at = time.monotonic() + patience_s
+        for controller_id in self.vault.database.controllers():
+            while self.standing.state(controller_id)[1] == DIFFERS:
+                if time.monotonic() > ends_at:
+                    raise PolicyUnavailable(DIFFERS, faults=[Fault(controller_id, DIFFERS)])
+                time.sleep(0.1)
+                self.standing.look()
 
     def verify(self, controller_id: str, against: Sequence[GivenNote] = ()) -> Report:
         """Verify a controller's trail with everything at hand, and the notes somebody brings."""
@@ -145,10 +168,11 @@ class Opened:
         return verify_trail(self.vault, self.sequencing, controller_id, self.state, public_key, _mac(self.keyring), against)
 
     def add_controller(self, controller_id: str, zone: str = "Europe/Rome", languages: Sequence[str] = ("it", "en")) -> None:
-        """Create a controller and sign its empty log."""
+        """Create a controller, sign its empty log, and put the bundle at hand in force for it."""
         vault = self.vault
         add_controller(vault.database, self.keyring, vault.settings.installation, controller_id, zone, languages, vault.now)
         self.signer.found(controller_id)
+        self.standing.began(controller_id, begin(vault, controller_id, self.bundle), self.rules)
 
 
 @contextmanager
@@ -176,18 +200,17 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
         recorder, trail = _recording(settings, app, keys, keyring, _Trail(sequencer, signer, state, health))
         closing.callback(trail.stop)
         closing.callback(recorder.close)  # first: its writers' last entries are sequenced while the trail runs
-        templates = {reference: Template.of(document) for reference, document in bundle.templates.items()}
+        rules = Rules.of(bundle)
+        standing = Standing(app, rules, time.monotonic)
+        closing.callback(standing.stop)
         vault = Vault(
             settings=settings,
             database=app,
             keys=keys,
-            policy=Policy(bundle, alarm=lambda code: log.error("policy_alarm", code=code)),
-            catalogue=Catalogue.of(bundle.catalogue),
-            templates=templates,
-            wordings={
-                reference: Wording.of(document, templates[reference].digest, bundle.vocabulary, bundle.catalogue, bundle.recipients)
-                for reference, document in bundle.templates.items()
-            },
+            policy=rules.policy,
+            catalogue=rules.catalogue,
+            templates=rules.templates,
+            wordings=rules.wordings,
             audit=recorder,
             tickets=PushedTickets(),
             controller=cache(lambda controller_id: _controller(app, controller_id)),
@@ -196,9 +219,11 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
             now=now,
             monotonic=time.monotonic,
             new_id=new_id,
+            in_force=standing.in_force,
         )
         trail.start()
-        yield Opened(vault, keyring, trail, signer, state, addresses, sequencing, health)
+        standing.start()  # after the trail has caught up: what came into force last has its position
+        yield Opened(vault, keyring, trail, signer, state, addresses, sequencing, health, bundle, rules, standing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,14 +60,19 @@ class NamedFields:
     Only queries that name fields of the catalogue and say nothing else are kept: none holds anything personal.
     """
 
-    def __init__(self, known: Collection[str]) -> None:
-        self._known = known
+    def __init__(self) -> None:
+        self._known: Collection[str] = ()
         self._read: dict[bytes, tuple[str, ...]] = {}
 
-    def of(self, query: bytes) -> tuple[str, ...] | None:
-        """Return the named fields, once each; None without `fields`. Raises ContextIncomplete: two lists, or an unknown name."""
+    def of(self, query: bytes, known: Collection[str]) -> tuple[str, ...] | None:
+        """Return the named fields, once each; None without `fields`. Raises ContextIncomplete: two lists, or an unknown name.
+
+        `known` are those of the catalogue in force: with another one, what was read of the last counts no more.
+        """
         if not query:
             return None
+        if known is not self._known:
+            self._known, self._read = known, {}
         names = self._read.get(query)
         if names is None and (said := QueryParams(query).getlist("fields")):
             if len(said) > 1:  # of two, whoever stands in front may have looked at the other
@@ -88,7 +93,8 @@ async def read_profile(request: Request) -> Response:
     if not SUBJECT_ID.fullmatch(subject_id):
         raise NotFound
     context = await access_context(request)
-    answer = await ask_lane(state.lanes, Ask(context, subject_id, state.named_fields.of(request.scope["query_string"])))
+    known = request.state.vault.catalogue.fields
+    answer = await ask_lane(state.lanes, Ask(context, subject_id, state.named_fields.of(request.scope["query_string"], known)))
     call.entry_id, call.decision_id = answer.entry_id, answer.decision_id
     shown = {
         "Vault-Decision": answer.decision_id,

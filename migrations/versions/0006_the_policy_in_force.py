@@ -1,4 +1,4 @@
-"""Which bundle is in force, and every bundle that ever was: insert-only. Controllers there before have none until one is activated."""
+"""Which bundle is in force, and every one that ever was: insert-only. Controllers there before have none until one is activated."""
 
 import sqlalchemy as sa
 from alembic import op

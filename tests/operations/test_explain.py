@@ -204,7 +204,7 @@ def test_a_bundle_that_is_not_kept_is_said_to_those_who_may_know(vault: Vault, d
     assert refusal.value.code == "bundle-not-kept"
     with pytest.raises(NotFound):
         explain(later, as_a("operator", desk), decision_id)
-    assert bundle_of(vault, vault.policy.digest) is vault.policy
+    assert bundle_of(vault, desk.controller_id, vault.policy.digest) is vault.policy
 
 
 def test_spoilt_or_destroyed_details_explain_nothing(vault: Vault, desk: Context, person: str, ledger: Ledger) -> None:

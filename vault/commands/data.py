@@ -31,7 +31,8 @@ def import_file(
         def advance(done: int, total: int | None) -> None:
             bar.update(task, completed=done, total=total)
 
-        result = run_import(opened.vault, the_controller(opened.vault.database.controllers(), controller), file, mapping, advance)
+        name = the_controller(opened.vault.database.controllers(), controller)
+        result = run_import(opened.vault.governed(name), name, file, mapping, advance)
     document = import_document(result)
     answer(document, as_json=as_json, text=_import_text(document))
 

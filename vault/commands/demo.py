@@ -129,7 +129,7 @@ def _register(opened: Opened) -> None:
     for one in IDENTITIES.values():
         if one.caller_id:
             registration = Registration(one.caller_id, one.roles, one.team, one.training, one.recipient)
-            register_caller(opened.vault, CONTROLLER, registration)
+            register_caller(opened.vault.governed(CONTROLLER), CONTROLLER, registration)
 
 
 def _await(url: str) -> None:
@@ -143,7 +143,9 @@ def _await(url: str) -> None:
 
 def _import(stage: _Stage) -> dict[str, Any]:
     samples = _samples()
-    result = run_import(stage.opened.vault, CONTROLLER, samples / "crm_it.csv", samples / "crm_it.mapping.yaml")
+    result = run_import(
+        stage.opened.vault.governed(CONTROLLER), CONTROLLER, samples / "crm_it.csv", samples / "crm_it.mapping.yaml"
+    )
     people.print(
         f"\n[bold]Imported[/bold]: {result.accepted} customers ({result.unchanged} unchanged), {result.refused} lines refused."
     )

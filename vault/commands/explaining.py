@@ -21,7 +21,8 @@ def explain(
     Exit status 1 when there is no such decision, when its bundle is not kept, or when it comes out otherwise (an alarm).
     """
     with said(as_json=as_json), open_vault(read_settings()) as opened:
-        told = explain_in_house(opened.vault, the_controller(opened.vault.database.controllers(), controller), decision_id)
+        name = the_controller(opened.vault.database.controllers(), controller)
+        told = explain_in_house(opened.vault.governed(name), name, decision_id)
         answer(told.document, as_json=as_json, text=_text(told.document))
 
 

@@ -31,6 +31,7 @@ def serve(
 def worker() -> None:
     """Run jobs (ends of agreements, clean-up) and the audit trail's sequencer and signer, until it is told to stop."""
     with said(), open_vault(read_settings()) as opened:
+        opened.require_policy()
         people.print("The worker runs. Ctrl-C ends it.")
         job_app(opened.vault, opened.addresses.url).run_worker(install_signal_handlers=True, listen_notify=True)
 

@@ -61,7 +61,8 @@ def callers_add(
         ends = dict.fromkeys(training or (), trained_until.replace(tzinfo=UTC)) if trained_until is not None else {}
         start, end = (None if one is None else one.replace(tzinfo=UTC) for one in (valid_from, valid_until))
         registration = Registration(caller_id, role, team, training or (), recipient, region, end, start, ends, acts_for_agents)
-        entry_id = register_caller(opened.vault, the_controller(opened.vault.database.controllers(), controller), registration)
+        name = the_controller(opened.vault.database.controllers(), controller)
+        entry_id = register_caller(opened.vault.governed(name), name, registration)
         answer({"caller_id": caller_id, "entry_id": entry_id}, as_json=as_json, text=f"{caller_id} is registered ({entry_id}).")
 
 

@@ -142,7 +142,7 @@ def _document(vault: Vault, controller_id: str, stored: StoredEntry, reader: Rea
         raise Erased("details-gone")
     if kept is None or kept.get("failed"):
         return in_outline(entry, "policy-error" if kept is not None else entry.details.get("result"))
-    policy = bundle_of(vault, kept["bundle"])
+    policy = bundle_of(vault, controller_id, kept["bundle"])
     try:
         return told(vault.catalogue, policy, entry, reader, lambda: replay(policy, kept))
     except Unlike:

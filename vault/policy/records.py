@@ -14,7 +14,7 @@ from vault import tables
 CHANNEL = "riserbo_policy"  # who listens is told the controller whose policy changed
 
 _bundle, _activation = tables.policy_bundle, tables.policy_activation
-_CONTROLLER = sa.bindparam("controller")
+_CONTROLLER = sa.bindparam("controller", type_=sa.Text())
 _COLUMNS = (
     *(_activation.c.sequence, _activation.c.digest, _activation.c.previous, _activation.c.note),
     *(_activation.c.activated_at, _activation.c.entry_id),

@@ -150,8 +150,25 @@ def matrix_checks(bundle: Bundle) -> Iterator[Check]:
                 yield Check(f"{path}, law {number}", 1, partial(_law_failing, case, f"{path}, law {number}"))
 
 
+def smoke(bundle: Bundle, policy: Policy) -> list[str]:
+    """Return the cells of the table of roles, under its first template, that do not come out: what a policy must do to be used."""
+    first = next(iter(bundle.matrix["templates"]))
+    table = [case for case in matrix.cells(bundle.matrix) if case.template == first]
+    failed = []
+    for context in dict.fromkeys(case.context for case in table):
+        cases = [case for case in table if case.context == context]
+        failed += _cells_compared(bundle, policy, context, bundle.matrix["templates"][first]["agreements"], cases)
+    return failed
+
+
 def _cells_failing(context: str, agreements: Sequence[str], cases: Sequence[matrix.Case], candidate: Candidate) -> list[str]:
-    shown = situation(candidate.bundle, context, agreements).decided(candidate.policy, *(case.field for case in cases)).fields
+    return _cells_compared(candidate.bundle, candidate.policy, context, agreements, cases)
+
+
+def _cells_compared(
+    bundle: Bundle, policy: Policy, context: str, agreements: Sequence[str], cases: Sequence[matrix.Case]
+) -> list[str]:
+    shown = situation(bundle, context, agreements).decided(policy, *(case.field for case in cases)).fields
     found = {name: (one.level, one.mask, one.because) for name, one in shown.items()}
     return [case.name for case in cases if found[case.field] != case.cell]
 

@@ -1,0 +1,248 @@
+"""Put a bundle in force: signed by two people, tried, planned, and on record before it counts.
+
+A controller begins with the bundle at hand when it was created (`begin`): nobody's data are there yet, and whoever creates one may
+decide everything about it. From then on two people sign each change, always both: limits, texts and obligations can widen what
+happens without any difference a plan would see. A rollback is a new sequence with a bundle that was in force before; it is signed
+alike, and needs no plan, since what it gives back had been accepted.
+
+The entry goes first and gets its position, then the row: a row that nobody recorded is never in force. If the process dies between
+the two, the same note puts the row down that the entry speaks of.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import sqlalchemy as sa
+
+from vault import tables
+from vault.assembly import Vault
+from vault.database import Database
+from vault.errors import Conflict, Fault, InvalidValue, NotFound, PolicyUnavailable
+from vault.operations.acting import HOUSE, Acting, carrying_out, draft, prepare, record, refuse, telling
+from vault.operations.in_force import DIFFERS, activations, recorded
+from vault.policy import records as policies
+from vault.policy.activation import Activation, Approver, parse_activation, refusals, signers
+from vault.policy.archive import packed
+from vault.policy.bundle import Bundle, kept_bundle, parsed_bundle
+from vault.policy.continuity import losses
+from vault.policy.files import bundle_digest
+from vault.policy.lint import faults
+from vault.policy.model import Caller, Context
+from vault.policy.plan import Plan, plan
+from vault.policy.records import ActivationRow
+from vault.policy.trial import Candidate, invariant_checks, matrix_checks, tried
+
+ACTIVATED = "policy:activated"
+Settle = Callable[[str], None]  # gives a controller's pending entries their positions; raises AuditUnavailable
+Trial = Callable[[Bundle], Sequence[str]]
+_AGREED = sa.select(tables.agreement.c.template_id, tables.agreement.c.template_version).distinct()
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """What is in force now. `repaired`: it was on record already, and only its row was missing."""
+
+    row: ActivationRow
+    repaired: bool = False
+
+
+def failing_cases(bundle: Bundle) -> Sequence[str]:
+    """Return the cases of a bundle's matrix that do not come out; where all do, what must always hold and does not."""
+    candidate = Candidate.of(bundle)
+    return tried(candidate, list(matrix_checks(bundle))).failed or tried(candidate, list(invariant_checks(bundle))).failed
+
+
+def begin(vault: Vault, controller_id: str, bundle: Bundle) -> ActivationRow:
+    """Put the first bundle in force for a controller that was just created, as sequence 1, unsigned.
+
+    Raises Conflict when something is in force already.
+    """
+    acting = _acting(vault, controller_id)
+    with vault.database.snapshot(controller_id) as rows:
+        if policies.head(rows, controller_id) is not None or recorded(rows, controller_id):
+            raise Conflict("policy-activated")
+    row = ActivationRow(1, bundle.digest, None, None, acting.at, acting.entry_id)
+    _record(vault, acting, row, {"kind": "begun"})
+    _put(vault, acting, row, bundle.files)
+    return row
+
+
+def activate(
+    vault: Vault,
+    controller_id: str,
+    note: str,
+    files: Mapping[str, bytes],
+    known: Sequence[Approver],
+    settle: Settle,
+    trial: Trial = failing_cases,
+) -> Activated:
+    """Put the bundle of these files in force as a signed note says.
+
+    Raises the recorded InvalidValue `policy-refused` with everything that stands against it; PolicyUnavailable when the table was
+    edited or restored and this note is not the one that is missing; AuditUnavailable.
+    """
+    acting = _acting(vault, controller_id)
+    digest = _digest(files)
+    settle(controller_id)  # what was recorded last has its position, or the table would seem to say more than the trail
+    try:
+        held = activations(vault.database, controller_id)
+    except PolicyUnavailable:
+        return _repaired(vault, acting, note, {digest: files})
+    last = held[-1] if held else None
+    found = list(_refused(note, known, controller_id, digest, last, acting.at))
+    found = found or [_of_the_lint(one) for one in faults(files)]
+    if found:
+        raise refuse(vault, acting, InvalidValue("policy-refused", faults=found))
+    bundle = parsed_bundle(files)
+    found = _losses(vault.database, controller_id, bundle, last) or [Fault(one, "case.fails") for one in trial(bundle)]
+    planned = _planned(vault.database, controller_id, bundle, last) if not found else None
+    found += _unaccepted(planned) if planned is not None else []
+    if found:
+        raise refuse(vault, acting, InvalidValue("policy-refused", faults=found))
+    widens = [one.document for one in planned.changes if one.kind == "WIDENS"] if planned is not None else []
+    return _come_into_force(vault, acting, note, known, files, settle, {"kind": "activated", "widens": widens})
+
+
+def roll_back(vault: Vault, controller_id: str, note: str, known: Sequence[Approver], settle: Settle) -> Activated:
+    """Put a bundle in force again that was before, as a signed note says. Raises what `activate` raises.
+
+    A digest this controller never had is refused with NotFound `bundle-not-kept`, recorded.
+    """
+    acting = _acting(vault, controller_id)
+    try:
+        named = parse_activation(note)[0].digest
+    except ValueError:
+        raise refuse(vault, acting, InvalidValue("policy-refused", faults=[Fault("note", "note.unfit")])) from None
+    with vault.database.snapshot(controller_id) as rows:
+        archive = policies.kept_archive(rows, controller_id, named)
+    if archive is None:
+        raise refuse(vault, acting, NotFound("bundle-not-kept"))
+    try:
+        bundle = kept_bundle(archive, named)
+    except ValueError:
+        raise refuse(vault, acting, InvalidValue("policy-refused", faults=[Fault("bundle", "bundle.altered")])) from None
+    settle(controller_id)
+    try:
+        held = activations(vault.database, controller_id)
+    except PolicyUnavailable:
+        return _repaired(vault, acting, note, {named: bundle.files})
+    last = held[-1] if held else None
+    found = list(_refused(note, known, controller_id, named, last, acting.at))
+    found = found or _losses(vault.database, controller_id, bundle, last)
+    if found:
+        raise refuse(vault, acting, InvalidValue("policy-refused", faults=found))
+    return _come_into_force(vault, acting, note, known, bundle.files, settle, {"kind": "rolled-back"})
+
+
+def history(database: Database, controller_id: str) -> Sequence[ActivationRow]:
+    """Return everything that came into force, the first one first. Raises PolicyUnavailable `policy-table-differs`."""
+    return activations(database, controller_id)
+
+
+def _acting(vault: Vault, controller_id: str) -> Acting:
+    operator = Caller(id="operator", kind="operator", roles=frozenset({"operator"}), client_id="riserbo")
+    return prepare(vault, ACTIVATED, Context(controller_id, operator, "legal-compliance", "api"), permission=HOUSE)
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    """Return the digest of files that may be no bundle: then it is one that no note names."""
+    try:
+        return bundle_digest(files)
+    except (KeyError, TypeError, ValueError):
+        return "-"
+
+
+def _refused(
+    note: str, known: Sequence[Approver], controller_id: str, digest: str, last: ActivationRow | None, at: datetime
+) -> Iterator[Fault]:
+    before = Activation(controller_id, last.sequence, last.digest, last.previous, last.activated_at) if last is not None else None
+    # Both signatures, always: a plan sees what fields are shown, not what limits, texts and obligations change.
+    for code in refusals(note, known, controller_id=controller_id, digest=digest, last=before, at=at, widens=True):
+        yield Fault("note", code)
+
+
+def _of_the_lint(text: str) -> Fault:
+    path, _, what = text.partition(": ")
+    return Fault(path, what)
+
+
+def _planned(database: Database, controller_id: str, new: Bundle, last: ActivationRow | None) -> Plan | None:
+    """Return what would change, None where nothing was in force before."""
+    old = _kept(database, controller_id, last)
+    return plan(Candidate.of(old), Candidate.of(new)) if old is not None else None
+
+
+def _kept(database: Database, controller_id: str, row: ActivationRow | None) -> Bundle | None:
+    """Return the bundle of an activation. Raises PolicyUnavailable when what is kept is not what came into force."""
+    if row is None:
+        return None
+    with database.snapshot(controller_id) as rows:
+        archive = policies.kept_archive(rows, controller_id, row.digest)
+    try:
+        return kept_bundle(archive or b"", row.digest)
+    except ValueError:
+        raise PolicyUnavailable("policy-bundle-unfit") from None
+
+
+def _unaccepted(planned: Plan) -> list[Fault]:
+    return [Fault(" / ".join(one.document.values()), "widens.unaccepted") for one in planned.unaccepted]
+
+
+def _losses(database: Database, controller_id: str, new: Bundle, last: ActivationRow | None) -> list[Fault]:
+    old = _kept(database, controller_id, last)
+    if old is None:
+        return []
+    with database.snapshot(controller_id) as rows:
+        agreed = {f"{name}@{version}" for name, version in rows.execute(_AGREED)}
+    return [Fault(what, code) for what, code in losses(old, new, agreed)]
+
+
+def _come_into_force(
+    vault: Vault,
+    acting: Acting,
+    note: str,
+    known: Sequence[Approver],
+    files: Mapping[str, bytes],
+    settle: Settle,
+    said: Mapping[str, Any],
+) -> Activated:
+    """Record the activation, wait until the entry has its position, and put the row down."""
+    named, _ = parse_activation(note)
+    row = ActivationRow(named.sequence, named.digest, named.previous, note, acting.at, acting.entry_id)
+    by = [f"{one.group} {one.person}" for one in signers(note, known)]
+    _record(vault, acting, row, {**said, "signed_by": by, "not_before": named.not_before.isoformat()})
+    with telling(vault, acting):
+        settle(acting.context.controller_id)
+    _put(vault, acting, row, files)
+    return Activated(row)
+
+
+def _record(vault: Vault, acting: Acting, row: ActivationRow, internal: Mapping[str, Any]) -> None:
+    entry = draft(vault, acting, "done", details={"result": "activated"}, internal=internal)
+    bundle = bytes.fromhex(row.digest.removeprefix("sha256:"))
+    vault.audit.record(acting.context.controller_id, replace(entry, about=row.said, bundle=bundle))
+
+
+def _put(vault: Vault, acting: Acting, row: ActivationRow, files: Mapping[str, bytes]) -> None:
+    with carrying_out(vault, acting) as transaction:
+        policies.insert_activation(transaction, acting.context.controller_id, row, packed(files))
+
+
+def _repaired(vault: Vault, acting: Acting, note: str, bundles: Mapping[str, Mapping[str, bytes]]) -> Activated:
+    """Put the row down that the trail speaks of and the table lacks, if this note is the one. Raises PolicyUnavailable."""
+    controller_id, noted = acting.context.controller_id, sha256(note.encode()).hexdigest()
+    with vault.database.snapshot(controller_id) as rows:
+        told, held = recorded(rows, controller_id), policies.activations(rows, controller_id)
+    missing = told[len(held) :][:1] if [(one.said, one.entry_id) for one in held] == told[: len(held)] else []
+    for said, entry_id in missing:
+        if said.get("note") == noted and said["digest"] in bundles:
+            named, _ = parse_activation(note)
+            row = ActivationRow(named.sequence, named.digest, named.previous, note, acting.at, entry_id)
+            repairing = replace(acting, verb="policy:repaired")
+            record(vault, repairing, internal={"repaired": entry_id})
+            _put(vault, repairing, row, bundles[named.digest])
+            return Activated(row, repaired=True)
+    raise refuse(vault, acting, PolicyUnavailable(DIFFERS))

@@ -1,0 +1,50 @@
+"""Which bundle is in force for a controller: the table of activations, compared with what the trail says came into force.
+
+The trail is the witness: a row nobody recorded, a row that says something else, or one that is gone, and nothing is in force until
+somebody has looked. Shared by whoever activates and by running processes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from vault.audit import records as audit
+from vault.audit.scan import members_of
+from vault.database import Database
+from vault.errors import PolicyUnavailable
+from vault.policy import records as policies
+from vault.policy.records import ActivationRow
+
+NEVER, DIFFERS = "policy-never-activated", "policy-table-differs"
+
+
+def in_force(database: Database, controller_id: str) -> ActivationRow:
+    """Return the activation in force.
+
+    Raises PolicyUnavailable: `policy-never-activated`, or `policy-table-differs` when table and trail say different things.
+    """
+    held = activations(database, controller_id)
+    if not held:
+        raise PolicyUnavailable(NEVER)
+    return held[-1]
+
+
+def activations(database: Database, controller_id: str) -> Sequence[ActivationRow]:
+    """Return everything that came into force, the first one first. Raises PolicyUnavailable `policy-table-differs`."""
+    with database.snapshot(controller_id) as rows:
+        told, held = recorded(rows, controller_id), policies.activations(rows, controller_id)
+    if [(one.said, one.entry_id) for one in held] != told:
+        raise PolicyUnavailable(DIFFERS)
+    return held
+
+
+def recorded(rows: Connection, controller_id: str) -> list[tuple[dict[str, Any], str]]:
+    """Return what the trail says came into force, and by which entry: those whose act did not fail after all."""
+    leaves = [members_of(leaf) or {} for leaf in audit.policy_leaves(rows, controller_id)]
+    undone = {leaf["ref"] for leaf in leaves if leaf.get("outcome") == "failed" and "ref" in leaf}
+    return [
+        (dict(leaf.get("about", {})), str(leaf.get("id")))
+        for leaf in leaves
+        if leaf.get("outcome") == "done" and leaf.get("id") not in undone
+    ]
