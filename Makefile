@@ -12,7 +12,7 @@ COOLED := $(shell $(PYTHON) -c "import datetime as d; print(d.date.today() - d.t
 LOCK   := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
           --exclude-newer $(COOLED) --extra build
 
-.PHONY: help setup demo run migrate test check drill bench docs openapi vectors lock clean
+.PHONY: help setup demo run migrate test check drill bench docs openapi vectors policy-released lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -51,6 +51,9 @@ docs: openapi $(VENV)/test.stamp  ## generate what is generated, then check ever
 vectors: $(VENV)/test.stamp  ## write the golden bytes anew; a difference is a format that changed
 	@$(BIN)/python -m tests.vectors.make
 	@git diff --exit-code -- tests/vectors
+
+policy-released: $(VENV)/test.stamp  ## at a release: the shipped bundle becomes what the next one is planned against
+	@$(BIN)/python -m tests.policy.released
 
 lock:  ## choose versions anew, at least a week old, with hashes (needs uv; ARGS=--upgrade moves all)
 	$(LOCK) --extra test $(ARGS) --output-file requirements/test.lock

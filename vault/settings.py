@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     lanes: int = Field(default=2, ge=1, le=16, description="disclosure lanes in each process")
     key_lifetime_s: float = Field(default=300.0, gt=0, le=300, description="how long a controller key may stay in memory")
     policies: Path | None = Field(default=None, description="directory of the policy bundle; unset: the one shipped")
+    policy_keys: Path | None = Field(default=None, description="file of the public keys of those who decide policy")
     allow_unsafe_database: bool = Field(default=False, description="tests only: serve with fsync off")
 
     @field_validator("token_algorithms")
@@ -73,6 +74,11 @@ class Settings(BaseSettings):
     def publishers(self) -> Path:
         """The directory with one file for each controller: what receipts say of it."""
         return self.home / "controllers"
+
+    @property
+    def approvers(self) -> Path:
+        """The file with the public keys of those who decide policy: `<policy|dpo> <person> <key>` on each line."""
+        return self.policy_keys or self.home / "policy.keys"
 
     @property
     def credential(self) -> Path:

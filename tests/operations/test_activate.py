@@ -1,4 +1,4 @@
-"""A bundle comes into force by two people, in its turn, tried, planned and on record first; every other way is refused, on record."""
+"""A bundle comes into force by two people, in its turn, tried, planned, on record first; every other way is refused, on record."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -66,8 +66,8 @@ def refused(act: Callable[[], object]) -> list[tuple[str, str]]:
 
 
 def test_a_controller_begins_with_the_bundle_at_hand(opened: Opened, controller_id: str, ledger: Ledger) -> None:
-    row = in_force(opened.vault.database, controller_id) if opened.trail.settle(controller_id) is None else None
-    assert row is not None
+    opened.trail.settle(controller_id)
+    row = in_force(opened.vault.database, controller_id)
     assert (row.sequence, row.digest, row.previous, row.note) == (1, SHIPPED, None, None)
     [leaf] = ledger.leaves("policy:activated")
     assert (leaf["id"], leaf["about"]) == (row.entry_id, {"sequence": 1, "digest": SHIPPED, "previous": "-", "note": "-"})
@@ -255,8 +255,10 @@ def test_what_stored_data_rest_on_cannot_be_taken_away(vault: Vault, controller_
         "DELETE FROM vault.policy_activation WHERE controller_id = '{controller}' AND sequence = 2",
         "DELETE FROM vault.policy_activation WHERE controller_id = '{controller}' AND sequence = 1",
         "DELETE FROM vault.policy_activation WHERE controller_id = '{controller}'",
-        "INSERT INTO vault.policy_activation SELECT controller_id, 3, previous, digest, note, activated_at, entry_id"
-        " FROM vault.policy_activation WHERE controller_id = '{controller}' AND sequence = 2",
+        (
+            "INSERT INTO vault.policy_activation SELECT controller_id, 3, previous, digest, note, activated_at, entry_id FROM"
+            " vault.policy_activation WHERE controller_id = '{controller}' AND sequence = 2"
+        ),
     ],
     ids=["digest", "note", "entry", "number", "restored", "without its first", "emptied", "added"],
 )

@@ -188,7 +188,7 @@ def test_a_decision_that_comes_out_otherwise_is_an_alarm_and_never_an_explanatio
     assert ledger.outcomes("explain") == ["done", "failed"] * 3
 
 
-def test_a_bundle_that_is_not_kept_is_said_to_those_who_may_know(vault: Vault, desk: Context, person: str) -> None:
+def test_a_bundle_that_is_not_kept_is_said_to_those_who_may_know(vault: Vault, desk: Context, person: str, ledger: Ledger) -> None:
     decision_id = about(vault, desk, person)
 
     class Next(Policy):
@@ -198,6 +198,8 @@ def test_a_bundle_that_is_not_kept_is_said_to_those_who_may_know(vault: Vault, d
         def digest(self) -> str:
             return "sha256:" + "1" * 64
 
+    gone = f"DELETE FROM vault.policy_bundle WHERE controller_id = '{desk.controller_id}'"
+    ledger.owner(f"SET session_replication_role = replica; {gone}")
     later = replace(vault, policy=Next(vault.policy._bundle))
     with pytest.raises(Conflict) as refusal:
         explain(later, desk, decision_id)

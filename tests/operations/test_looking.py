@@ -101,6 +101,7 @@ def test_a_server_too_old_is_told(opened: Opened, monkeypatch: pytest.MonkeyPatc
 
 
 def test_examining_writes_no_entry(opened: Opened, ledger: Ledger) -> None:
+    opened.trail.settle(ledger.controller_id)
     before = ledger.rows("vault.audit_entry")
     examine(opened.vault, opened.health)
     opened.trail.settle(ledger.controller_id)

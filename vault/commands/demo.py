@@ -21,9 +21,10 @@ from vault.commands.data import import_document
 from vault.commands.running import until_stopped
 from vault.commands.say import AsJson, people, said
 from vault.connectors.demo_issuer import IDENTITIES, DemoIssuer, run_demo_issuer
+from vault.connectors.policy_keys import make_key
 from vault.connectors.vault_client import Reply, Why, ask, ask_profile, is_serving
 from vault.errors import Conflict, DatabaseUnavailable, VaultError
-from vault.opening import Opened, assembled, new_id, now, open_keyring, reach_database
+from vault.opening import Opened, assembled, draw_seed, new_id, now, open_keyring, reach_database
 from vault.operations.callers import Registration, register_caller
 from vault.operations.import_subjects import run_import
 from vault.operations.show_entry import show_entry
@@ -33,6 +34,7 @@ CONTROLLER = "demo"
 CUSTOMER = "C0000001"
 TICKET = "TCK-1"
 STARTING_S = 30.0
+DECIDERS = {"policy": "ada", "dpo": "cora"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def _stage(port: int) -> Iterator[_Stage]:
                 with suppress(Conflict):  # it is there at a second run
                     opened.add_controller(CONTROLLER)
                 _describe(settings)
+                _decide(settings)
                 _register(opened)
                 _await(url)
                 yield _Stage(opened, issuer, url)
@@ -119,6 +122,16 @@ def _describe(settings: Settings) -> None:
     """Say who the demo's company is, invented like its customers: receipts name it."""
     settings.publishers.mkdir(exist_ok=True)
     (settings.publishers / f"{CONTROLLER}.json").write_bytes((_samples() / "controller.json").read_bytes())
+
+
+def _decide(settings: Settings) -> None:
+    """Make keys of two invented people who decide policy, so that signing and activating can be tried."""
+    if not settings.approvers.exists():
+        lines = []
+        for group, person in DECIDERS.items():
+            key = make_key(settings.home / f"{person}.key", f"demo/{person}", draw_seed())
+            lines.append(f"{group} {person} {key.text}\n")
+        settings.approvers.write_text("".join(lines))
 
 
 def _samples() -> Path:

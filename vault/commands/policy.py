@@ -1,4 +1,4 @@
-"""Commands about the policy bundle and what was decided by it: test, plan, explain, deny, denials, lift."""
+"""Commands about the policy bundle: test, plan, and those of its siblings `activating`, `denying` and `explaining`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ import orjson
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vault.commands.activating import new_key, policy_activate, policy_history, rollback, sign
 from vault.commands.denying import denials, deny, lift
 from vault.commands.explaining import explain
 from vault.commands.say import AsJson, people
@@ -21,6 +22,11 @@ policy = typer.Typer(
     help="The policy bundle: what each role may see, and how a change of it comes into force.", no_args_is_help=True
 )
 
+policy.command("new-key")(new_key)
+policy.command()(sign)
+policy.command("activate")(policy_activate)
+policy.command()(rollback)
+policy.command("history")(policy_history)
 policy.command()(explain)
 policy.command()(deny)
 policy.command()(denials)

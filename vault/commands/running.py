@@ -21,7 +21,10 @@ def serve(
 ) -> None:
     """Serve the API. Needs RISERBO_TOKEN_ISSUER and RISERBO_JWKS_URL; run `riserbo migrate` first."""
     with said():
-        read_settings()  # what is wrong is said here, in words, before any process starts
+        settings = read_settings()  # what is wrong is said here, in words, before any process starts
+        if workers > 1:  # a process that ends at its start would be started again and again
+            with open_vault(settings) as opened:
+                opened.require_policy()
         uvicorn.run(
             "api.main:application", factory=True, host=host, port=port, workers=workers, access_log=False, log_config=None,
             server_header=False, date_header=False, proxy_headers=False, ws="none",
