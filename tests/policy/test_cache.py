@@ -360,3 +360,10 @@ def _held(agreement_id: str, valid_from_ms: int) -> AgreementFacts:
 def test_the_draws_are_the_same_in_every_run() -> None:
     assert isinstance(seeded(1), random.Random)
     assert seeded(1).random() == seeded(1).random()
+
+
+def test_warming_stops_when_it_is_enough() -> None:
+    """A process that ends does not wait for tables nobody will ask."""
+    cold = Policy(bundle())
+    cold.warm(lambda: True)
+    assert len(cold._views) == 0
