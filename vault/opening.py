@@ -46,7 +46,6 @@ ROLES = ("riserbo_app", "riserbo_sequencer", "riserbo_signer")
 log = structlog.get_logger()
 _CONTROLLER = sa.select(tables.controller.c.zone, tables.controller.c.languages)
 CREDENTIAL_BYTES = 32
-HALF_DONE_S = 3.0  # longer than there is between the entry of an activation and its row
 CHECKPOINT_KEY, DOCUMENT_KEY = "audit-sign/1", "document-sign/1"
 
 
@@ -148,19 +147,14 @@ class Opened:
             checks.append(Check(f"policy of {controller_id}", *self.standing.state(controller_id)))
         return checks
 
-    def require_policy(self, patience_s: float = HALF_DONE_S) -> None:
+    def require_policy(self) -> None:
         """Expect that table and trail agree on what policy is in force, for every controller. Raises PolicyUnavailable.
 
-        For whoever is about to serve. What is half done is waited for; a table that was edited or restored stays what it is, and
-        somebody with rights on the database is no danger to one controller alone.
+        For whoever is about to serve: somebody with rights on the database is no danger to one controller alone.
         """
-        ends_at = time.monotonic() + patience_s
         for controller_id in self.vault.database.controllers():
-            while self.standing.state(controller_id)[1] == DIFFERS:
-                if time.monotonic() > ends_at:
-                    raise PolicyUnavailable(DIFFERS, faults=[Fault(controller_id, DIFFERS)])
-                time.sleep(0.1)
-                self.standing.look()
+            if self.standing.state(controller_id)[1] == DIFFERS:
+                raise PolicyUnavailable(DIFFERS, faults=[Fault(controller_id, DIFFERS)])
 
     def verify(self, controller_id: str, against: Sequence[GivenNote] = ()) -> Report:
         """Verify a controller's trail with everything at hand, and the notes somebody brings."""

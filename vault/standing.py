@@ -20,7 +20,7 @@ import structlog
 from vault.assembly import Rules
 from vault.database import EVERY_CONTROLLER, Database
 from vault.errors import PolicyUnavailable, VaultError
-from vault.operations.in_force import NEVER, in_force
+from vault.operations.in_force import DIFFERS, NEVER, in_force
 from vault.policy import records as policies
 from vault.policy.bundle import kept_bundle
 from vault.policy.records import CHANNEL, ActivationRow
@@ -28,6 +28,7 @@ from vault.policy.trial import smoke
 
 POLL_S: Final = 2.0
 UNCONFIRMED_S: Final = 5.0
+HALF_DONE_S: Final = 2.0  # longer than there is between an entry, its position and the row
 UNCONFIRMED, UNFIT = "policy-unconfirmed", "policy-bundle-unfit"
 _LISTEN: Final = f"LISTEN {CHANNEL}"
 
@@ -83,9 +84,13 @@ class Standing:
         return True, f"{held.row.sequence} {held.row.digest}" if held is not None and held.row is not None else ""
 
     def start(self) -> None:
-        """Look at every controller, build what is in force, and go on looking."""
+        """Look at every controller, build what is in force, and go on looking. What is half done elsewhere is waited for."""
+        ends_at = self._monotonic() + HALF_DONE_S
         with suppress(VaultError):
             self.look()
+            while DIFFERS in {held.code for held in self._held.values()} and self._monotonic() < ends_at:
+                self._stopping.wait(0.1)
+                self.look()
         self._builder.submit(lambda: None).result()  # it does one thing after the other: what was asked for is built
         with suppress(VaultError):
             self.look()
@@ -135,7 +140,7 @@ class Standing:
         rules = self._rules_of(controller_id, row)
         if isinstance(rules, Rules):
             self._held[controller_id] = _Held(row, rules, at)
-            if held is not None:
+            if held is not None and held.rules is not None:
                 log.info("policy_in_force", controller_id=controller_id, sequence=row.sequence, bundle=row.digest)
         elif rules is not None:
             self._close(controller_id, row, rules)

@@ -169,7 +169,7 @@ def test_a_bundle_comes_into_force_under_load_and_goes_again(served: Served, tmp
             desk.seen.clear()
         here = changed(served, desks, lambda: roll_back(vault, CONTROLLER, back, KNOWN, settle), SHIPPED)
     seen = [*first, *(one for desk in desks for one in desk.seen)]
-    assert {one.status for one in seen} == {200}
+    assert [one for one in seen if one.status != 200] == []
     reasons = {SHIPPED: "support-t1-contact", digest: "support-t2-contact"}
     assert {one.policy for one in seen} == set(reasons)
     for one in seen:

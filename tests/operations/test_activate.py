@@ -288,7 +288,7 @@ def require(opened: Opened, controller_id: str) -> None:
     """Ask as a process that starts does: it holds nothing yet."""
     opened.standing._held.pop(controller_id, None)
     opened.standing.look()
-    opened.require_policy(0)
+    opened.require_policy()
 
 
 def test_the_note_that_is_on_record_puts_its_row_back(
