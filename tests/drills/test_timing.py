@@ -25,7 +25,7 @@ def test_thirty_microseconds_are_found_under_noise_a_thousand_times_as_large() -
 
 def test_times_are_taken_of_each_sort_and_the_warm_up_counts_for_none() -> None:
     done: list[str] = []
-    acts = {name: lambda name=name: done.append(name) for name in "ab"}  # type: ignore[misc]
+    acts = {name: lambda name=name: done.append(name) for name in "ab"}
     took = interleaved(acts, 200, 1, seeded(3))
     assert (len(done), sum(map(len, took.values()))) == (220, 200)
     assert all(len(one) > 60 for one in took.values())
