@@ -1,15 +1,21 @@
 """Work that waits: procrastinate tasks on PostgreSQL. Each calls one operation; arguments are ids only."""
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
+import structlog
 from procrastinate import App, PsycopgConnector
 
 from vault.assembly import Vault
+from vault.errors import PolicyUnavailable
 from vault.operations.clear_answers import clear_answers
 from vault.operations.expire import expire
 from vault.operations.recheck_agreements import recheck_agreements
 from vault.operations.tell_of_grants import tell_of_grants
 
 SCHEMA = "jobs"
+
+log = structlog.get_logger()
 
 
 def job_app(vault: Vault, url: str) -> App:
@@ -22,26 +28,37 @@ def job_app(vault: Vault, url: str) -> App:
     @app.task(name="expire_agreements", queueing_lock="expire_agreements", pass_context=False)
     def expire_agreements(timestamp: int) -> int:  # noqa: ARG001  # procrastinate hands the scheduled instant over
         """End what the clock has ended, for every controller."""
-        return sum(expire(vault.governed(controller_id), controller_id) for controller_id in vault.database.controllers())
+        return _in_each(vault, expire)
 
     @app.periodic(cron="15 * * * *")
     @app.task(name="clear_answers", queueing_lock="clear_answers", pass_context=False)
     def clear_stored_answers(timestamp: int) -> int:  # noqa: ARG001  # as above
         """Delete stored answers whose day is over, for every controller."""
-        return sum(clear_answers(vault, controller_id) for controller_id in vault.database.controllers())
+        return _in_each(vault, clear_answers)
 
     @app.periodic(cron="30 2 * * *")
     @app.task(name="recheck_agreements", queueing_lock="recheck_agreements", pass_context=False)
     def recheck_states(timestamp: int) -> int:  # noqa: ARG001  # as above
         """Compare every agreement's state with its events, for every controller; return how many differ."""
-        return sum(
-            len(recheck_agreements(vault.governed(controller_id), controller_id)) for controller_id in vault.database.controllers()
-        )
+        return _in_each(vault, lambda one, controller_id: len(recheck_agreements(one, controller_id)))
 
     @app.periodic(cron="20 * * * *")
     @app.task(name="tell_of_grants", queueing_lock="tell_of_grants", pass_context=False)
     def tell_people(timestamp: int) -> int:  # noqa: ARG001  # as above
         """Tell people of break-glass whose review is overdue, for every controller; return how many."""
-        return sum(tell_of_grants(vault, controller_id) for controller_id in vault.database.controllers())
+        return _in_each(vault, tell_of_grants)
 
     return app
+
+
+def _in_each(vault: Vault, act: Callable[[Vault, str], int]) -> int:
+    """Do it for every controller under the rules in force there, and return the sum; where they are not certain, next time."""
+    done = 0
+    for controller_id in vault.database.controllers():
+        try:
+            governed = vault.governed(controller_id)
+        except PolicyUnavailable as error:
+            log.error("job_put_off", controller_id=controller_id, code=error.code)
+            continue
+        done += act(governed, controller_id)
+    return done

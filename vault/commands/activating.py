@@ -85,7 +85,7 @@ def policy_activate(
         with open_vault(settings) as opened:
             name = the_controller(opened.vault.database.controllers(), controller)
             people.print("Lint, cases and plan …")
-            done = activate(_governed(opened.vault, name), name, text, files, known, opened.trail.settle)
+            done = activate(opened.vault.closing(name), name, text, files, known, opened.trail.settle)
         _tell(done, as_json=as_json)
 
 
@@ -96,7 +96,7 @@ def rollback(note: NoteArgument, controller: ControllerOption = None, as_json: A
         text, known = _text(note), read_approvers(settings.approvers)
         with open_vault(settings) as opened:
             name = the_controller(opened.vault.database.controllers(), controller)
-            done = roll_back(_governed(opened.vault, name), name, text, known, opened.trail.settle)
+            done = roll_back(opened.vault.closing(name), name, text, known, opened.trail.settle)
         _tell(done, as_json=as_json)
 
 
@@ -167,14 +167,6 @@ def _last(vault: Vault, controller_id: str) -> ActivationRow | None:
         if error.code == "policy-never-activated":
             return None
         raise
-
-
-def _governed(vault: Vault, controller_id: str) -> Vault:
-    """Return the vault under what is in force; what repairs a table must run although nothing is."""
-    try:
-        return vault.governed(controller_id)
-    except PolicyUnavailable:
-        return vault
 
 
 def _said(made: Activation) -> dict[str, Any]:

@@ -32,14 +32,16 @@ def deny(
     """
     with said(as_json=as_json), open_vault(read_settings()) as opened:
         order = Order(What(role, caller, purpose, field, class_name, channel, recipient), hours, why)
-        made = deny_now(opened.vault, the_controller(opened.vault.database.controllers(), controller), order)
+        name = the_controller(opened.vault.database.controllers(), controller)
+        made = deny_now(opened.vault.closing(name), name, order)
         answer(_document(made), as_json=as_json, text=f"Denied: {_line(made)}")
 
 
 def denials(controller: ControllerOption = None, as_json: AsJson = False) -> None:
     """List the emergency denials in force, the latest first."""
     with said(as_json=as_json), open_vault(read_settings()) as opened:
-        found = denials_in_force(opened.vault, the_controller(opened.vault.database.controllers(), controller))
+        name = the_controller(opened.vault.database.controllers(), controller)
+        found = denials_in_force(opened.vault.closing(name), name)
         text = "\n".join(map(_line, found)) or "Nothing is denied."
         answer({"denials": [_document(one) for one in found]}, as_json=as_json, text=text)
 
@@ -51,7 +53,8 @@ def lift(
 ) -> None:
     """End an emergency denial before its time: policy alone decides again from the next reading on."""
     with said(as_json=as_json), open_vault(read_settings()) as opened:
-        entry_id = lift_denial(opened.vault, the_controller(opened.vault.database.controllers(), controller), denial_id)
+        name = the_controller(opened.vault.database.controllers(), controller)
+        entry_id = lift_denial(opened.vault.governed(name), name, denial_id)
         answer({"denial_id": denial_id, "entry_id": entry_id}, as_json=as_json, text=f"{denial_id} is lifted ({entry_id}).")
 
 

@@ -74,7 +74,8 @@ def callers_end(
 ) -> None:
     """End a caller's registration: they may nothing from the next read on, in every process."""
     with said(as_json=as_json), open_vault(read_settings()) as opened:
-        entry_id = end_registration(opened.vault, the_controller(opened.vault.database.controllers(), controller), caller_id)
+        name = the_controller(opened.vault.database.controllers(), controller)
+        entry_id = end_registration(opened.vault.closing(name), name, caller_id)
         answer({"caller_id": caller_id, "entry_id": entry_id}, as_json=as_json, text=f"{caller_id} may nothing now ({entry_id}).")
 
 
