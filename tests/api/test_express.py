@@ -51,7 +51,8 @@ def told(answer: httpx2.Response) -> tuple[int, dict[str, str], dict[str, Any]]:
         (401, "GET", "{}/profile", "Authorization", {}),
         (401, "GET", "{}/profile", None, {"Authorization": "Bearer a.b.c"}),
         (401, "GET", "{}/profile", None, {"DPoP": "a.b.c"}),
-        (404, "GET", "sub_zzzzzzzzzzzzzzzzzzzzzzzzzz/profile", None, {}),
+        (403, "GET", "sub_zzzzzzzzzzzzzzzzzzzzzzzzzz/profile", None, {}),  # their ticket is about somebody else
+        (404, "GET", "sub_zzzzzzzzzzzzzzzzzzzzzzzzzz/profile", None, {"Vault-Ticket": "TCK-unheard"}),
         (404, "GET", "giulia@example.it/profile", None, {}),
         (404, "GET", "{}%2Fx/profile", None, {}),
         (404, "GET", "{}/profile/", None, {}),
