@@ -4,8 +4,6 @@ No foreign keys, sequences or unique constraints without the distribution key st
 Rights and row security are in `migrations/`; what is sealed is `bytea`, never text.
 """
 
-from typing import Any
-
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -15,41 +13,45 @@ from sqlalchemy import (
     DateTime,
     Index,
     Integer,
-    LargeBinary,
-    MetaData,
-    PrimaryKeyConstraint,
     SmallInteger,
-    Table,
     Text,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-metadata = MetaData()
+from vault.columns import instant as _instant
+from vault.columns import metadata
+from vault.columns import octets as _bytes
+from vault.columns import table as _table
+from vault.columns import words as _text
+from vault.trail_tables import (
+    audit_checkpoint,
+    audit_daily,
+    audit_detail,
+    audit_entry,
+    audit_head,
+    audit_lookup,
+    audit_pending,
+    audit_rejected,
+    audit_subject_head,
+    audit_tile,
+    audit_writer,
+)
 
-
-def _instant(name: str, *, nullable: bool = False) -> "Column[Any]":
-    return Column(name, DateTime(timezone=True), nullable=nullable)
-
-
-def _text(name: str, *, nullable: bool = False) -> "Column[Any]":
-    return Column(name, Text, nullable=nullable)
-
-
-def _bytes(name: str, *, nullable: bool = False) -> "Column[Any]":
-    return Column(name, LargeBinary, nullable=nullable)
-
-
-def _table(name: str, *columns: "Column[Any]", key: tuple[str, ...], schema: str = "vault") -> Table:
-    return Table(
-        name,
-        metadata,
-        _text("controller_id"),
-        *columns,
-        PrimaryKeyConstraint("controller_id", *key, name=f"{name}_pkey"),
-        schema=schema,
-    )
-
+__all__ = [  # the tables of the trail are named here too: who reads tables need not know the files
+    "audit_checkpoint",
+    "audit_daily",
+    "audit_detail",
+    "audit_entry",
+    "audit_head",
+    "audit_lookup",
+    "audit_pending",
+    "audit_rejected",
+    "audit_subject_head",
+    "audit_tile",
+    "audit_writer",
+    "metadata",
+]
 
 # --- whose data, and who may ask -------------------------------------------------------------------------------------------
 
@@ -407,174 +409,6 @@ policy_activation = _table(  # compared with the entries `policy:activated` of t
     _instant("activated_at"),
     _text("entry_id"),
     key=("sequence",),
-)
-
-# --- the audit trail -------------------------------------------------------------------------------------------------------
-
-_LOOKUP = (  # a convenience that may be deleted or rebuilt, never evidence
-    ("entry_id", Text),
-    ("stream", Text),
-    ("operation", Text),
-    ("outcome", Text),
-    ("kind", Text),
-    ("caller_id", Text),
-    ("roles", ARRAY(Text)),
-    ("team", Text),
-    ("recipient", Text),
-    ("purpose", Text),
-    ("channel", Text),
-    ("ticket", LargeBinary),  # 8-byte keyed hash
-    ("station", LargeBinary),  # the same
-    ("ticket_state", Text),
-    ("classes", ARRAY(Text)),
-    ("clear_classes", ARRAY(Text)),
-    ("clear_count", Integer),
-    ("flags", Integer),
-)
-
-
-def _lookup() -> list["Column[Any]"]:
-    return [Column(name, kind, nullable=True) for name, kind in _LOOKUP]
-
-
-audit_pending = _table(
-    "audit_pending",
-    _text("writer_id"),
-    Column("number", BigInteger, nullable=False),
-    Column("at", BigInteger, nullable=False),  # ms since 1970
-    _bytes("leaf"),
-    _bytes("mac"),
-    _bytes("sealed", nullable=True),
-    _text("subject_id"),  # `-` for none
-    Column("chain_number", BigInteger, nullable=False),
-    _bytes("chain_previous"),
-    *_lookup(),
-    key=("writer_id", "number"),
-)
-
-audit_entry = _table(
-    "audit_entry",
-    Column("era", Integer, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    _bytes("leaf"),
-    _bytes("leaf_hash"),
-    _bytes("mac"),
-    key=("era", "position"),
-)
-
-audit_detail = _table(
-    "audit_detail",
-    Column("at", BigInteger, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    _text("subject_id"),
-    Column("era", Integer, nullable=False),
-    _text("entry_id"),
-    _bytes("sealed", nullable=True),
-    _text("stream"),
-    Column("chain_number", BigInteger, nullable=False),
-    _bytes("chain_previous"),
-    key=("at", "position", "subject_id"),
-)
-
-audit_lookup = _table(
-    "audit_lookup",
-    Column("at", BigInteger, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    _text("subject_id"),
-    Column("era", Integer, nullable=False),
-    *_lookup(),
-    key=("at", "position", "subject_id"),
-)
-Index(
-    "audit_lookup_by_subject",
-    audit_lookup.c.controller_id,
-    audit_lookup.c.subject_id,
-    audit_lookup.c.at.desc(),
-    audit_lookup.c.position.desc(),
-)
-Index(
-    "audit_lookup_by_caller",
-    audit_lookup.c.controller_id,
-    audit_lookup.c.caller_id,
-    audit_lookup.c.at.desc(),
-    audit_lookup.c.position.desc(),
-)
-Index("audit_lookup_by_entry", audit_lookup.c.controller_id, audit_lookup.c.entry_id)
-Index(
-    "audit_lookup_of_policy",  # a handful of rows: what came into force, asked at each start
-    audit_lookup.c.controller_id,
-    audit_lookup.c.at,
-    audit_lookup.c.position,
-    postgresql_where=text("operation = 'policy:activated'"),
-)
-
-audit_subject_head = _table(
-    "audit_subject_head",
-    _text("subject_id"),
-    _text("stream"),  # open held; decoy: subject_id is a writer's id
-    Column("era", Integer, nullable=False),
-    Column("number", BigInteger, nullable=False),
-    _bytes("tag"),
-    key=("subject_id", "stream"),
-)
-
-audit_writer = _table(
-    "audit_writer",
-    _text("writer_id"),
-    Column("number", BigInteger, nullable=False),  # sequenced
-    _bytes("leaf_hash"),
-    Column("mac_key", Integer, nullable=False),  # audit-mac/<n>, as its first entry says
-    _instant("seen_at"),
-    Column("closed", Boolean, nullable=False),
-    key=("writer_id",),
-)
-
-audit_head = _table(
-    "audit_head",
-    Column("era", Integer, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    key=(),
-)
-
-audit_tile = _table(
-    "audit_tile",
-    Column("era", Integer, nullable=False),
-    Column("level", SmallInteger, nullable=False),
-    Column("idx", BigInteger, nullable=False),
-    _bytes("hashes"),
-    key=("era", "level", "idx"),
-)
-
-audit_checkpoint = _table(  # a copy only; the signer's state is outside the database
-    "audit_checkpoint",
-    Column("era", Integer, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    _text("note"),
-    _instant("signed_at"),
-    key=("era", "size"),
-)
-
-audit_daily = _table(
-    "audit_daily",
-    Column("day", Integer, nullable=False),  # days since 1970
-    _text("operation"),
-    _text("outcome"),
-    _text("purpose"),
-    _text("recipient"),
-    _text("caller_id"),
-    Column("entries", BigInteger, nullable=False),
-    Column("clear_values", BigInteger, nullable=False),
-    key=("day", "operation", "outcome", "purpose", "recipient", "caller_id"),
-)
-
-audit_rejected = _table(
-    "audit_rejected",
-    _text("writer_id"),
-    Column("number", BigInteger, nullable=False),
-    _bytes("leaf"),
-    _bytes("mac"),
-    _bytes("sealed", nullable=True),
-    key=("writer_id", "number"),
 )
 
 # --- how rows lie in their pages: set by migrations, compared by their tests -------------------------------------------------
