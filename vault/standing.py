@@ -27,6 +27,7 @@ from vault.policy.records import CHANNEL, ActivationRow
 from vault.policy.trial import smoke
 
 POLL_S: Final = 2.0
+RETRY_S: Final = 0.5  # after a look that failed: five seconds hold more than two tries
 UNCONFIRMED_S: Final = 5.0
 HALF_DONE_S: Final = 2.0  # longer than there is between an entry, its position and the row
 UNCONFIRMED, UNFIT = "policy-unconfirmed", "policy-bundle-unfit"
@@ -56,8 +57,10 @@ class Standing:
         self._built: dict[str, Rules | str] = {shipped.policy.digest: shipped}  # by digest; a code where it cannot be used
         self._shipped = shipped
         self._building: set[str] = set()
+        self._wanted: set[str] = set()  # by the look that is going on: not yet in anybody's hands
         self._builder = ThreadPoolExecutor(1, "riserbo-policy-build")
         self._looking = Lock()
+        self._failed = False
         self._stopping = Event()
         self._poked, self._poke = socket.socketpair()
         self._listening: psycopg.Connection[Any] | None = None
@@ -115,11 +118,15 @@ class Standing:
     def look(self) -> None:
         """Ask once for every controller. Raises DatabaseUnavailable when not even the register can be read."""
         with self._looking:
+            self._wanted.clear()
+            self._failed = True  # until the register was read
             known = self._database.controllers()
+            self._failed = False
             for controller_id in known:
                 try:
                     self._look_at(controller_id)
                 except VaultError as error:  # not confirmed: that tells after five seconds
+                    self._failed = True
                     log.error("policy_unconfirmed", controller_id=controller_id, code=error.code)
             for gone in self._held.keys() - set(known):
                 del self._held[gone]
@@ -157,6 +164,7 @@ class Standing:
 
     def _rules_of(self, controller_id: str, row: ActivationRow) -> Rules | str | None:
         """Return the rules of a bundle, a code when they cannot be used, None while they are being built."""
+        self._wanted.add(row.digest)
         found = self._built.get(row.digest)
         if found is None and row.digest not in self._building:
             self._building.add(row.digest)
@@ -190,7 +198,7 @@ class Standing:
     def _forget(self) -> None:
         """Let go of rules nobody uses; those of this program stay."""
         used = {held.row.digest for held in self._held.values() if held.row is not None}
-        for digest in self._built.keys() - used - {self._shipped.policy.digest} - self._building:
+        for digest in self._built.keys() - used - self._wanted - {self._shipped.policy.digest} - self._building:
             del self._built[digest]
 
     # --- the thread ---
@@ -206,7 +214,7 @@ class Standing:
         """Wait until somebody says that a policy changed, or two seconds."""
         listening = self._heard()
         ears: list[Any] = [self._poked] if listening is None else [self._poked, listening]
-        ready, _, _ = select.select(ears, [], [], POLL_S)
+        ready, _, _ = select.select(ears, [], [], RETRY_S if self._failed else POLL_S)
         if self._poked in ready:
             self._poked.recv(64)
         if listening is not None and listening in ready:
