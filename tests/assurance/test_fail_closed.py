@@ -56,7 +56,6 @@ class Lone:
         plea = {"fields": ["iban"], "reason": "FRAUD_IN_PROGRESS", "justification": "la truffa sembra in corso ora"}
         lead, grant = desk.lead("demo-lead", self.ticket), f"/v1/break-glass/bgl_{'z' * 26}"
         about = {"subject_id": self.subject_id, "state": "open", "assignee": "demo-t2", "team": "second-line"}
-        obscured, notified = {"fields": ["health_note"]}, "2026-01-02T00:00:00Z"
         question = {
             "subject": {"type": "agent", "id": "demo-t2"},
             "action": {"name": "view"},
@@ -93,6 +92,14 @@ class Lone:
             "explainDecision": lambda: desk.call("GET", f"/v1/decisions/dec_{'a' * 26}", "t2", ticket=self.ticket),
             "simulateDecision": lambda: desk.call("POST", "/v1/decisions:simulate", "t2", SUPPOSED, ticket=self.ticket),
             "evaluateAccess": lambda: desk.call("POST", "/access/v1/evaluation", "t2", question),
+            "evaluateAccesses": lambda: desk.call("POST", "/access/v1/evaluations", "t2", {**question, "evaluations": [{}]}),
+            **self._changes_of_state(),
+        }
+
+    def _changes_of_state(self) -> dict[str, Callable[[], Any]]:
+        subject, desk = f"/v1/subjects/{self.subject_id}", self.desk
+        obscured, notified = {"fields": ["health_note"]}, "2026-01-02T00:00:00Z"
+        return {
             "restrict": lambda: desk.call("POST", f"{subject}/restrictions", "dpo", {"ground": "accuracy", "fields": ["iban"]}),
             "liftRestriction": lambda: desk.call("POST", f"{subject}/restrictions:lift", "dpo", {"notified_at": notified}),
             "object": lambda: desk.call("POST", f"{subject}/objections", "customer", {"to": "interests"}, self.subject_id),
@@ -103,7 +110,6 @@ class Lone:
             "obscure": lambda: desk.call("POST", f"{subject}/obscurings", "customer", obscured, self.subject_id),
             "liftObscuring": lambda: desk.call("POST", f"{subject}/obscurings:lift", "customer", obscured, self.subject_id),
             "recordDeath": lambda: desk.call("PUT", f"{subject}/death", "dpo", {"on": "2026-01-02", "evidence": "notary"}),
-            "evaluateAccesses": lambda: desk.call("POST", "/access/v1/evaluations", "t2", {**question, "evaluations": [{}]}),
         }
 
     def expect_closed(self) -> None:
