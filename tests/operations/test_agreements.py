@@ -9,13 +9,14 @@ from tests import makers
 from tests.makers import HEALTH, make_context, make_subject, make_ticket, register, terms
 from tests.operations.conftest import Ledger
 from vault.assembly import Vault
-from vault.errors import Conflict, InvalidValue, NotFound
+from vault.errors import AccessDenied, Conflict, InvalidValue, NotFound
 from vault.operations.agree import agree
 from vault.operations.amend import amend
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.operations.expire import expire
 from vault.operations.find import find
+from vault.operations.narrow import narrow
 from vault.operations.withdraw import withdraw
 
 EVERYTHING = {name: value for name, value in makers.EVERYTHING.items() if name != "related_person"}
@@ -43,6 +44,25 @@ def test_a_withdrawn_agreement_shows_nothing_and_its_classes_are_gone(vault: Vau
         disclose(vault, asked)
     with pytest.raises(Conflict):
         withdraw(vault, make_context(controller_id, "system"), person.agreements[0], {})
+
+
+def test_a_consent_is_withdrawn_with_a_word_and_a_contract_with_a_second_factor(vault: Vault, controller_id: str) -> None:
+    person = make_subject(vault, controller_id, EVERYTHING, ("retail", "marketing"))
+    sure = make_context(controller_id, "customer", subject_id=person.subject_id)
+    known = {level: replace(sure, caller=replace(sure.caller, level=level)) for level in (0, 1, 2)}
+    contract, consent = person.agreements
+    for level in (0, 1):
+        for act in (
+            lambda level=level: withdraw(vault, known[level], contract, {}),
+            lambda level=level: narrow(vault, known[level], contract, ["iban"], {}),
+        ):
+            with pytest.raises(AccessDenied) as refusal:
+                act()
+            assert (refusal.value.code, bool(refusal.value.entry_id)) == ("level-needed", True)
+    narrow(vault, known[0], consent, ["email"], {})
+    assert withdraw(vault, known[0], consent, {}).emptied == ()
+    narrow(vault, known[2], contract, ["iban"], {})
+    assert withdraw(vault, known[2], contract, {}).version == 5
 
 
 def test_a_new_agreement_opens_what_it_grants(vault: Vault, controller_id: str) -> None:

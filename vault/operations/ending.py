@@ -13,19 +13,30 @@ import sqlalchemy as sa
 from vault import tables
 from vault.agreements import records as agreements
 from vault.assembly import Vault
-from vault.errors import Conflict
+from vault.errors import AccessDenied, Conflict
 from vault.keys import frame
 from vault.keys import records as keys
 from vault.keys.data_keys import seal_bytes, unwrap_audit_key
-from vault.operations.acting import Acting
+from vault.operations.acting import Acting, refuse
 from vault.operations.enrolment import evidence_place
 from vault.operations.facts import is_self
 from vault.outbox import announce
 from vault.profiles import ages, states
 
+LEVEL = 2  # identity assurance of a customer
 Kind = Literal["withdrawn", "expired", "superseded"]
 _STATUS = {"withdrawn": "withdrawn", "expired": "ended", "superseded": "superseded"}
 _CONSENT = {"withdrawn": "withdrawn", "expired": "expired", "superseded": "valid"}  # it was never taken back
+
+
+def require_level(vault: Vault, acting: Acting, template: str) -> None:
+    """Raise the recorded refusal of a customer who would end more than a consent without a second factor (level 2).
+
+    A consent is withdrawn as easily as it was given (GDPR Art. 7(3)); to end a contract may destroy what nothing else holds.
+    """
+    terms, caller = vault.templates.get(template), acting.context.caller
+    if caller.kind == "subject" and caller.level < LEVEL and (terms is None or terms.basis != "consent"):
+        raise refuse(vault, acting, AccessDenied("level-needed"))
 
 
 def end_within(

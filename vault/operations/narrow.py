@@ -19,7 +19,7 @@ from vault.assembly import Vault
 from vault.errors import Conflict, Fault, InvalidValue, NotFound, Stale
 from vault.keys import records as keys
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
-from vault.operations.ending import close_classes, event_row
+from vault.operations.ending import close_classes, event_row, require_level
 from vault.outbox import announce
 from vault.policy.model import Context
 from vault.profiles import versions
@@ -39,7 +39,7 @@ class Narrowed:
 
 
 def narrow(vault: Vault, context: Context, agreement_id: str, excluded: Collection[str], evidence: Mapping[str, Any]) -> Narrowed:
-    """Leave fields out of an agreement. Asks no more than agreeing did.
+    """Leave fields out of an agreement. Of a consent asks no more than giving it did.
 
     Raises NotFound, AccessDenied, Conflict (`agreement-not-in-force`, `changed-meanwhile`), InvalidValue for a field that it does
     not cover.
@@ -67,6 +67,7 @@ def _in_force(vault: Vault, acting: Acting, agreement_id: str) -> AgreementRow:
     held = next((one for one in acting.person.agreements if one.agreement_id == agreement_id), None)
     if held is None or held.status != "in_force" or phase(held.valid_from, held.valid_until, acting.at) == "after":
         raise refuse(vault, acting, Conflict("agreement-not-in-force"))
+    require_level(vault, acting, held.template)
     return held
 
 

@@ -11,7 +11,7 @@ from vault.assembly import Vault
 from vault.errors import Conflict, NotFound
 from vault.keys import records as keys
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
-from vault.operations.ending import Kind, end_within
+from vault.operations.ending import Kind, end_within, require_level
 from vault.policy.model import Context
 from vault.profiles import versions
 
@@ -28,7 +28,10 @@ class Withdrawn:
 
 
 def withdraw(vault: Vault, context: Context, agreement_id: str, evidence: Mapping[str, Any]) -> Withdrawn:
-    """Withdraw. Asks no more than agreeing did. Raises NotFound, Conflict (`agreement-not-in-force`), AccessDenied."""
+    """Withdraw. Of a consent it asks no more than giving it did.
+
+    Raises NotFound, Conflict (`agreement-not-in-force`), AccessDenied.
+    """
     with vault.database.snapshot(context.controller_id) as rows:
         subject_id = agreements.whose(rows, context.controller_id, agreement_id)
     acting = prepare(vault, "withdraw", context, subject_id or agreement_id)
@@ -54,3 +57,4 @@ def _require_in_force(vault: Vault, acting: Acting, agreement_id: str) -> None:
     held = next((one for one in acting.person.agreements if one.agreement_id == agreement_id), None)
     if held is None or held.status != "in_force":
         raise refuse(vault, acting, Conflict("agreement-not-in-force"))
+    require_level(vault, acting, held.template)
