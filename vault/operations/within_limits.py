@@ -2,7 +2,7 @@
 
 The first refusal of a window raises a suspicion, in the transaction that counts it, so it is raised once and never lost; the entry
 of the refusal names it for officers. The event names no caller: whose act it was stands in the sealed part of the entry, and
-reading it is on record (audit chapter, section 13).
+reading it is on record.
 """
 
 from collections.abc import Mapping, Sequence
