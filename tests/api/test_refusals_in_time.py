@@ -24,10 +24,10 @@ def slow(opened: Any) -> Iterator[TestClient]:
 
 def test_a_404_waits_for_its_stroke_and_nothing_else_does(slow: TestClient, desk: Desk, customer: str) -> None:
     own = Desk(slow, desk.vault, desk.controller_id)
-    for subject_id, status, waits in ((NOBODY, 404, True), (customer, 200, False)):
-        own.profile("t1", subject_id)
+    for subject_id, ticket, status, waits in ((NOBODY, "TCK-unheard", 404, True), (customer, "TCK-1", 200, False)):
+        own.profile("t1", subject_id, ticket=ticket)
         began = perf_counter()
-        answer = own.profile("t1", subject_id)
+        answer = own.profile("t1", subject_id, ticket=ticket)
         took = perf_counter() - began
         assert answer.status_code == status, answer.text
         assert (took >= LONG_S) is waits

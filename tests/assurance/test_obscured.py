@@ -28,14 +28,14 @@ OBSCURED: Final = {"all there is": SPECIAL, "some of it": ("health_note", "disab
 STAFF: Final = ("t1", "t2", "billing", "medical", "dsr-officer", "system", "dpo", "operator")
 WORDS: Final = "la truffa sembra in corso proprio ora"
 _RANDOM: Final = re.compile(
-    r"\b(sub|agr|dec|ent|bgl|evt|call)_[a-z2-7]{26}|tok_[A-Za-z0-9_-]+|\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|\+\d\d:\d\d)"
+    r"\b(sub|agr|dec|ent|bgl|evt|call|sus|dny)_[a-z2-7]{26}|tok_[A-Za-z0-9_-]+|\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|\+\d\d:\d\d)|(?<=age_s\":)\d+"
 )
 
 
 def blotted(octets: bytes | str) -> str:
-    """Return what is left when ids, tokens and times are blotted out, each to its length."""
+    """Return what is left when ids, tokens, times and ages are blotted out, each to its length."""
     text = octets.decode() if isinstance(octets, bytes) else octets
-    return _RANDOM.sub(lambda found: "•" * len(found[0]), text)
+    return _RANDOM.sub(lambda found: "•" * (1 if found[0].isdigit() else len(found[0])), text)
 
 
 @dataclass(frozen=True)

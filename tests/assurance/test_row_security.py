@@ -6,7 +6,7 @@ the application. "Here" is a controller without a single row: whatever a stateme
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
@@ -67,7 +67,7 @@ def made_up(column: "sa.Column[Any]") -> Any:
         return [datetime(2000, 1, 1, tzinfo=UTC)]
     kinds: Mapping[type[Any], Any] = {
         sa.Text: f"made-up {column.name}", sa.LargeBinary: b"\x00", sa.Boolean: True, sa.ARRAY: ["made-up"],
-        sa.DateTime: datetime(2000, 1, 1, tzinfo=UTC), sa.JSON: psycopg.types.json.Jsonb({}),
+        sa.DateTime: datetime(2000, 1, 1, tzinfo=UTC), sa.Date: date(2000, 1, 1), sa.JSON: psycopg.types.json.Jsonb({}),
     }  # fmt: skip
     number = 987_654 if column.name == "epoch" else 7
     return next((value for kind, value in kinds.items() if isinstance(column.type, kind)), number)

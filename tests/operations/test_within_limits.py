@@ -17,7 +17,11 @@ from vault.operations.verify import verify
 from vault.policy.model import Context
 
 VALUES = {"given_name": "Giulia", "email": "giulia@example.it", "mobile": "3331234567"}
-RAISED = ("vault.event", "name = 'suspicion:raised'", "data->>'rule', data->>'budget', data->>'subject_id', entry_id, data")
+RAISED = (
+    "vault.event",
+    "name = 'suspicion:raised' ORDER BY at",
+    "data->>'rule', data->>'budget', data->>'subject_id', entry_id, data",
+)
 LOCKED = ("vault.event", "name = 'verification:locked'", "data->>'subject_id', data->>'until'")
 Act = Callable[[], object]
 

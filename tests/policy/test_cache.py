@@ -254,7 +254,7 @@ def test_each_thing_policy_can_see_is_in_a_key_or_changes_nothing(number: int, c
 
 FLIPS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {  # every attribute of what goes into a decision, and other values of it
     "caller": {
-        "id": ("other",), "client_id": ("other",), "team": ("other",), "subject_id": (None, "sub_other"),
+        "id": ("other",), "client_id": ("other",), "actor": ("other",), "team": ("other",), "subject_id": (None, "sub_other"),
         "kind": ("agent", "system", "subject", "dpo"),
         "roles": (frozenset({"t1"}), frozenset()), "level": (0, 1, 2), "step_up": (True,),
     },
@@ -265,15 +265,16 @@ FLIPS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {  # every attribute of wha
     "facts": {
         "roles": (frozenset({"t1"}), frozenset({"t1", "billing"}), frozenset()), "training": (frozenset({"gdpr-art9"}),),
         "recipient": ("care-unit", "controller"), "region": ("FR", "US"), "team": ("other",),
-        "denied": (frozenset({"email", "iban"}),),
+        "denied": (frozenset({"email", "iban"}),), "unfit": ("not-registered",),
     },
     "ticket": {
-        "state": ("none", "asserted", "verified"), "assigned": (True, False), "in_care": (True,), "request_assigned": (True,),
-        "break_glass": ("open", "approved"), "caller_verified": (True,),
+        "state": ("none", "asserted", "verified", "closed", "not-yours", "of-another-person"), "assigned": (True, False),
+        "in_care": (True,), "request_assigned": (True,), "break_glass": ("open", "approved"), "caller_verified": (True,),
+        "age_s": (0, 50),
     },
     "subject": {
         "subject_id": ("sub_other",), "agreements": ((),), "restricted": (frozenset({"email"}),), "objected": (True,),
-        "objected_marketing": (True,), "minor": ("under-14", "14-17", "unknown"), "time_barred": (True,),
+        "objected_marketing": (True,), "minor": ("under-14", "14-17", "unknown"), "time_barred": (True,), "deceased": (True,),
     },
     "agreement": {
         "agreement_id": ("agr_other",), "template": ("marketing@1", "legal-claims@1"), "phase": ("before", "after"),

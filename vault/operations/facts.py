@@ -115,7 +115,8 @@ def ticket_facts(
         on_nobody = subject_id == NOBODY_ID and fault == "of-another-person"  # about somebody, when nobody is acted on yet
         return TicketFacts("asserted" if on_nobody else fault, in_care="care" in topics, age_s=age_s)
     if not here:
-        return TicketFacts("asserted", age_s=age_s)  # about somebody who is not here: as one nobody has heard of
+        # about somebody who is not here: as one nobody has heard of, or else as a colleague's about somebody who is
+        return TicketFacts("asserted" if theirs else "not-yours", age_s=age_s)
     return TicketFacts(
         "verified",
         assigned=theirs,
