@@ -334,6 +334,41 @@ def test_an_activation_that_fails_half_way_is_told_and_its_sequence_is_free(
     assert ledger.outcomes("policy:activated") == ["done", "done", "failed", "done"]
 
 
+def test_of_two_who_activate_at_once_one_does(opened: Opened, controller_id: str, other: Path, ledger: Ledger) -> None:
+    """The second comes when the first's entry has its position and its row is not there yet: as if it had to be repaired."""
+    note, files, asked = follows(controller_id, digest_of(other), SHIPPED), read_files(other), []
+
+    def interrupted(name: str) -> None:
+        opened.trail.settle(name)
+        asked.append(name)
+        if len(asked) == 2:
+            with pytest.raises(Conflict) as refusal:
+                activate(opened.vault, controller_id, note, files, KNOWN, opened.trail.settle, untried)
+            assert refusal.value.code == "policy-changing"
+
+    done = activate(opened.vault, controller_id, note, files, KNOWN, interrupted, untried)
+    opened.trail.settle(controller_id)
+    assert (in_force(opened.vault.database, controller_id), done.repaired) == (done.row, False)
+    assert ledger.outcomes("policy:activated") == ["done", "done", "refused"]
+
+
+def test_what_came_into_force_while_a_bundle_was_tried_stays_without_a_second_word(
+    opened: Opened, controller_id: str, other: Path, ledger: Ledger
+) -> None:
+    """A bundle is tried for a minute. Who was faster meanwhile is neither followed nor contradicted by an entry."""
+    note, files = follows(controller_id, digest_of(other), SHIPPED), read_files(other)
+
+    def overtaken(_: Bundle) -> tuple[str, ...]:
+        activate(opened.vault, controller_id, note, files, KNOWN, opened.trail.settle, untried)
+        return ()
+
+    with pytest.raises(Conflict) as refusal:
+        activate(opened.vault, controller_id, note, files, KNOWN, opened.trail.settle, overtaken)
+    assert refusal.value.code == "policy-changing"
+    assert in_force(opened.vault.database, controller_id).sequence == 2
+    assert ledger.outcomes("policy:activated") == ["done", "done", "refused"]
+
+
 def test_where_nothing_was_activated_nothing_is_decided_until_two_people_sign(
     opened: Opened, controllers: Controllers, ledger: Ledger
 ) -> None:

@@ -6,10 +6,12 @@ happens without any difference a plan would see. A rollback is a new sequence wi
 alike, and needs no plan, since what it gives back had been accepted.
 
 The entry goes first and gets its position, then the row: a row that nobody recorded is never in force. If the process dies between
-the two, the same note puts the row down that the entry speaks of.
+the two, the same note puts the row down that the entry speaks of. Between the two nobody else activates or repairs: whoever comes
+meanwhile is refused, or would undo by their failure what the other has put down.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -81,8 +83,9 @@ def activate(
 ) -> Activated:
     """Put the bundle of these files in force as a signed note says.
 
-    Raises the recorded InvalidValue `policy-refused` with everything that stands against it; PolicyUnavailable when the table was
-    edited or restored and this note is not the one that is missing; AuditUnavailable.
+    Raises the recorded InvalidValue `policy-refused` with everything that stands against it; Conflict `policy-changing` while
+    somebody else does it; PolicyUnavailable when the table was edited or restored and this note is not the one that is missing;
+    AuditUnavailable.
     """
     acting = _acting(vault, controller_id)
     digest = _digest(files)
@@ -103,7 +106,8 @@ def activate(
     if found:
         raise refuse(vault, acting, InvalidValue("policy-refused", faults=found))
     widens = [one.document for one in planned.changes if one.kind == "WIDENS"] if planned is not None else []
-    return _come_into_force(vault, acting, note, known, files, settle, {"kind": "activated", "widens": widens})
+    said = {"kind": "activated", "widens": widens}
+    return _come_into_force(vault, acting, note, known, files, settle, said, last)
 
 
 def roll_back(vault: Vault, controller_id: str, note: str, known: Sequence[Approver], settle: Settle) -> Activated:
@@ -134,7 +138,7 @@ def roll_back(vault: Vault, controller_id: str, note: str, known: Sequence[Appro
     found = found or _losses(vault.database, controller_id, bundle, last)
     if found:
         raise refuse(vault, acting, InvalidValue("policy-refused", faults=found))
-    return _come_into_force(vault, acting, note, known, bundle.files, settle, {"kind": "rolled-back"})
+    return _come_into_force(vault, acting, note, known, bundle.files, settle, {"kind": "rolled-back"}, last)
 
 
 def history(database: Database, controller_id: str) -> Sequence[ActivationRow]:
@@ -208,16 +212,30 @@ def _come_into_force(
     files: Mapping[str, bytes],
     settle: Settle,
     said: Mapping[str, Any],
+    last: ActivationRow | None,
 ) -> Activated:
-    """Record the activation, wait until the entry has its position, and put the row down."""
+    """Record the activation, wait until the entry has its position, and put the row down; `last` is what this note follows."""
     named, _ = parse_activation(note)
     row = ActivationRow(named.sequence, named.digest, named.previous, note, acting.at, acting.entry_id)
     by = [f"{one.group} {one.person}" for one in signers(note, known)]
-    _record(vault, acting, row, {**said, "signed_by": by, "not_before": named.not_before.isoformat()})
-    with telling(vault, acting):
-        settle(acting.context.controller_id)
-    _put(vault, acting, row, files)
+    with _alone(vault, acting):
+        held = activations(vault.database, acting.context.controller_id)
+        if (held[-1] if held else None) != last:
+            raise refuse(vault, acting, Conflict("policy-changing"))
+        _record(vault, acting, row, {**said, "signed_by": by, "not_before": named.not_before.isoformat()})
+        with telling(vault, acting):
+            settle(acting.context.controller_id)
+        _put(vault, acting, row, files)
     return Activated(row)
+
+
+@contextmanager
+def _alone(vault: Vault, acting: Acting) -> Iterator[None]:
+    """Let one process at a time change what is in force. Raises the recorded Conflict `policy-changing` for the others."""
+    with vault.database.transaction(acting.context.controller_id) as transaction:
+        if not policies.claim(transaction, acting.context.controller_id):
+            raise refuse(vault, acting, Conflict("policy-changing"))
+        yield
 
 
 def _record(vault: Vault, acting: Acting, row: ActivationRow, internal: Mapping[str, Any]) -> None:
@@ -234,15 +252,16 @@ def _put(vault: Vault, acting: Acting, row: ActivationRow, files: Mapping[str, b
 def _repaired(vault: Vault, acting: Acting, note: str, bundles: Mapping[str, Mapping[str, bytes]]) -> Activated:
     """Put the row down that the trail speaks of and the table lacks, if this note is the one. Raises PolicyUnavailable."""
     controller_id, noted = acting.context.controller_id, sha256(note.encode()).hexdigest()
-    with vault.database.snapshot(controller_id) as rows:
-        told, held = recorded(rows, controller_id), policies.activations(rows, controller_id)
-    missing = told[len(held) :][:1] if [(one.said, one.entry_id) for one in held] == told[: len(held)] else []
-    for said, entry_id in missing:
-        if said.get("note") == noted and said["digest"] in bundles:
-            named, _ = parse_activation(note)
-            row = ActivationRow(named.sequence, named.digest, named.previous, note, acting.at, entry_id)
-            repairing = replace(acting, verb="policy:repaired")
-            record(vault, repairing, internal={"repaired": entry_id})
-            _put(vault, repairing, row, bundles[named.digest])
-            return Activated(row, repaired=True)
+    with _alone(vault, acting):
+        with vault.database.snapshot(controller_id) as rows:
+            told, held = recorded(rows, controller_id), policies.activations(rows, controller_id)
+        missing = told[len(held) :][:1] if [(one.said, one.entry_id) for one in held] == told[: len(held)] else []
+        for said, entry_id in missing:
+            if said.get("note") == noted and said["digest"] in bundles:
+                named, _ = parse_activation(note)
+                row = ActivationRow(named.sequence, named.digest, named.previous, note, acting.at, entry_id)
+                repairing = replace(acting, verb="policy:repaired")
+                record(vault, repairing, internal={"repaired": entry_id})
+                _put(vault, repairing, row, bundles[named.digest])
+                return Activated(row, repaired=True)
     raise refuse(vault, acting, PolicyUnavailable(DIFFERS))

@@ -24,6 +24,7 @@ _ALL = _ROWS.order_by(_activation.c.sequence)
 _HEAD = _ROWS.order_by(_activation.c.sequence.desc()).limit(1)
 _ARCHIVE = sa.select(_bundle.c.archive).where(_bundle.c.controller_id == _CONTROLLER, _bundle.c.digest == sa.bindparam("digest"))
 _KEEP = insert(_bundle).on_conflict_do_nothing()
+_CLAIM = sa.select(sa.func.pg_try_advisory_xact_lock(sa.bindparam("place", type_=sa.BigInteger())))
 _TELL = sa.select(sa.func.pg_notify(CHANNEL, sa.bindparam("controller", type_=sa.Text())))
 
 
@@ -60,6 +61,12 @@ def kept_archive(rows: Connection, controller_id: str, digest: str) -> bytes | N
     """Return a kept bundle, None when this controller never had it."""
     found = rows.execute(_ARCHIVE, {"controller": controller_id, "digest": digest}).scalar_one_or_none()
     return bytes(found) if found is not None else None
+
+
+def claim(rows: Connection, controller_id: str) -> bool:
+    """Return whether this transaction is the one that changes what is in force; no other is until it ends."""
+    place = sha256(f"{CHANNEL}/{controller_id}".encode()).digest()[:8]
+    return bool(rows.execute(_CLAIM, {"place": int.from_bytes(place, "big", signed=True)}).scalar_one())
 
 
 def insert_activation(rows: Connection, controller_id: str, row: ActivationRow, archive: bytes) -> None:
