@@ -114,7 +114,7 @@ _POLICY = (
         ),
     )
     .where(_lookup.c.controller_id == sa.bindparam("controller"), _lookup.c.operation == sa.literal_column("'policy:activated'"))
-    .order_by(_lookup.c.at, _lookup.c.position)
+    .order_by(_lookup.c.era, _lookup.c.position)  # positions never depend on a clock
 )
 
 _WAITS = (
