@@ -16,7 +16,16 @@ from tests.operations.conftest import Ledger
 from tests.policy.deciders import KNOWN, SINCE, digest_of, follows, note_of, renamed
 from tests.policy.makers import altered, bundle, relock, shipped_text
 from vault.assembly import Vault
-from vault.errors import AuditUnavailable, Conflict, InvalidValue, NotFound, PolicyUnavailable, Unreadable, VaultError
+from vault.errors import (
+    AuditUnavailable,
+    Conflict,
+    DatabaseUnavailable,
+    InvalidValue,
+    NotFound,
+    PolicyUnavailable,
+    Unreadable,
+    VaultError,
+)
 from vault.opening import Opened
 from vault.operations.activate import Activated, activate, begin, failing_cases, history, roll_back
 from vault.operations.bundle_of import bundle_of
@@ -332,6 +341,41 @@ def test_an_activation_that_fails_half_way_is_told_and_its_sequence_is_free(
     assert in_force(opened.vault.database, controller_id).digest == SHIPPED
     assert activate(opened.vault, controller_id, note, files, KNOWN, opened.trail.settle, untried).row.sequence == 2
     assert ledger.outcomes("policy:activated") == ["done", "done", "failed", "done"]
+
+
+def test_where_the_database_is_lost_at_the_row_the_same_note_mends_it(
+    opened: Opened, controller_id: str, brought: Any, other: Path, ledger: Ledger
+) -> None:
+    """Nobody knows then whether the row is there: an entry that it is not would stand against it for ever."""
+    note = follows(controller_id, digest_of(other), SHIPPED)
+    table = "vault.policy_activation"
+    ledger.owner(
+        "CREATE FUNCTION vault.lose() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END$$; "
+        f"CREATE CONSTRAINT TRIGGER lose AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED "
+        f"FOR EACH ROW WHEN (NEW.controller_id = '{controller_id}') EXECUTE FUNCTION vault.lose()"
+    )
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            brought(other, note)
+    finally:
+        ledger.owner(f"DROP TRIGGER lose ON {table}; DROP FUNCTION vault.lose()")
+    opened.trail.settle(controller_id)
+    assert ledger.outcomes("policy:activated") == ["done", "done"]
+    assert brought(other, note).repaired
+    assert in_force(opened.vault.database, controller_id).digest == digest_of(other)
+
+
+def test_what_came_into_force_is_in_the_order_of_the_trail_whatever_the_clock_says(
+    opened: Opened, controller_id: str, brought: Any, other: Path, ledger: Ledger
+) -> None:
+    brought(other, follows(controller_id, digest_of(other), SHIPPED))
+    roll_back(opened.vault, controller_id, follows(controller_id, SHIPPED, digest_of(other), 3), KNOWN, opened.trail.settle)
+    second = history(opened.vault.database, controller_id)[1].entry_id
+    ledger.owner(  # as if the clock had been ten minutes ahead then
+        f"{ATTACKER}; UPDATE vault.audit_lookup SET at = at + 600000 WHERE entry_id = '{second}'"
+    )
+    assert in_force(opened.vault.database, controller_id).sequence == 3
 
 
 def test_of_two_who_activate_at_once_one_does(opened: Opened, controller_id: str, other: Path, ledger: Ledger) -> None:

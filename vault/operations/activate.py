@@ -22,8 +22,8 @@ import sqlalchemy as sa
 from vault import tables
 from vault.assembly import Vault
 from vault.database import Database
-from vault.errors import Conflict, Fault, InvalidValue, NotFound, PolicyUnavailable
-from vault.operations.acting import HOUSE, Acting, carrying_out, draft, prepare, record, refuse, telling
+from vault.errors import Conflict, DatabaseUnavailable, Fault, InvalidValue, NotFound, PolicyUnavailable
+from vault.operations.acting import HOUSE, Acting, draft, prepare, record, refuse, telling
 from vault.operations.in_force import DIFFERS, activations, recorded
 from vault.policy import records as policies
 from vault.policy.activation import Activation, Approver, parse_activation, refusals, signers
@@ -245,8 +245,22 @@ def _record(vault: Vault, acting: Acting, row: ActivationRow, internal: Mapping[
 
 
 def _put(vault: Vault, acting: Acting, row: ActivationRow, files: Mapping[str, bytes]) -> None:
-    with carrying_out(vault, acting) as transaction:
-        policies.insert_activation(transaction, acting.context.controller_id, row, packed(files))
+    """Put the row down.
+
+    Where the database was lost nobody knows whether it is there, so nothing is told: an entry that says it failed beside a row that
+    is there could never be mended, an entry without its row is by the same note.
+    """
+    controller_id, lost = acting.context.controller_id, None
+    with telling(vault, acting):
+        try:
+            with vault.database.transaction(controller_id) as transaction:
+                policies.insert_activation(transaction, controller_id, row, packed(files))
+        except DatabaseUnavailable as error:
+            if row.note is None:  # nothing could mend it
+                raise
+            lost = error
+    if lost is not None:
+        raise lost
 
 
 def _repaired(vault: Vault, acting: Acting, note: str, bundles: Mapping[str, Mapping[str, bytes]]) -> Activated:
