@@ -115,7 +115,7 @@ def ticket_facts(
         on_nobody = subject_id == NOBODY_ID and fault == "of-another-person"  # about somebody, when nobody is acted on yet
         return TicketFacts("asserted" if on_nobody else fault, in_care="care" in topics, age_s=age_s)
     if not here:
-        # about somebody who is not here: as one nobody has heard of, or else as a colleague's about somebody who is
+        # About somebody who is not here: as one nobody has heard of. Of a colleague's that would tell that they are not.
         return TicketFacts("asserted" if theirs else "not-yours", age_s=age_s)
     return TicketFacts(
         "verified",
