@@ -213,6 +213,17 @@ def test_nobody_approves_for_themselves(house: House, ledger: Ledger) -> None:
         register_caller(house.vault, house.agent.controller_id, Registration("agent-1", roles))
 
 
+def test_a_system_that_acts_for_two_is_not_two_persons(house: House) -> None:
+    """A helpdesk system holds tokens of everybody at the desk: it may plead for one of them, and approve for none."""
+    register_caller(house.vault, house.agent.controller_id, Registration("zammad", ("system",), acts_for_agents=True))
+    agent, lead = (replace(one, caller=replace(one.caller, actor="zammad")) for one in (house.agent, house.approver))
+    grant = break_glass(house.vault, agent, house.subject_id, CRITICAL)
+    assert code(lambda: approve_break_glass(house.vault, lead, grant.grant_id)) == "own-token-needed"
+    assert house.shown("passport", agent=agent) in ({"passport": "withheld"}, {"refused": "not-found"})
+    approve_break_glass(house.vault, house.approver, grant.grant_id)
+    assert house.shown("passport", agent=agent) == {"passport": "clear"}
+
+
 def test_an_approval_left_out_late_or_without_right_is_refused(house: House) -> None:
     grant = house.open(CRITICAL)
     approve = lambda vault, context: code(lambda: approve_break_glass(vault, context, grant.grant_id))  # noqa: E731

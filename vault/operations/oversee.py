@@ -31,9 +31,10 @@ class Review:
 def approve_break_glass(vault: Vault, context: Context, grant_id: str) -> str:
     """Approve somebody else's grant, which then runs its minutes from now; return the entry's id.
 
-    Raises NotFound, AccessDenied (`step-up-needed`, `self-approval`), Conflict once it is too late or done.
+    Raises NotFound, AccessDenied (`own-token-needed`, `step-up-needed`, `self-approval`), Conflict once it is too late or done.
     """
     acting, grant = _prepared(vault, "approve_break_glass", context, grant_id)
+    _require_own_token(vault, acting)
     require_second_factor(vault, acting)
     if grant.requester == context.caller.id:
         raise refuse(vault, acting, AccessDenied("self-approval"))
@@ -79,6 +80,12 @@ def _prepared(vault: Vault, verb: str, context: Context, grant_id: str) -> tuple
     if not rows or not acting.permission.allowed:
         raise refuse(vault, acting, NotFound("grant-not-found"))
     return acting, rows[0]
+
+
+def _require_own_token(vault: Vault, acting: Acting) -> None:
+    """Refuse, on record, an approval by a system that acts for the approver: holding two tokens, it would be both persons."""
+    if acting.context.caller.actor is not None:
+        raise refuse(vault, acting, AccessDenied("own-token-needed"))
 
 
 def _place(context: Context, grant: Any) -> dict[str, str]:
