@@ -52,7 +52,7 @@ class Customer:
 
     def told(self, answer: httpx2.Response) -> tuple[Any, ...]:
         """Return everything of an answer that is no id and no time."""
-        headers = sorted((name, blotted(value)) for name, value in answer.headers.items())
+        headers = sorted((name, "•" if name == "retry-after" else blotted(value)) for name, value in answer.headers.items())
         return answer.status_code, headers, blotted(answer.content), len(answer.content)
 
     def entered(self, answer: httpx2.Response) -> tuple[Any, ...]:

@@ -5,6 +5,16 @@ import pytest
 
 from tests.audit.makers import Log, draft, log_on
 from tests.audit.tampering import SIZES, TABLES
+from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database
+from vault.operations.migrate import migrate
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: PostgresServer) -> str:
+    """A database of these tests' own: on the shared one a running vault would look after their logs too."""
+    ensure_database(postgres, "logs")
+    migrate(admin_url(postgres, "logs"), admin_url(postgres, "logs"))
+    return admin_url(postgres, "logs")
 
 
 @pytest.fixture
