@@ -107,6 +107,9 @@ def test_what_cannot_be_read_or_is_unsound_is_named(
     assert codes(typed("rollback", tmp_path / "empty", "-c", controller_id)[1]) == ["note.unfit"]
     (tmp_path / "policy.keys").write_text("dpo\n")
     assert codes(typed("rollback", tmp_path / "empty", "-c", controller_id)[1]) == ["keys.unfit"]
+    for mode in (0o664, 0o646):  # whoever may add two lines is two people
+        (tmp_path / "policy.keys").chmod(mode)
+        assert codes(typed("rollback", tmp_path / "empty", "-c", controller_id)[1]) == ["keys.writable-by-others"]
     (tmp_path / "policy.keys").unlink()
     assert codes(typed("rollback", tmp_path / "empty", "-c", controller_id)[1]) == ["missing"]
 

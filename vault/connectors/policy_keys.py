@@ -69,8 +69,14 @@ def read_key(path: Path) -> SigningKey:
 
 
 def read_approvers(path: Path) -> tuple[Approver, ...]:
-    """Return whose signatures count. Raises InvalidValue when the file is missing, or would let one person decide alone."""
+    """Return whose signatures count.
+
+    Raises InvalidValue when the file is missing, would let one person decide alone, or is not its owner's alone to change: whoever
+    adds two lines to it is two people.
+    """
     try:
+        if path.stat().st_mode & 0o022:
+            raise InvalidValue("invalid-setting", faults=[Fault("RISERBO_POLICY_KEYS", "keys.writable-by-others")])
         return approvers(path.read_text())
     except OSError:
         raise InvalidValue("invalid-setting", faults=[Fault("RISERBO_POLICY_KEYS", "missing")]) from None
