@@ -40,7 +40,7 @@ class Clock:
 
 @contextmanager
 def standing_of(opened: Opened, database: Database, clock: Callable[[], float] = time.monotonic) -> Iterator[Standing]:
-    made = Standing(database, opened.rules, clock)
+    made = Standing(database, opened.vault.keys, opened.rules, clock)
     yield made
     made.stop()
 

@@ -195,7 +195,7 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
         closing.callback(trail.stop)
         closing.callback(recorder.close)  # first: its writers' last entries are sequenced while the trail runs
         rules = Rules.of(bundle)
-        standing = Standing(app, rules, time.monotonic)
+        standing = Standing(app, keys, rules, time.monotonic)
         closing.callback(standing.stop)
         vault = Vault(
             settings=settings,

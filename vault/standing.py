@@ -20,6 +20,7 @@ import structlog
 from vault.assembly import Rules
 from vault.database import EVERY_CONTROLLER, Database
 from vault.errors import PolicyUnavailable, VaultError
+from vault.keys.controller_keys import ControllerKeys
 from vault.operations.in_force import DIFFERS, NEVER, in_force
 from vault.policy import records as policies
 from vault.policy.bundle import kept_bundle
@@ -50,9 +51,9 @@ class _Held:
 class Standing:
     """The rules in force, of every controller. Made once in a process; `start` it, `stop` it."""
 
-    def __init__(self, database: Database, shipped: Rules, monotonic: Callable[[], float]) -> None:
+    def __init__(self, database: Database, keys: ControllerKeys, shipped: Rules, monotonic: Callable[[], float]) -> None:
         """`shipped` are rules that are built already: those of the bundle this process was started with."""
-        self._database, self._monotonic = database, monotonic
+        self._database, self._keys, self._monotonic = database, keys, monotonic
         self._held: dict[str, _Held] = {}
         self._built: dict[str, Rules | str] = {shipped.policy.digest: shipped}  # by digest; a code where it cannot be used
         self._shipped = shipped
@@ -140,7 +141,7 @@ class Standing:
             held.confirmed_at = at
             return
         try:
-            row = in_force(self._database, controller_id)
+            row = in_force(self._database, self._keys, controller_id)
         except PolicyUnavailable as error:
             self._close(controller_id, head, error.code)
             return

@@ -408,6 +408,8 @@ policy_activation = _table(  # compared with the entries `policy:activated` of t
     _text("note", nullable=True),  # signed by two people; null for the bundle a controller began with
     _instant("activated_at"),
     _text("entry_id"),
+    Column("secret_version", Integer, nullable=False),  # of the controller's secret `settings`
+    _bytes("mac"),
     key=("sequence",),
 )
 

@@ -65,6 +65,8 @@ def _policy_activation() -> None:
         sa.Column("note", sa.Text(), nullable=True),
         sa.Column("activated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("entry_id", sa.Text(), nullable=False),
+        sa.Column("secret_version", sa.Integer(), nullable=False),
+        sa.Column("mac", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("controller_id", "sequence", name="policy_activation_pkey"),
         schema="vault",
     )

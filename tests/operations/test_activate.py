@@ -76,7 +76,7 @@ def refused(act: Callable[[], object]) -> list[tuple[str, str]]:
 
 def test_a_controller_begins_with_the_bundle_at_hand(opened: Opened, controller_id: str, ledger: Ledger) -> None:
     opened.trail.settle(controller_id)
-    row = in_force(opened.vault.database, controller_id)
+    row = in_force(opened.vault.database, opened.vault.keys, controller_id)
     assert (row.sequence, row.digest, row.previous, row.note) == (1, SHIPPED, None, None)
     [leaf] = ledger.leaves("policy:activated")
     assert (leaf["id"], leaf["about"]) == (row.entry_id, {"sequence": 1, "digest": SHIPPED, "previous": "-", "note": "-"})
@@ -91,7 +91,7 @@ def test_two_people_bring_the_next_bundle_into_force(
     note = follows(controller_id, digest, SHIPPED)
     done = brought(other, note)
     assert (done.row.sequence, done.row.digest, done.row.previous, done.repaired) == (2, digest, SHIPPED, False)
-    assert in_force(opened.vault.database, controller_id) == done.row
+    assert in_force(opened.vault.database, opened.vault.keys, controller_id) == done.row
     leaf = ledger.leaves("policy:activated")[-1]
     said = {"sequence": 2, "digest": digest, "previous": SHIPPED, "note": sha256(note.encode()).hexdigest()}
     assert (leaf["id"], leaf["about"], leaf["outcome"]) == (done.row.entry_id, said, "done")
@@ -109,7 +109,7 @@ def test_a_rollback_is_a_new_sequence_with_an_old_digest(
     alone = follows(controller_id, SHIPPED, digest, 3, ("ada",))
     assert refused(lambda: roll_back(vault, controller_id, alone, KNOWN, settle)) == [("note", "note.unsigned-by-dpo")]
     assert roll_back(vault, controller_id, back, KNOWN, settle).row.digest == SHIPPED
-    assert [one.digest for one in history(vault.database, controller_id)] == [SHIPPED, digest, SHIPPED]
+    assert [one.digest for one in history(vault.database, vault.keys, controller_id)] == [SHIPPED, digest, SHIPPED]
     never = follows(controller_id, "sha256:" + "0" * 64, SHIPPED, 4)
     with pytest.raises(NotFound) as refusal:
         roll_back(vault, controller_id, never, KNOWN, settle)
@@ -168,7 +168,7 @@ def test_without_one_of_each_group_nothing_comes_into_force(
     note = follows(controller_id, digest_of(other), SHIPPED, 2, people)
     assert refused(lambda: brought(other, note)) == told
     assert ledger.outcomes("policy:activated") == ["done", "refused"]
-    assert in_force(opened.vault.database, controller_id).digest == SHIPPED
+    assert in_force(opened.vault.database, opened.vault.keys, controller_id).digest == SHIPPED
 
 
 def test_a_note_is_of_this_bundle_this_place_and_this_time(
@@ -265,11 +265,14 @@ def test_what_stored_data_rest_on_cannot_be_taken_away(vault: Vault, controller_
         "DELETE FROM vault.policy_activation WHERE controller_id = '{controller}' AND sequence = 1",
         "DELETE FROM vault.policy_activation WHERE controller_id = '{controller}'",
         (
-            "INSERT INTO vault.policy_activation SELECT controller_id, 3, previous, digest, note, activated_at, entry_id FROM"
-            " vault.policy_activation WHERE controller_id = '{controller}' AND sequence = 2"
+            "INSERT INTO vault.policy_activation SELECT controller_id, 3, previous, digest, note, activated_at, entry_id,"
+            " secret_version, mac FROM vault.policy_activation WHERE controller_id = '{controller}' AND sequence = 2"
         ),
+        # table and trail agree, as they would for who writes both: no key made these
+        r"UPDATE vault.policy_activation SET mac = '\x00' WHERE controller_id = '{controller}' AND sequence = 2",
+        "UPDATE vault.policy_activation SET secret_version = 9 WHERE controller_id = '{controller}' AND sequence = 2",
     ],
-    ids=["digest", "note", "entry", "number", "restored", "without its first", "emptied", "added"],
+    ids=["digest", "note", "entry", "number", "restored", "without its first", "emptied", "added", "forged", "of no secret"],
 )
 def test_an_edited_or_restored_table_is_in_force_nowhere(
     opened: Opened, controller_id: str, brought: Any, other: Path, ledger: Ledger, edit: str
@@ -278,7 +281,7 @@ def test_an_edited_or_restored_table_is_in_force_nowhere(
     until_in_force(opened, controller_id, digest_of(other))
     ledger.owner(ATTACKER + "; " + edit.format(zeros="0" * 64, controller=controller_id))
     with pytest.raises(PolicyUnavailable) as refusal:
-        in_force(opened.vault.database, controller_id)
+        in_force(opened.vault.database, opened.vault.keys, controller_id)
     assert refusal.value.code == "policy-table-differs"
     with pytest.raises(PolicyUnavailable):
         brought(other, follows(controller_id, digest_of(other), digest_of(other), 3))
@@ -311,7 +314,7 @@ def test_the_note_that_is_on_record_puts_its_row_back(
         brought(other, unsigned)
     back = brought(other, note)
     assert (back.repaired, back.row.entry_id) == (True, made.row.entry_id)
-    assert in_force(opened.vault.database, controller_id) == back.row
+    assert in_force(opened.vault.database, opened.vault.keys, controller_id) == back.row
     assert ledger.outcomes("policy:repaired") == ["done"]
 
 
@@ -338,7 +341,7 @@ def test_an_activation_that_fails_half_way_is_told_and_its_sequence_is_free(
     with pytest.raises(AuditUnavailable):
         activate(opened.vault, controller_id, note, files, KNOWN, closed, untried)
     opened.trail.settle(controller_id)
-    assert in_force(opened.vault.database, controller_id).digest == SHIPPED
+    assert in_force(opened.vault.database, opened.vault.keys, controller_id).digest == SHIPPED
     assert activate(opened.vault, controller_id, note, files, KNOWN, opened.trail.settle, untried).row.sequence == 2
     assert ledger.outcomes("policy:activated") == ["done", "done", "failed", "done"]
 
@@ -363,7 +366,7 @@ def test_where_the_database_is_lost_at_the_row_the_same_note_mends_it(
     opened.trail.settle(controller_id)
     assert ledger.outcomes("policy:activated") == ["done", "done"]
     assert brought(other, note).repaired
-    assert in_force(opened.vault.database, controller_id).digest == digest_of(other)
+    assert in_force(opened.vault.database, opened.vault.keys, controller_id).digest == digest_of(other)
 
 
 def test_what_came_into_force_is_in_the_order_of_the_trail_whatever_the_clock_says(
@@ -371,11 +374,11 @@ def test_what_came_into_force_is_in_the_order_of_the_trail_whatever_the_clock_sa
 ) -> None:
     brought(other, follows(controller_id, digest_of(other), SHIPPED))
     roll_back(opened.vault, controller_id, follows(controller_id, SHIPPED, digest_of(other), 3), KNOWN, opened.trail.settle)
-    second = history(opened.vault.database, controller_id)[1].entry_id
+    second = history(opened.vault.database, opened.vault.keys, controller_id)[1].entry_id
     ledger.owner(  # as if the clock had been ten minutes ahead then
         f"{ATTACKER}; UPDATE vault.audit_lookup SET at = at + 600000 WHERE entry_id = '{second}'"
     )
-    assert in_force(opened.vault.database, controller_id).sequence == 3
+    assert in_force(opened.vault.database, opened.vault.keys, controller_id).sequence == 3
 
 
 def test_of_two_who_activate_at_once_one_does(opened: Opened, controller_id: str, other: Path, ledger: Ledger) -> None:
@@ -392,7 +395,7 @@ def test_of_two_who_activate_at_once_one_does(opened: Opened, controller_id: str
 
     done = activate(opened.vault, controller_id, note, files, KNOWN, interrupted, untried)
     opened.trail.settle(controller_id)
-    assert (in_force(opened.vault.database, controller_id), done.repaired) == (done.row, False)
+    assert (in_force(opened.vault.database, opened.vault.keys, controller_id), done.repaired) == (done.row, False)
     assert ledger.outcomes("policy:activated") == ["done", "done", "refused"]
 
 
@@ -409,7 +412,7 @@ def test_what_came_into_force_while_a_bundle_was_tried_stays_without_a_second_wo
     with pytest.raises(Conflict) as refusal:
         activate(opened.vault, controller_id, note, files, KNOWN, opened.trail.settle, overtaken)
     assert refusal.value.code == "policy-changing"
-    assert in_force(opened.vault.database, controller_id).sequence == 2
+    assert in_force(opened.vault.database, opened.vault.keys, controller_id).sequence == 2
     assert ledger.outcomes("policy:activated") == ["done", "done", "refused"]
 
 

@@ -104,7 +104,7 @@ def policy_history(controller: ControllerOption = None, as_json: AsJson = False)
     """List every bundle that came into force, compared with the trail. Exit status 1 when the two say different things."""
     with said(as_json=as_json), open_vault(read_settings()) as opened:
         name = the_controller(opened.vault.database.controllers(), controller)
-        rows = history(opened.vault.database, name)
+        rows = history(opened.vault.database, opened.vault.keys, name)
         document = {"controller_id": name, "activations": [_row(one) for one in rows]}
         answer(document, as_json=as_json, text=_lines(rows))
 
@@ -162,7 +162,7 @@ def _next(digest: str, controller: str | None, sequence: int | None, previous: s
 
 def _last(vault: Vault, controller_id: str) -> ActivationRow | None:
     try:
-        return in_force(vault.database, controller_id)
+        return in_force(vault.database, vault.keys, controller_id)
     except PolicyUnavailable as error:
         if error.code == "policy-never-activated":
             return None

@@ -23,10 +23,11 @@ from vault import tables
 from vault.assembly import Vault
 from vault.database import Database
 from vault.errors import Conflict, DatabaseUnavailable, Fault, InvalidValue, NotFound, PolicyUnavailable
+from vault.keys.controller_keys import ControllerKeys
 from vault.operations.acting import HOUSE, Acting, draft, prepare, record, refuse, telling
-from vault.operations.in_force import DIFFERS, activations, recorded
+from vault.operations.in_force import DIFFERS, activations, authenticated, recorded
 from vault.policy import records as policies
-from vault.policy.activation import Activation, Approver, parse_activation, refusals, signers
+from vault.policy.activation import GROUPS, Activation, Approver, parse_activation, refusals, signers
 from vault.policy.archive import packed
 from vault.policy.bundle import Bundle, kept_bundle, parsed_bundle
 from vault.policy.continuity import losses
@@ -66,7 +67,8 @@ def begin(vault: Vault, controller_id: str, bundle: Bundle) -> ActivationRow:
     with vault.database.snapshot(controller_id) as rows:
         if policies.head(rows, controller_id) is not None or recorded(rows, controller_id):
             raise Conflict("policy-activated")
-    row = ActivationRow(1, bundle.digest, None, None, acting.at, acting.entry_id)
+    begun = ActivationRow(1, bundle.digest, None, None, acting.at, acting.entry_id)
+    row = authenticated(begun, vault.keys, controller_id)
     _record(vault, acting, row, {"kind": "begun"})
     _put(vault, acting, row, bundle.files)
     return row
@@ -91,9 +93,9 @@ def activate(
     digest = _digest(files)
     settle(controller_id)  # what was recorded last has its position, or the table would seem to say more than the trail
     try:
-        held = activations(vault.database, controller_id)
+        held = activations(vault.database, vault.keys, controller_id)
     except PolicyUnavailable:
-        return _repaired(vault, acting, note, {digest: files})
+        return _repaired(vault, acting, note, known, {digest: files})
     last = held[-1] if held else None
     found = list(_refused(note, known, controller_id, digest, last, acting.at))
     found = found or [_of_the_lint(one) for one in faults(files)]
@@ -130,9 +132,9 @@ def roll_back(vault: Vault, controller_id: str, note: str, known: Sequence[Appro
         raise refuse(vault, acting, InvalidValue("policy-refused", faults=[Fault("bundle", "bundle.altered")])) from None
     settle(controller_id)
     try:
-        held = activations(vault.database, controller_id)
+        held = activations(vault.database, vault.keys, controller_id)
     except PolicyUnavailable:
-        return _repaired(vault, acting, note, {named: bundle.files})
+        return _repaired(vault, acting, note, known, {named: bundle.files})
     last = held[-1] if held else None
     found = list(_refused(note, known, controller_id, named, last, acting.at))
     found = found or _losses(vault.database, controller_id, bundle, last)
@@ -141,9 +143,16 @@ def roll_back(vault: Vault, controller_id: str, note: str, known: Sequence[Appro
     return _come_into_force(vault, acting, note, known, bundle.files, settle, {"kind": "rolled-back"}, last)
 
 
-def history(database: Database, controller_id: str) -> Sequence[ActivationRow]:
+def history(database: Database, keys: ControllerKeys, controller_id: str) -> Sequence[ActivationRow]:
     """Return everything that came into force, the first one first. Raises PolicyUnavailable `policy-table-differs`."""
-    return activations(database, controller_id)
+    return activations(database, keys, controller_id)
+
+
+def _by_two(note: str, known: Sequence[Approver]) -> bool:
+    try:
+        return {one.group for one in signers(note, known)} >= {*GROUPS}
+    except ValueError:
+        return False
 
 
 def _acting(vault: Vault, controller_id: str) -> Acting:
@@ -216,10 +225,11 @@ def _come_into_force(
 ) -> Activated:
     """Record the activation, wait until the entry has its position, and put the row down; `last` is what this note follows."""
     named, _ = parse_activation(note)
-    row = ActivationRow(named.sequence, named.digest, named.previous, note, acting.at, acting.entry_id)
+    signed = ActivationRow(named.sequence, named.digest, named.previous, note, acting.at, acting.entry_id)
+    row = authenticated(signed, vault.keys, acting.context.controller_id)
     by = [f"{one.group} {one.person}" for one in signers(note, known)]
     with _alone(vault, acting):
-        held = activations(vault.database, acting.context.controller_id)
+        held = activations(vault.database, vault.keys, acting.context.controller_id)
         if (held[-1] if held else None) != last:
             raise refuse(vault, acting, Conflict("policy-changing"))
         _record(vault, acting, row, {**said, "signed_by": by, "not_before": named.not_before.isoformat()})
@@ -263,17 +273,24 @@ def _put(vault: Vault, acting: Acting, row: ActivationRow, files: Mapping[str, b
         raise lost
 
 
-def _repaired(vault: Vault, acting: Acting, note: str, bundles: Mapping[str, Mapping[str, bytes]]) -> Activated:
-    """Put the row down that the trail speaks of and the table lacks, if this note is the one. Raises PolicyUnavailable."""
+def _repaired(
+    vault: Vault, acting: Acting, note: str, known: Sequence[Approver], bundles: Mapping[str, Mapping[str, bytes]]
+) -> Activated:
+    """Put the row down that the trail speaks of and the table lacks, if this note is the one, and still signed by two people.
+
+    Raises PolicyUnavailable.
+    """
     controller_id, noted = acting.context.controller_id, sha256(note.encode()).hexdigest()
     with _alone(vault, acting):
         with vault.database.snapshot(controller_id) as rows:
             told, held = recorded(rows, controller_id), policies.activations(rows, controller_id)
-        missing = told[len(held) :][:1] if [(one.said, one.entry_id) for one in held] == told[: len(held)] else []
+        agrees = [(one.said, one.entry_id) for one in held] == told[: len(held)]
+        missing = told[len(held) :][:1] if agrees and _by_two(note, known) else []
         for said, entry_id in missing:
             if said.get("note") == noted and said["digest"] in bundles:
                 named, _ = parse_activation(note)
-                row = ActivationRow(named.sequence, named.digest, named.previous, note, acting.at, entry_id)
+                lost = ActivationRow(named.sequence, named.digest, named.previous, note, acting.at, entry_id)
+                row = authenticated(lost, vault.keys, controller_id)
                 repairing = replace(acting, verb="policy:repaired")
                 record(vault, repairing, internal={"repaired": entry_id})
                 _put(vault, repairing, row, bundles[named.digest])

@@ -1,15 +1,17 @@
 """Rows of policy: the bundles that are kept, and which came into force when. Both tables are insert-only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from vault import tables
+from vault.octets import expand, mac
 
 CHANNEL = "riserbo_policy"  # who listens is told the controller whose policy changed
 
@@ -17,7 +19,7 @@ _bundle, _activation = tables.policy_bundle, tables.policy_activation
 _CONTROLLER = sa.bindparam("controller", type_=sa.Text())
 _COLUMNS = (
     *(_activation.c.sequence, _activation.c.digest, _activation.c.previous, _activation.c.note),
-    *(_activation.c.activated_at, _activation.c.entry_id),
+    *(_activation.c.activated_at, _activation.c.entry_id, _activation.c.secret_version, _activation.c.mac),
 )
 _ROWS = sa.select(*_COLUMNS).where(_activation.c.controller_id == _CONTROLLER)
 _ALL = _ROWS.order_by(_activation.c.sequence)
@@ -30,7 +32,10 @@ _TELL = sa.select(sa.func.pg_notify(CHANNEL, sa.bindparam("controller", type_=sa
 
 @dataclass(frozen=True, slots=True)
 class ActivationRow:
-    """One bundle that came into force. `note` is what two people signed; None for the one a controller began with."""
+    """One bundle that came into force. `note` is what two people signed; None for the one a controller began with.
+
+    `mac` is under a secret of the controller, of that version: who can write rows alone puts nothing in force.
+    """
 
     sequence: int
     digest: str
@@ -38,12 +43,20 @@ class ActivationRow:
     note: str | None
     activated_at: datetime
     entry_id: str
+    secret_version: int = 0
+    mac: bytes = field(default=b"", repr=False)
 
     @property
     def said(self) -> dict[str, str | int]:
         """Return what the trail's entry says of it, in the open part: digests and numbers, nobody's name."""
         noted = sha256(self.note.encode()).hexdigest() if self.note is not None else "-"
         return {"sequence": self.sequence, "digest": self.digest, "previous": self.previous or "-", "note": noted}
+
+
+def authentic(row: ActivationRow, controller_id: str, secret: bytes, version: int) -> ActivationRow:
+    """Return the row with its MAC: HMAC-SHA-256 over what it says, by which entry and for whom, under a key made for this alone."""
+    told = orjson.dumps({**row.said, "controller": controller_id, "entry": row.entry_id}, option=orjson.OPT_SORT_KEYS)
+    return replace(row, secret_version=version, mac=mac(expand(secret, b"riserbo-activation/1"), told))
 
 
 def activations(rows: Connection, controller_id: str) -> Sequence[ActivationRow]:
