@@ -93,6 +93,18 @@ def test_a_statement_that_fails_leaves_its_connection_in_the_pool(database: Data
     assert fill(database) == before
 
 
+def test_a_rollback_that_lets_go_of_nothing_leaves_a_reading_prepared(database_url: str) -> None:
+    """The driver lets go of statements only where it prepared one itself."""
+    reading = Reading(b"one", b"SELECT 'x'", ())
+    alone = Database(database_url, "riserbo_app", pool_size=1)
+    for _ in range(2):
+        assert alone.fetch("ctl-a", reading, {}) == [("x",)]
+        with pytest.raises(ZeroDivisionError), alone.transaction("ctl-a"):
+            raise ZeroDivisionError
+    assert alone.fetch("ctl-a", reading, {}) == [("x",)]
+    alone.close()
+
+
 def test_a_prepared_reading_outlives_a_rollback(database: Database) -> None:
     def read() -> list[tuple[str]]:
         return list(database.fetch("ctl-a", Reading(b"one", b"SELECT 'x'", ()), {}))

@@ -39,6 +39,7 @@ _OPTIONS = (
 # The sequencer's work is by key too, in a table that is emptied all the time: what was deleted stays in its pages until it is
 # vacuumed, and to read through them costs more with every entry since then. Nor do statistics of such a table mean anything.
 _KEYED = {"riserbo_sequencer": " -c enable_seqscan=off -c enable_bitmapscan=off"}
+_PREPARED = b"42P05"  # duplicate_prepared_statement: it is still there, after a rollback that let go of nothing
 _IDS = sqlalchemy.select(tables.controller.c.controller_id).order_by(tables.controller.c.controller_id)
 
 log = structlog.get_logger()
@@ -107,7 +108,9 @@ class Database:
         with self.snapshot(controller_id) as connection:
             driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]  # the only one
             if reading.name not in connection.info:
-                _expect(driver.pgconn.prepare(reading.name, reading.sql), pq.ExecStatus.COMMAND_OK)
+                prepared = driver.pgconn.prepare(reading.name, reading.sql)
+                if prepared.error_field(pq.DiagnosticField.SQLSTATE) != _PREPARED:
+                    _expect(prepared, pq.ExecStatus.COMMAND_OK)
                 connection.info[reading.name] = True
             values = [parameters[name] for name in reading.parameters]
             result = driver.pgconn.exec_prepared(reading.name, values, result_format=pq.Format.BINARY)
@@ -129,7 +132,7 @@ class Database:
                 yield connection
                 commits = True
             finally:
-                if not commits:  # with a rollback the driver lets go of every prepared statement, ours too
+                if not commits:  # with a rollback the driver may let go of every prepared statement, ours too
                     connection.info.clear()
 
     def dedicated(self, controller_id: str) -> "psycopg.Connection[Any]":
