@@ -199,3 +199,8 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(DatabaseUnavailable):
         database.dedicated("ctl-a")
     database.close()
+
+
+def test_the_embedded_server_has_room_for_several_processes(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SHOW max_connections").fetchone() == ("300",)

@@ -25,6 +25,7 @@ log_parameter_max_length_on_error = 0
 log_error_verbosity = terse
 log_statement = none
 password_encryption = 'scram-sha-256'
+max_connections = 300
 """
 
 
@@ -34,6 +35,8 @@ def start_embedded(data: Path) -> PostgresServer:
     server = get_server(data)
     if not (data / "riserbo.conf").exists():
         _close_to_others(server, data)
+        server.cleanup()  # how many may connect is settled when it starts
+        server = get_server(data)
     return server
 
 
