@@ -31,7 +31,7 @@ from vault.policy.model import Context
 pytestmark = pytest.mark.drill
 
 SAMPLES = int(os.environ.get("DRILL_SAMPLES", "100000"))
-MINUTES = float(os.environ.get("DRILL_MINUTES", "10"))
+MINUTES = float(os.environ.get("DRILL_MINUTES", "15"))
 GROUND = {name: EVERYTHING[name] for name in ("given_name", "family_name", "email", "customer_number", "verification_phrase")}
 NUMBERS = {"mobile": "+393331234567", "phone": "+390212345678"}
 NEVER = (Rate(10**9, 86_400),)
