@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from tests.assurance.desk import Desk as Counter
 from tests.assurance.desk import Keys, register_identities
-from tests.drills.timing import TOLD_APART, interleaved, told_apart
+from tests.drills.timing import TOLD_APART, interleaved, side_by_side, told_apart
 from tests.makers import EVERYTHING, make_context, make_subject, make_ticket, register
 from tests.policy.makers import seeded
 from vault.assembly import Vault
@@ -32,6 +32,7 @@ pytestmark = pytest.mark.drill
 
 SAMPLES = int(os.environ.get("DRILL_SAMPLES", "100000"))
 MINUTES = float(os.environ.get("DRILL_MINUTES", "15"))
+CALLERS = 4
 GROUND = {name: EVERYTHING[name] for name in ("given_name", "family_name", "email", "customer_number", "verification_phrase")}
 NUMBERS = {"mobile": "+393331234567", "phone": "+390212345678"}
 NEVER = (Rate(10**9, 86_400),)
@@ -147,7 +148,7 @@ def test_without_a_right_somebody_here_and_nobody_take_the_same_time(
         return act
 
     acts = {"here": refused(here), "nobody": refused("sub_" + "z" * 26)}
-    samples = interleaved(acts, SAMPLES, MINUTES / 2, seeded(9))
+    samples = side_by_side(acts, SAMPLES, MINUTES, seeded(9), CALLERS)  # a refusal waits for its stroke nearly all the time
     pairs = told_apart(samples)
     tell(samples, pairs)
     assert max(pairs.values()) < TOLD_APART, pairs

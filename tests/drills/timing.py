@@ -5,11 +5,14 @@ samples together; the largest counts. Above 4.5 somebody who measures often enou
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from math import sqrt
 from random import Random
 from statistics import fmean, variance
 from time import monotonic, perf_counter_ns
+
+from tests.policy.makers import seeded
 
 CROPS = (1.0, 0.99, 0.95, 0.9, 0.8, 0.5)
 TOLD_APART = 4.5
@@ -51,3 +54,13 @@ def interleaved(acts: Mapping[str, Callable[[], object]], count: int, minutes: f
         if monotonic() > until:
             break
     return took
+
+
+def side_by_side(
+    acts: Mapping[str, Callable[[], object]], count: int, minutes: float, draw: Random, callers: int
+) -> dict[str, list[int]]:
+    """Do `count` acts as `interleaved` does, by as many `callers` at once: for acts that mostly wait."""
+    draws = [seeded(draw.getrandbits(32)) for _ in range(callers)]
+    with ThreadPoolExecutor(callers) as pool:
+        parts = list(pool.map(lambda own: interleaved(acts, count // callers, minutes, own), draws))
+    return {name: [took for part in parts for took in part[name]] for name in acts}
