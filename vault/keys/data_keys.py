@@ -14,6 +14,7 @@ import hmac
 import secrets  # noqa: TID251 (data keys, audit keys and the nonces of values are drawn here)
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import orjson
@@ -128,7 +129,8 @@ def open_fields(
     The permit is spent first (`at` is monotonic seconds). Then, for each class that holds such a field: the wrap of each deciding
     agreement, the key's commitment, the frame's manifest, and only then those fields. `absent` names each class a field of which is
     said to have no value, and the agreement its decision rests on: that frame is authenticated even where nothing in it is opened,
-    or a value could be made to disappear by SQL. Raises Unreadable, or KeysUnavailable.
+    or a value could be made to disappear by SQL, and a stand-in is opened, so that it takes as long. Raises Unreadable, or
+    KeysUnavailable.
     """
     granted = permit.spend(permit.controller_id, permit.subject_id, at)
     opened: dict[str, Clear] = {}
@@ -136,6 +138,8 @@ def open_fields(
         for one in sealed:
             _expect_subject(one, permit)
             _open_class(keys, one, granted, (absent or {}).get(one.class_name), opened)
+        for _ in (absent or {}).keys() - {one.class_name for one in sealed}:
+            _open_stand_in()
     except (ValueError, OverflowError):  # JSON that is none, a number no format holds
         raise Unreadable from None
     return opened
@@ -273,6 +277,21 @@ def _open_class(
     shared = envelope.class_place(one.controller_id, one.subject_id, one.class_name)
     for name, clear in envelope.open_many(data_key, shared, one.generation, chosen):
         opened[name] = Clear(orjson.loads(clear))
+    if not chosen:
+        _open_stand_in()
+
+
+@cache
+def _stand_in() -> tuple[bytes, bytes]:
+    """Return a key of this process's own, and what it sealed: nobody's value."""
+    key = secrets.token_bytes(envelope.KEY_BYTES)
+    return key, envelope.seal_value(key, b"", 1, secrets.token_bytes(envelope.NONCE_BYTES), b'"stand-in"')
+
+
+def _open_stand_in() -> None:
+    key, sealed = _stand_in()
+    for _, clear in envelope.open_many(key, b"", 1, [("", b"", sealed)]):
+        Clear(orjson.loads(clear))
 
 
 def _expect_granted(granted: Mapping[str, str], through: Mapping[str, str]) -> None:

@@ -109,8 +109,8 @@ def _compare(vault: Vault, acting: Acting, field: Field, agreement_id: str, fram
     sealed = sealed_classes(controller_id, acting.subject_id, acting.person, frames)
     with telling(vault, acting):
         opened = open_fields(vault.keys, permit, sealed, vault.monotonic(), {field.class_name: agreement_id})
-        kept = match_text(field.type, opened[field.name].value) if field.name in opened else None
-        return matches(vault.keys.secret(controller_id, "index").key, field.name, said, kept)
+        kept = match_text(field.type, opened[field.name].value if field.name in opened else said)
+        return matches(vault.keys.secret(controller_id, "index").key, field.name, said, kept, there=field.name in opened)
 
 
 def _row(vault: Vault, acting: Acting, field: Field, match: bool) -> dict[str, Any]:

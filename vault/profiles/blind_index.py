@@ -23,8 +23,8 @@ def bidx(secret: bytes, index_name: str, version: int, text: str) -> bytes:
     return digest(key, text.encode(), "sha256")[:BIDX_BYTES]
 
 
-def matches(secret: bytes, field: str, said: str, kept: str | None) -> bool:
-    """Return whether the two texts are the same, in constant time; what is not there is compared all the same and never matches."""
+def matches(secret: bytes, field: str, said: str, kept: str, *, there: bool) -> bool:
+    """Return whether the two texts are the same, in constant time; with nothing there, any text is compared and never matches."""
     key = expand(secret, lp("riserbo.verify.v1") + lp(field))
-    held = digest(key, (kept if kept is not None else "").encode(), "sha256")
-    return compare_digest(digest(key, said.encode(), "sha256"), held) & (kept is not None)
+    held = digest(key, kept.encode(), "sha256")
+    return compare_digest(digest(key, said.encode(), "sha256"), held) & there
