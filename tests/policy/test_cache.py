@@ -26,8 +26,8 @@ from vault.policy.situations import Situation
 class Remembering(CedarEngine):
     """Answers equal requests from memory. What it compares is the whole request, so it knows nothing of our keys."""
 
-    def __init__(self, policies: Any, schema: str, lexicon: Lexicon) -> None:
-        super().__init__(policies, schema, lexicon)
+    def __init__(self, policies: Any, lexicon: Lexicon) -> None:
+        super().__init__(policies, lexicon)
         self.memory: dict[bytes, list[Verdict]] = {}
         self.calls = 0
 
@@ -41,7 +41,7 @@ class Remembering(CedarEngine):
 
 @pytest.fixture(scope="module")
 def cedar() -> Remembering:
-    return Remembering(bundle().policies, bundle().schema, bundle().lexicon)
+    return Remembering(bundle().policies, bundle().lexicon)
 
 
 def fresh(policy: Policy, asked: Situation, fields: tuple[str, ...]) -> Decision:
@@ -200,7 +200,7 @@ ASKED = tuple(tuple(seeded(number).sample(FIELDS, 6)) for number in range(12))
 @pytest.fixture(scope="module")
 def cedars(bundles: tuple[Bundle, Bundle], cedar: Remembering) -> tuple[Remembering, Remembering]:
     other = bundles[1]
-    return cedar, Remembering(other.policies, other.schema, other.lexicon)
+    return cedar, Remembering(other.policies, other.lexicon)
 
 
 @pytest.mark.parametrize(

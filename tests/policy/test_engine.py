@@ -132,7 +132,7 @@ class Broken(CedarEngine):
     """Cedar, with one request mistyped (Cedar answers with its third value, NoDecision), or one call that raises."""
 
     def __init__(self, mistyped: int = -1, raising: int = -1) -> None:
-        super().__init__(bundle().policies, bundle().schema, bundle().lexicon)
+        super().__init__(bundle().policies, bundle().lexicon, bundle().schema)
         self._mistyped, self._raising, self.requests, self.calls = mistyped, raising, 0, 0
 
     def _some(self, requests: list[dict[str, Any]], graph: cedarpy.Entities) -> list[Verdict]:
@@ -169,7 +169,7 @@ def test_an_engine_that_raises_shows_nothing_and_alarms() -> None:
     ],
 )
 def test_what_cedar_cannot_evaluate_is_a_failed_verdict(entities: list[Any], context: dict[str, Any]) -> None:
-    engine = CedarEngine(bundle().policies, bundle().schema, bundle().lexicon)
+    engine = CedarEngine(bundle().policies, bundle().lexicon, bundle().schema)
     request = {
         "principal": {"type": "Vault::Agent", "id": "caller"},
         "action": {"type": "Vault::Action", "id": "view_clear"},

@@ -30,7 +30,7 @@ def engine() -> CedarEngine:
     insurer = replace(helpdesk, name="insurer", barred_from_health=True, transfer_tool="A46-2-c")
     more = {**lexicon.recipients, "stranger": stranger, "insurer": insurer}
     subject = replace(lexicon.recipients["subject"], contract_valid=False)
-    return CedarEngine(bundle().policies, bundle().schema, _with(lexicon, {**more, "subject": subject}))
+    return CedarEngine(bundle().policies, _with(lexicon, {**more, "subject": subject}))
 
 
 def _with(lexicon: Lexicon, recipients: Any) -> Lexicon:

@@ -23,7 +23,7 @@ SINGLE = tuple((number,) for number in range(len(FIELDS)))  # each field on its 
 @pytest.fixture(scope="module")
 def engines() -> tuple[CedarEngine, Oracle]:
     one = bundle()
-    return CedarEngine(one.policies, one.schema, one.lexicon), Oracle(one.policies, one.lexicon)
+    return CedarEngine(one.policies, one.lexicon, one.schema), Oracle(one.policies, one.lexicon)
 
 
 def law_of(made: Situation, engine: Any, parts: list[Bucket]) -> list[Verdict]:

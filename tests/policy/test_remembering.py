@@ -27,7 +27,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.asked, self.fails = 0, False
-        self._engine = CedarEngine(bundle().policies, bundle().schema, LEXICON)
+        self._engine = CedarEngine(bundle().policies, LEXICON, bundle().schema)
 
     def evaluate(self, entities: Sequence[Any], requests: Sequence[Any]) -> list[Verdict]:
         self.asked += len(requests)
@@ -42,7 +42,7 @@ def said(engine: Any, key: ViewKey = KEY) -> list[Verdict]:
 
 
 def test_a_memory_says_what_the_engine_says() -> None:
-    draw, engine = seeded(8), CedarEngine(bundle().policies, bundle().schema, LEXICON)
+    draw, engine = seeded(8), CedarEngine(bundle().policies, LEXICON, bundle().schema)
     remembering = Remembering(engine, bundle().policies)
     for _ in range(60):
         key = perturbed(draw).key(draw.getrandbits(len(FIELDS)))
@@ -63,7 +63,7 @@ def test_what_was_said_is_not_asked_again_unless_it_failed() -> None:
 
 
 def test_another_caller_is_another_question() -> None:
-    remembering = Remembering(CedarEngine(bundle().policies, bundle().schema, LEXICON), bundle().policies)
+    remembering = Remembering(CedarEngine(bundle().policies, LEXICON, bundle().schema), bundle().policies)
     assert said(remembering) != said(remembering, KEY._replace(roles=frozenset({"billing"})))
 
 

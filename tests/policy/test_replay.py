@@ -249,7 +249,7 @@ def test_a_change_the_engine_cannot_judge_is_not_proposed() -> None:
     made = situation("t1", context={"purpose": "billing"})
     replayed = replay(policy(), recorded(made, "email"))
     assert any(("purpose", "customer-care") in way.changes for way in needed(policy(), replayed)["email"])
-    ailing = Policy(bundle(), Ailing(bundle().policies, bundle().schema, LEXICON))
+    ailing = Policy(bundle(), Ailing(bundle().policies, LEXICON, bundle().schema))
     assert needed(ailing, replayed) == {}
 
 

@@ -83,7 +83,7 @@ def policy_plan(
     if len(bundles) > 2:
         raise typer.BadParameter("two bundles at most")
     try:
-        old, new = (Candidate.of(load_bundle(one)) for one in (*([shipped()] if len(bundles) == 1 else []), *bundles))
+        old, new = (Candidate.of(load_bundle(one), held=False) for one in (*([shipped()] if len(bundles) == 1 else []), *bundles))
     except ValueError as error:
         people.print(str(error), markup=False)
         raise typer.Exit(1) from None

@@ -185,7 +185,7 @@ def _of_the_lint(text: str) -> Fault:
 def _planned(database: Database, controller_id: str, new: Bundle, last: ActivationRow | None) -> Plan | None:
     """Return what would change, None where nothing was in force before."""
     old = _kept(database, controller_id, last)
-    return plan(Candidate.of(old), Candidate.of(new)) if old is not None else None
+    return plan(Candidate.of(old, held=False), Candidate.of(new, held=False)) if old is not None else None
 
 
 def _kept(database: Database, controller_id: str, row: ActivationRow | None) -> Bundle | None:

@@ -33,9 +33,14 @@ FAMILIES: Final = {  # requests of one kind are evaluated against the policies t
     **dict.fromkeys(("object", "object_to_marketing", "withdraw_objection", "overrule_objection"), "verb"),
     **dict.fromkeys(("obscure", "lift_obscuring", "record_death"), "verb"),
 }
-GROUPS: Final = {
+GROUPS: Final = {  # of actions, with one of each kind
     "touch_any": ("view_clear", "verify", "amend"),
     "view_any": ("view_clear",),
+}
+IN: Final = {
+    "view_any": ("touch_any",),
+    **dict.fromkeys(("view_clear", "view_masked", "view_token"), ("view_any",)),
+    **dict.fromkeys(("verify", "amend"), ("touch_any",)),
 }
 PRINCIPALS: Final = {"agent": "Agent", "system": "System", "subject": "Subject"}
 
@@ -89,14 +94,20 @@ def distinctions(policies: Mapping[str, Json]) -> Distinctions:
 
 
 class CedarEngine:
-    """Evaluates requests against one bundle, parsed once at construction. Raises ValueError for a bundle that is unsound."""
+    """Evaluates requests against one bundle, parsed once at construction. Raises ValueError for a bundle that is unsound.
+
+    With `schema` entities and requests are held to it, which a trial wants: what policy is told is what was declared. A running
+    vault asks without. Policies were validated when they were signed and read nothing their schema does not declare, so a program
+    that tells more than the bundle in force has heard of is answered by that bundle's rules, not refused.
+    """
 
     def __init__(
-        self, policies: Mapping[str, Json], schema: str, lexicon: Lexicon, closed_world: Sequence[Json] | None = None
+        self, policies: Mapping[str, Json], lexicon: Lexicon, schema: str | None = None, closed_world: Sequence[Json] | None = None
     ) -> None:
-        self._schema = cedarpy.Schema.from_str(schema)
+        self._schema = cedarpy.Schema.from_str(schema) if schema is not None else None
         self._policies = {family: _policy_set(some) for family, some in families(policies).items()}
-        self._world = cedarpy.Entities.from_json_str(json.dumps(closed_world or world(lexicon)), self._schema)
+        known = [*(closed_world or world(lexicon)), *(_actions() if schema is None else ())]
+        self._world = cedarpy.Entities.from_json_str(json.dumps(known), self._schema)
         self._beside = lru_cache(maxsize=GRAPHS)(self._with)
 
     def evaluate(self, entities: Sequence[Json], requests: Sequence[Json]) -> list[Verdict]:
@@ -299,6 +310,11 @@ def _read(node: Any) -> Iterator[str]:
 
 def _words(annotation: str | None) -> tuple[str, ...]:
     return tuple((annotation or "").split())
+
+
+def _actions() -> list[Json]:
+    """Return each action with the groups it is in, for an engine that has no schema to know them from."""
+    return [_entity("Action", name, parents=[("Action", one) for one in IN.get(name, ())]) for name in (*FAMILIES, *GROUPS)]
 
 
 def _field(one: FieldFacts) -> Json:

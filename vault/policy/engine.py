@@ -91,7 +91,7 @@ class Policy:
         self.limits = Limits.of(bundle.limits)
         self._granted = {reference: self._lexicon.granted(reference) for reference in self._lexicon.terms}
         self._held_classes = {reference: self._lexicon.held_classes(reference, frozenset()) for reference in self._lexicon.terms}
-        self._engine = engine or CedarEngine(bundle.policies, bundle.schema, bundle.lexicon)
+        self._engine = engine or CedarEngine(bundle.policies, bundle.lexicon)
         self._notes = notes(bundle.policies)
         self._groups = bundle.groups
         self._laws: Table[LawKey, Lawfulness] = Table(LAW_ROWS)

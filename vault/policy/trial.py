@@ -50,24 +50,30 @@ class Candidate:
     engine: PolicyEngine
     policy: Policy
     world: Sequence[dict[str, Any]]
+    schema: str | None = None  # what its engines are held to
 
     @classmethod
-    def of(cls, bundle: Bundle, engine: PolicyEngine | None = None, world: Sequence[dict[str, Any]] | None = None) -> "Candidate":
-        """Return the candidate. Raises ValueError or KeyError for policies Cedar cannot take."""
-        world = world or cedar.world(bundle.lexicon)
-        engine = engine or Remembering(cedar.CedarEngine(bundle.policies, bundle.schema, bundle.lexicon, world), bundle.policies)
-        return cls(bundle, engine, Policy(bundle, engine), world)
+    def of(
+        cls, bundle: Bundle, engine: PolicyEngine | None = None, world: Sequence[dict[str, Any]] | None = None, *, held: bool = True
+    ) -> "Candidate":
+        """Return the candidate, `held` to its schema or as a running vault asks it: a bundle may be of another program's day.
+
+        Raises ValueError or KeyError for policies Cedar cannot take.
+        """
+        world, schema = world or cedar.world(bundle.lexicon), bundle.schema if held else None
+        engine = engine or Remembering(cedar.CedarEngine(bundle.policies, bundle.lexicon, schema, world), bundle.policies)
+        return cls(bundle, engine, Policy(bundle, engine), world, schema)
 
     def with_policies(self, policies: Mapping[str, Any]) -> "Candidate":
         """Return it with other policies; what those it shares have said is remembered. Raises likewise."""
         changed = mutant(self.bundle, policies)
         before = self.engine if isinstance(self.engine, Remembering) else None
-        engine = cedar.CedarEngine(policies, self.bundle.schema, self.bundle.lexicon, self.world)
-        return Candidate.of(changed, Remembering(engine, policies, before), self.world)
+        engine = Remembering(cedar.CedarEngine(policies, self.bundle.lexicon, self.schema, self.world), policies, before)
+        return Candidate(changed, engine, Policy(changed, engine), self.world, self.schema)
 
     def engine_of(self, policies: Mapping[str, Any]) -> PolicyEngine:
         """Return an engine of some of its policies alone."""
-        return Remembering(cedar.CedarEngine(policies, self.bundle.schema, self.bundle.lexicon, self.world), policies)
+        return Remembering(cedar.CedarEngine(policies, self.bundle.lexicon, self.schema, self.world), policies)
 
     def verdict(self, action: str, key: ViewKey, field: str | None) -> Verdict:
         """Return what gate 2 says to one request. Raises EngineFault when the evaluation failed."""
@@ -83,7 +89,7 @@ class Candidate:
         lexicon, engine = self.bundle.lexicon, self.engine
         if parties:
             register = {**lexicon.recipients, **{name: replace(lexicon.recipients[name], **one) for name, one in parties.items()}}
-            engine = cedar.CedarEngine(self.bundle.policies, self.bundle.schema, replace(lexicon, recipients=register))
+            engine = cedar.CedarEngine(self.bundle.policies, replace(lexicon, recipients=register), self.schema)
         position = lexicon.positions[field]
         asked = cedar.law_requests(key, [Bucket(lexicon.fields[position], (position,))])
         return sound(engine.evaluate([cedar.agreement(lexicon.terms[key.template], key)], asked)[0])
