@@ -17,9 +17,9 @@ from typing import Any, cast
 from benchmarks.people import MASKED_READ
 from vault.policy.bundle import load_bundle
 from vault.policy.cedar import CedarEngine, principal, view_requests
-from vault.policy.decision import Rung
 from vault.policy.engine import Policy
 from vault.policy.groups import buckets
+from vault.policy.rows import Rung
 from vault.policy.situations import Situation, situation
 
 ROUNDS = 9

@@ -18,8 +18,8 @@ from tests.makers import EVERYTHING, FILES, HEALTH, UNSHARED, make_complete_subj
 from tests.policy import matrix
 from tests.policy.makers import bundle
 from vault.audit.reading import ReadEntry
-from vault.policy.decision import spelt_out
 from vault.policy.matrix import Cell
+from vault.policy.recorded import spelt_out
 
 TABLE = matrix.document()
 CONTEXTS: Mapping[str, Mapping[str, Any]] = TABLE["contexts"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vault.policy.cedar import world
-from vault.policy.decision import Verdict
 from vault.policy.lexicon import Lexicon
+from vault.policy.rows import Verdict
 
 Json = dict[str, Any]
 Uid = tuple[str, str]

@@ -15,11 +15,11 @@ from tests.policy.makers import agreed, altered, bundle, seeded, shipped_text, s
 from vault.policy.bundle import Bundle, load_bundle
 from vault.policy.cache import Table
 from vault.policy.cedar import CedarEngine
-from vault.policy.decision import Verdict
 from vault.policy.engine import Policy
 from vault.policy.inputs import LawKey
 from vault.policy.lexicon import Lexicon
 from vault.policy.model import Act, AgreementFacts, Decision
+from vault.policy.rows import Verdict
 from vault.policy.situations import Situation
 
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from tests.policy.changes import CHANGES, FIELDS
 from tests.policy.makers import agreed, altered, bundle, policy, relock, seeded, shipped_text, situation
 from vault.policy.bundle import load_bundle
-from vault.policy.decision import BASES, REFUSALS, Note, best_refusal, spelt_out, what_is_missing
+from vault.policy.decision import BASES, REFUSALS, best_refusal, what_is_missing
 from vault.policy.engine import Policy
 from vault.policy.inputs import is_self, may_know, ticket_refusal, view_key
 from vault.policy.lexicon import closure
 from vault.policy.model import Decision, FieldDecision
+from vault.policy.recorded import spelt_out
+from vault.policy.rows import Note
 from vault.policy.situations import Situation
 
 

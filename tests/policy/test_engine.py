@@ -18,10 +18,10 @@ from tests.policy.makers import agreed, altered, bundle, candidate, policy, relo
 from vault.errors import ContextIncomplete
 from vault.policy.bundle import load_bundle
 from vault.policy.cedar import CedarEngine, compiled
-from vault.policy.decision import Verdict
 from vault.policy.engine import VERBS, Policy
 from vault.policy.inputs import view_key
 from vault.policy.model import CallerFacts, Decision, TicketFacts
+from vault.policy.rows import Verdict
 from vault.policy.situations import Situation
 
 ASKED = ("given_name", "email", "iban", "health_note")

@@ -10,9 +10,9 @@ import pytest
 from tests.policy.changes import FIELDS
 from tests.policy.makers import bundle, policy, situation
 from vault.policy import cedar
-from vault.policy.decision import Rung
 from vault.policy.groups import Bucket
 from vault.policy.inputs import view_key
+from vault.policy.rows import Rung
 
 LEXICON = bundle().lexicon
 OF_VERBS = ("deny-own-state-level", "deny-own-obscuring-level")  # they speak of no field: `requests` of the matrix asks them

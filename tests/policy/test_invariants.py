@@ -8,11 +8,11 @@ import pytest
 
 from tests.policy.changes import CONTEXTS, FIELDS
 from tests.policy.makers import bundle, policy, situation
-from vault.policy.decision import Verdict, View
 from vault.policy.engine import Policy
 from vault.policy.inputs import ViewKey, view_key
 from vault.policy.lexicon import ROLES
 from vault.policy.model import CHANNELS
+from vault.policy.rows import Verdict, View
 
 LEXICON = bundle().lexicon
 FACTS = {one.name: one for one in LEXICON.fields}

@@ -7,8 +7,9 @@ import pytest
 
 from tests.policy import matrix
 from tests.policy.makers import bundle, policy, situation
-from vault.policy.decision import PERMISSIONS, REFUSALS, spelt_out
+from vault.policy.decision import PERMISSIONS, REFUSALS
 from vault.policy.masks import MASKS
+from vault.policy.recorded import spelt_out
 
 CASES = list(matrix.roles())
 TABLE = matrix.document()

@@ -11,10 +11,11 @@ from tests.policy.makers import agreed, bundle, candidate, seeded, situation
 from tests.policy.oracle import Erred, Oracle, Request, evaluated
 from vault.policy import cedar
 from vault.policy.cedar import CedarEngine, compiled
-from vault.policy.decision import Verdict, rungs
+from vault.policy.decision import rungs
 from vault.policy.engine import VERBS, Policy
 from vault.policy.groups import Bucket, buckets
 from vault.policy.inputs import ViewKey, circumstance, law_key, view_key
+from vault.policy.rows import Verdict
 from vault.policy.situations import Situation
 
 SINGLE = tuple((number,) for number in range(len(FIELDS)))  # each field on its own: the oracle also checks the grouping's premise

@@ -15,10 +15,11 @@ from tests.policy.matrix import MATRIX, conditions, roles
 from tests.policy.oracle import Oracle, Request, _uid, applies, evaluated, graph_of, value_of
 from vault.policy import cedar
 from vault.policy.cedar import notes
-from vault.policy.decision import PERMISSIONS, REFUSALS, Rung
+from vault.policy.decision import PERMISSIONS, REFUSALS
 from vault.policy.engine import VERBS
 from vault.policy.groups import Bucket
 from vault.policy.inputs import circumstance, law_key
+from vault.policy.rows import Rung
 from vault.policy.trial import _request_key
 
 Json = dict[str, Any]

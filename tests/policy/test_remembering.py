@@ -12,10 +12,11 @@ from tests.policy.changes import FIELDS, perturbed
 from tests.policy.makers import bundle, seeded, situation
 from vault.policy import cedar
 from vault.policy.cedar import CedarEngine
-from vault.policy.decision import Verdict, rungs, view_of
+from vault.policy.decision import rungs, view_of
 from vault.policy.groups import buckets
 from vault.policy.inputs import ViewKey
 from vault.policy.remembering import Remembering
+from vault.policy.rows import Verdict
 
 LEXICON = bundle().lexicon
 PARTS = buckets(LEXICON, [(LEXICON.positions[name],) for name in ("given_name", "email", "iban", "health_note")])

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from tests.policy.changes import CONTEXTS, FIELDS, perturbed
 from tests.policy.makers import agreed, bundle, policy, seeded, situation
 from vault.policy.cedar import CedarEngine
-from vault.policy.decision import Verdict, _said, _stated, given_law, given_view
+from vault.policy.decision import _said
 from vault.policy.engine import Policy
 from vault.policy.explaining import MOST_TRIED, Unlike, _tried, needed, replay
 from vault.policy.inputs import LawKey, ViewKey, circumstance, law_key, view_key
 from vault.policy.lexicon import ROLES
 from vault.policy.model import CHANNELS
+from vault.policy.recorded import given_law, given_view, stated
 from vault.policy.replay import circumstance_of, keys_of, law_key_of, view_key_of
+from vault.policy.rows import Verdict
 from vault.policy.situations import Situation
 
 LEXICON = bundle().lexicon
@@ -135,7 +137,7 @@ def test_from_keys_to_a_record_and_back_nothing_is_lost(
         objected_marketing=marketing, minor=view.minor, time_barred=barred, deceased=deceased,
     )  # fmt: skip
     key = LawKey._make((*law, shared))
-    kept = orjson.loads(orjson.dumps(_stated({**given_view(LEXICON, view), **given_law(LEXICON, shared)})))
+    kept = orjson.loads(orjson.dumps(stated({**given_view(LEXICON, view), **given_law(LEXICON, shared)})))
     assert circumstance_of(LEXICON, kept) == shared
     assert view_key_of(LEXICON, kept, view.lawful, view.after_restriction) == view
     assert law_key_of(orjson.loads(orjson.dumps(_said(key, bits))), shared) == key

@@ -7,8 +7,8 @@ import pytest
 
 from tests.policy.makers import bundle, candidate
 from vault.policy.cedar import compiled
-from vault.policy.decision import Verdict
 from vault.policy.mutation import Mutant, Mutations, _bounds, mutants, mutation
+from vault.policy.rows import Verdict
 from vault.policy.trial import Candidate, Check, failing, invariant_checks, matrix_checks, tried
 
 CHECKS = list(matrix_checks(bundle()))

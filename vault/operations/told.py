@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from vault.audit.reading import ReadEntry
-from vault.policy.decision import spelt_out
 from vault.policy.engine import Policy
 from vault.policy.explaining import Replayed, needed
 from vault.policy.inputs import may_know, ticket_refusal
 from vault.policy.model import FieldDecision
+from vault.policy.recorded import spelt_out
 from vault.policy.replay import keys_of
 from vault.policy.words import sentence
 from vault.profiles.catalogue import Catalogue

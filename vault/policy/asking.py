@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 
 from vault.policy import cedar
 from vault.policy.cedar import distinctions, families
-from vault.policy.decision import Rung, Verdict
 from vault.policy.engine import PolicyEngine
 from vault.policy.grid import ALL, EVERY_FIELD
 from vault.policy.groups import Bucket, Distinctions, attributes_of
 from vault.policy.inputs import LawKey, ViewKey
 from vault.policy.lexicon import FieldFacts, Lexicon
+from vault.policy.rows import Rung, Verdict
 from vault.policy.trial import LEVELS, Candidate
 
 Clearness = tuple[int, int, str]  # level, minus the mask's strength, mask: compares like how much is seen

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import cedarpy
 
-from vault.policy.decision import Note, Rung, Verdict
 from vault.policy.groups import Bucket, Distinctions, attributes_of
 from vault.policy.inputs import TICKET_REFUSALS, LawKey, ViewKey
 from vault.policy.lexicon import ROLES, FieldFacts, Lexicon, Terms
+from vault.policy.rows import Note, Rung, Verdict
 
 Json = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""From facts to a decision: what a row of each table is, which reason is shown, and which agreement decides. Pure.
+"""From facts to a decision: how a row of each table comes about, which reason is shown, which agreement decides. Pure.
 
 Rules, in order (docs/policy.md, "In which order it is decided"):
 
@@ -11,24 +11,21 @@ Rules, in order (docs/policy.md, "In which order it is decided"):
    own access, which rests on another agreement, or on none.
 5. The deciding agreement of a field: exact purpose before narrower, then BASES, then the latest, then the lowest id.
 6. One evaluation that reports an error refuses the whole request.
-
-A row is a function of its key alone, so it can be kept for ever: ids of persons and agreements join after the look-up.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
 from vault.policy.groups import Bucket
-from vault.policy.inputs import TICKET_REFUSALS, Circumstance, LawKey, ViewKey
+from vault.policy.inputs import TICKET_REFUSALS, LawKey, ViewKey
 from vault.policy.lexicon import RIGHTS, Lexicon, Terms
-from vault.policy.model import AgreementFacts, Context, FieldDecision, Level, TicketFacts, TicketState
+from vault.policy.model import AgreementFacts, Level, TicketState
+from vault.policy.recorded import given_law, given_view, stated
+from vault.policy.rows import Blocked, Cell, Lawfulness, Note, Plate, Rung, Share, Verdict, View, cell, sound
 
 REFUSALS: Final = (  # the first that applies is shown
     *("restricted", "objected", "deceased", "consent-withdrawn", "agreement-expired", "field-excluded"),
@@ -54,104 +51,6 @@ _rank = attrgetter("rank")
 _ORDER: Final = {reason: number for number, reason in enumerate(REFUSALS)}
 _DEFAULT_DENY: Final = len(REFUSALS)  # added to the rank of what no forbid refused
 _CLOSENESS: Final = 2 * len(REFUSALS)
-
-
-class EngineFault(Exception):
-    """An evaluation reported an error, or no decision: nothing may rest on any part of it."""
-
-
-class Verdict(NamedTuple):
-    """One evaluation: allowed or not, the policies that determined it, and whether any policy reported an error."""
-
-    allowed: bool
-    by: tuple[str, ...]
-    failed: bool = False
-
-
-class Note(NamedTuple):
-    """What a policy's annotations say."""
-
-    reason: str
-    obligations: tuple[str, ...]
-
-
-class Rung(NamedTuple):
-    """One level tried: an action, and the mask it would show through."""
-
-    action: str
-    mask: tuple[str, int] | None = None
-
-
-class Cell(NamedTuple):
-    """How one field may be shown, without knowing whose it is."""
-
-    shown: FieldDecision
-    returned: str  # as the record says it: `masked:email_domain`
-    obligations: tuple[str, ...]
-
-
-class Blocked(NamedTuple):
-    """Why an agreement does not make a field lawful; the lowest rank of all agreements is told."""
-
-    rank: int
-    cell: Cell
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lawfulness:
-    """A row of the first table. `order` ranks deciding agreements, `blocked` is by field position, `said` goes into records."""
-
-    bits: int
-    order: int
-    blocked: tuple[Blocked, ...]
-    said: Mapping[str, Any]
-    given: Mapping[str, Any]
-
-    def same_as(self, other: "Lawfulness") -> bool:
-        """Whether the two would decide alike. `==` is identity: rows are parts of a key, which must be cheap to hash."""
-        return (self.bits, self.order, self.blocked) == (other.bits, other.order, other.blocked)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class View:
-    """A row of the second table. `digest` identifies its body in the records of decisions that used it."""
-
-    cells: tuple[Cell, ...]
-    digest: str
-    given: Mapping[str, Any]
-
-    def same_as(self, other: "View") -> bool:
-        """Whether the two would show alike. `==` is identity, as for the other table."""
-        return (self.cells, self.digest) == (other.cells, other.digest)
-
-
-class Share(NamedTuple):
-    """What one of a plate's rows decides: its place among them, the shown fields, and the same as a mask over all fields."""
-
-    number: int
-    fields: tuple[str, ...]
-    bits: str
-
-
-class Plate(NamedTuple):
-    """The answer of some rows for some fields, complete but for ids.
-
-    `levels` is what an entry says of each field. `returned` says the same, with reasons: masks over all fields, by what is said.
-    """
-
-    fields: Mapping[str, FieldDecision]
-    levels: Mapping[str, str]
-    shares: tuple[Share, ...]
-    returned: Mapping[str, str]
-    obligations: tuple[str, ...]
-    given: Mapping[str, Any]
-
-
-@lru_cache(maxsize=8192)  # rows share their cells: a full table would otherwise hold a hundred megabytes
-def cell(level: Level, mask: str | None, because: str, by: tuple[str, ...], obligations: tuple[str, ...] = ()) -> Cell:
-    """Return the one cell of these contents."""
-    said = because if level == "withheld" else mask
-    return Cell(FieldDecision(level, mask, because, by), f"{level}:{said}" if said else level, obligations)
 
 
 NO_AGREEMENT: Final = Blocked(_CLOSENESS * 3, cell("withheld", None, "no-agreement", ("deny-no-lawful-basis",)))
@@ -287,63 +186,7 @@ def _plate(
     fields = {name: one.shown for name, _, one in cells}
     levels = {name: f"masked:{one.mask}" if one.level == "masked" else one.level for name, one in fields.items()}
     said = {what: f"{bits:x}" for what, bits in returned.items()}
-    return Plate(fields, levels, shares, said, obligations, _stated(given))
-
-
-def _stated(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what says nothing: a record is kept for ten years, and most of what could be said of a request is not so."""
-    return {name: one for name, one in given.items() if one not in (False, 0, [], "none", "0")}
-
-
-def record(
-    bundle: str,
-    subject_id: str,
-    laws: Sequence[tuple[Lawfulness, AgreementFacts]],
-    row: View,
-    filled: Plate,
-    occasion: Mapping[str, Any] = MappingProxyType({}),
-) -> dict[str, Any]:
-    """Return the compact record of a decision: enough to work it out again, and to compare.
-
-    What is false, none, empty or zero is left out of `input` and `gate1`. `lawful`, `bits`, `returned` and `deciding` hold masks
-    over the bundle's fields; `spelt_out` names them. `occasion` holds what no rule rests on (`occasion_of`).
-    """
-    lawful = 0
-    for law, _ in laws:
-        lawful |= law.bits
-    return {
-        "bundle": bundle,
-        "subject": subject_id,
-        "input": filled.given,
-        "gate1": [{"agreement": one.agreement_id, **law.said} for law, one in laws],
-        "lawful": f"{lawful:x}",
-        "row": row.digest,
-        "returned": filled.returned,
-        "deciding": {laws[one.number][1].agreement_id: one.bits for one in filled.shares},
-        "obligations": filled.obligations,
-        **occasion,
-    }
-
-
-def occasion_of(context: Context, ticket: TicketFacts) -> dict[str, Any]:
-    """Return who acted for whom, and how old in seconds the answer on the ticket was: for whoever reads the record."""
-    caller = context.caller
-    by = {"by": {"caller": caller.id, "actor": caller.actor}} if caller.actor is not None else {}
-    return by if ticket.age_s is None else {**by, "ticket_age_s": ticket.age_s}
-
-
-def spelt_out(lexicon: Lexicon, kept: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what a record says was returned of each field, and the agreement that decided each shown one."""
-    returned = {name: what for what, bits in kept["returned"].items() for name in lexicon.names(int(bits, 16))}
-    deciding = {name: one for one, bits in kept["deciding"].items() for name in lexicon.names(int(bits, 16))}
-    return returned, deciding
-
-
-def sound(verdict: Verdict) -> Verdict:
-    """Return the verdict. Raises EngineFault when its evaluation failed."""
-    if verdict.failed:
-        raise EngineFault
-    return verdict
+    return Plate(fields, levels, shares, said, obligations, stated(given))
 
 
 def _blocked(key: LawKey, terms: Terms, name: str, forbids: tuple[str, ...], notes: Mapping[str, Note]) -> Blocked:
@@ -392,7 +235,7 @@ def _said(key: LawKey, bits: int) -> dict[str, Any]:
         "after_objection": key.after_objection,
         "bits": f"{bits:x}",
     }
-    return _stated(said)
+    return stated(said)
 
 
 def _cell(key: ViewKey, *, lawful: bool, tried: Sequence[tuple[Rung, Verdict]], notes: Mapping[str, Note]) -> Cell:
@@ -426,40 +269,3 @@ def _body(found: Cell, tried: Sequence[tuple[Rung, Verdict]]) -> dict[str, Any]:
         if not verdict.allowed
     }
     return {"level": found.shown.level, "mask": found.shown.mask, "by": list(found.shown.by), "blocked": blocked}
-
-
-def given_law(lexicon: Lexicon, one: Circumstance) -> dict[str, Any]:
-    """Return what a record says of gate 1's input."""
-    return {
-        "recipient": one.recipient,
-        "region": one.region,
-        "operation": one.operation,
-        "objected": one.objected,
-        "objected_marketing": one.objected_marketing,
-        "time_barred": one.time_barred,
-        "deceased": one.deceased,
-        "acts_for_subject": one.acts_for_subject,
-        "restricted": f"{lexicon.mask(one.restricted):x}",
-    }
-
-
-def given_view(lexicon: Lexicon, key: ViewKey) -> dict[str, Any]:
-    """Return what a record says of gate 2's input."""
-    return {
-        "principal": key.principal,
-        "roles": sorted(key.roles),
-        "training": sorted(key.training),
-        "act": key.act,
-        "purpose": key.purpose,
-        "channel": key.channel,
-        "ticket": {"state": key.ticket, "assigned": key.assigned},
-        "caller_verified": key.caller_verified,
-        "level": key.level,
-        "step_up": key.step_up,
-        "break_glass": key.break_glass,
-        "minor": key.minor,
-        "is_self": key.is_self,
-        "in_care": key.in_care,
-        "request_accepted": key.request_accepted,
-        "restricted": f"{lexicon.mask(key.restricted):x}",
-    }

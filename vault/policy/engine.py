@@ -17,20 +17,11 @@ from vault.policy.cache import Table
 from vault.policy.cedar import CedarEngine, agreement, law_requests, notes, principal, verb_request, view_requests
 from vault.policy.decision import (
     POLICY_ERROR,
-    EngineFault,
-    Lawfulness,
-    Plate,
-    Verdict,
-    View,
     best_refusal,
     deciding_order,
-    given_law,
     lawfulness,
-    occasion_of,
     plate,
-    record,
     rungs,
-    sound,
     subjectless_plate,
     view_of,
     what_is_missing,
@@ -53,6 +44,8 @@ from vault.policy.model import (
     SubjectFacts,
     TicketFacts,
 )
+from vault.policy.recorded import given_law, occasion_of, record
+from vault.policy.rows import EngineFault, Lawfulness, Plate, Verdict, View, sound
 
 LAW_ROWS: Final = 4_096
 VIEW_ROWS: Final = 16_384

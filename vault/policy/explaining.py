@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, combinations, islice
 from typing import Any, Final, NamedTuple
 
-from vault.policy.decision import EngineFault, Plate
 from vault.policy.engine import Policy
 from vault.policy.inputs import Circumstance, LawKey, ViewKey
 from vault.policy.lexicon import RIGHTS, FieldFacts
 from vault.policy.model import FieldDecision
 from vault.policy.replay import Keys, differences, joined, keys_of
+from vault.policy.rows import EngineFault, Plate
 
 MOST_TRIED: Final = 64
 Change = tuple[str, Any]

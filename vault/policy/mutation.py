@@ -11,8 +11,8 @@ from itertools import count
 from operator import attrgetter
 from typing import Any, Final
 
-from vault.policy.decision import Verdict
 from vault.policy.engine import PolicyEngine
+from vault.policy.rows import Verdict
 from vault.policy.trial import Candidate, Check, failing
 
 Json = Mapping[str, Any]

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from vault.policy.cedar import FAMILIES, families
-from vault.policy.decision import Verdict
 from vault.policy.engine import PolicyEngine
+from vault.policy.rows import Verdict
 
 Json = dict[str, Any]
 

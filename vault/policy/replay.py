@@ -7,9 +7,10 @@ that. Restricted names that are no field of the bundle have no bit and do not co
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from vault.policy.decision import Lawfulness, Plate, View, plate, subjectless_plate, with_denials
+from vault.policy.decision import plate, subjectless_plate, with_denials
 from vault.policy.inputs import Circumstance, LawKey, ViewKey
 from vault.policy.lexicon import Lexicon
+from vault.policy.rows import Lawfulness, Plate, View
 
 Kept = Mapping[str, Any]
 MEMBERS: Final = ("bits", "order", "lawful", "row", "returned", "deciding", "obligations", "input")

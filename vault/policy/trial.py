@@ -15,7 +15,6 @@ from typing import Any, Final
 from vault.errors import ContextIncomplete
 from vault.policy import cedar, matrix
 from vault.policy.bundle import Bundle
-from vault.policy.decision import EngineFault, Rung, Verdict, View, sound
 from vault.policy.engine import VERBS, Policy, PolicyEngine
 from vault.policy.files import parsed
 from vault.policy.groups import Bucket
@@ -23,6 +22,7 @@ from vault.policy.inputs import OFFICE, TICKET_REFUSALS, LawKey, ViewKey, circum
 from vault.policy.lexicon import ROLES
 from vault.policy.model import Act
 from vault.policy.remembering import Remembering
+from vault.policy.rows import EngineFault, Rung, Verdict, View, sound
 from vault.policy.situations import situation
 
 Json = Mapping[str, Any]
