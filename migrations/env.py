@@ -5,11 +5,14 @@ from alembic import context
 
 from vault.settings import read_settings
 from vault.tables import metadata
+from vault.trail_tables import PARTITION
 
 SCHEMAS = frozenset({"vault", "keys"})
 
 
 def _ours(name: str | None, kind: str, _parents: object) -> bool:
+    if kind == "table":
+        return not PARTITION.fullmatch(name or "")
     return kind != "schema" or name in SCHEMAS
 
 

@@ -15,6 +15,7 @@ from vault.connectors.embedded_postgres import admin_url, ensure_database
 from vault.database import Database
 from vault.operations.migrate import configuration, migrate, owner_url
 from vault.tables import OPTIONS, UNCOMPRESSED, metadata
+from vault.trail_tables import PARTITION
 
 SCHEMAS = frozenset({"vault", "keys"})
 TABLES = sorted((str(table.schema), table.name) for table in metadata.sorted_tables)
@@ -29,13 +30,19 @@ def fresh(postgres) -> Iterator[str]:
         connection.execute("DROP DATABASE migrations WITH (FORCE)")
 
 
+def _ours(name: str | None, kind: str, _parents: object) -> bool:
+    if kind == "table":
+        return not PARTITION.fullmatch(name or "")
+    return kind != "schema" or name in SCHEMAS
+
+
 def drift(url: str) -> list[Any]:
     """Return what differs between the database and `vault.tables`."""
     engine = sqlalchemy.create_engine(owner_url(url))
     with engine.connect() as connection:
         options = {
             "include_schemas": True,
-            "include_name": lambda name, kind, _: kind != "schema" or name in SCHEMAS,
+            "include_name": _ours,
             "version_table": "migration",
             "version_table_schema": "vault",
             "compare_type": True,
@@ -82,10 +89,22 @@ def stored(url: str) -> tuple[dict[str, Any], set[Any]]:
             "SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL AND relnamespace = 'vault'::regnamespace"
         ).fetchall()
         columns = connection.execute(
-            "SELECT c.relname, attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid AND relkind = 'r'"
+            "SELECT c.relname, attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid AND relkind IN ('r', 'p')"
             " WHERE attstorage = 'e' AND relnamespace = 'vault'::regnamespace"
         ).fetchall()
-    return {name: dict(one.split("=") for one in found) for name, found in options}, set(columns)
+    whole = {table for table, _ in columns if not PARTITION.fullmatch(table)}
+    assert {one for one in columns if one[0] not in whole} == {  # a partition's rows lie as its parent's
+        (part, column) for parent, column in columns if parent in whole for part in partitions_of(url, parent)
+    }
+    return {name: dict(one.split("=") for one in found) for name, found in options}, {one for one in columns if one[0] in whole}
+
+
+def partitions_of(url: str, table: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(%s) ORDER BY 1", (f"vault.{table}",)
+        ).fetchall()
+    return [name.removeprefix("vault.") for (name,) in found]
 
 
 def test_rows_lie_as_the_code_says_and_as_before_when_taken_back(fresh) -> None:

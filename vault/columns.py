@@ -22,8 +22,8 @@ def octets(name: str, *, nullable: bool = False) -> "Column[Any]":
     return Column(name, LargeBinary, nullable=nullable)
 
 
-def table(name: str, *columns: "Column[Any]", key: tuple[str, ...], schema: str = "vault") -> Table:
-    """A table whose key begins with the controller."""
+def table(name: str, *columns: "Column[Any]", key: tuple[str, ...], schema: str = "vault", ranges_of: str | None = None) -> Table:
+    """A table whose key begins with the controller; `ranges_of` is the column by whose ranges it lies in partitions."""
     return Table(
         name,
         metadata,
@@ -31,4 +31,5 @@ def table(name: str, *columns: "Column[Any]", key: tuple[str, ...], schema: str 
         *columns,
         PrimaryKeyConstraint("controller_id", *key, name=f"{name}_pkey"),
         schema=schema,
+        postgresql_partition_by=f"RANGE ({ranges_of})" if ranges_of else None,
     )

@@ -1,5 +1,10 @@
-"""The tables of the audit trail; `vault/tables.py` names them with the rest."""
+"""The tables of the audit trail; `vault/tables.py` names them with the rest.
 
+Entries lie in partitions by position, details and look-up rows by month. A partition is named after its table: `_first` is what was
+there before there were any, `_rest` the default, which takes what no other is made for.
+"""
+
+import re
 from typing import Any
 
 from sqlalchemy import (
@@ -14,11 +19,14 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from vault.columns import instant as _instant
 from vault.columns import octets as _bytes
 from vault.columns import table as _table
 from vault.columns import words as _text
+
+PARTITION = re.compile(r"audit_(entry|detail|lookup)_(first|rest|\d+(_\d+)?)")
 
 _LOOKUP = (  # a convenience that may be deleted or rebuilt, never evidence
     ("entry_id", Text),
@@ -69,6 +77,7 @@ audit_entry = _table(
     _bytes("leaf_hash"),
     _bytes("mac"),
     key=("era", "position"),
+    ranges_of="position",
 )
 
 audit_detail = _table(
@@ -83,6 +92,7 @@ audit_detail = _table(
     Column("chain_number", BigInteger, nullable=False),
     _bytes("chain_previous"),
     key=("at", "position", "subject_id"),
+    ranges_of="at",
 )
 
 audit_lookup = _table(
@@ -93,6 +103,7 @@ audit_lookup = _table(
     Column("era", Integer, nullable=False),
     *_lookup(),
     key=("at", "position", "subject_id"),
+    ranges_of="at",
 )
 Index(
     "audit_lookup_by_subject",
@@ -115,6 +126,13 @@ Index(
     audit_lookup.c.at,
     audit_lookup.c.position,
     postgresql_where=text("operation = 'policy:activated'"),
+)
+Index(
+    "audit_lookup_flagged",
+    audit_lookup.c.controller_id,
+    audit_lookup.c.at.desc(),
+    audit_lookup.c.position.desc(),
+    postgresql_where=text("flags <> 0"),
 )
 
 audit_subject_head = _table(
@@ -161,6 +179,16 @@ audit_checkpoint = _table(  # a copy only; the signer's state is outside the dat
     _text("note"),
     _instant("signed_at"),
     key=("era", "size"),
+)
+
+audit_pruned = _table(  # where a log begins: insert-only, by the owner alone; its entry `log-prune` says the same
+    "audit_pruned",
+    Column("era", Integer, nullable=False),
+    Column("bound", BigInteger, nullable=False),
+    Column("about", JSONB, nullable=False),
+    _instant("pruned_at"),
+    _text("entry_id"),
+    key=("era", "bound"),
 )
 
 audit_daily = _table(

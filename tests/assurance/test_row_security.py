@@ -24,12 +24,15 @@ TABLES = sorted(f"{one.schema}.{one.name}" for one in tables.metadata.sorted_tab
 HERE = "ctl-without-a-row"
 SEALED = (
     *("vault.audit_entry", "vault.agreement", "vault.agreement_event", "vault.template", "vault.template_text"),
-    *("vault.policy_bundle", "vault.policy_activation"),
+    *("vault.policy_bundle", "vault.policy_activation", "vault.audit_pruned"),
 )
 EVERY_TABLE = """
     SELECT n.nspname || '.' || c.relname, c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner)
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname IN ('vault', 'keys') AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname <> 'migration'"""
+     WHERE n.nspname IN ('vault', 'keys') AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname <> 'migration'
+       AND c.relispartition = %s"""
+PARTS_OF = ("vault.audit_detail", "vault.audit_entry", "vault.audit_lookup")
+RAISED = {"make_audit_partitions()"}  # what runs with the owner's rights
 
 
 @contextmanager
@@ -93,9 +96,11 @@ def reached(connection: "psycopg.Connection[Any]", statement: str, *values: Any)
 
 def test_every_table_and_partition_has_row_security_forced(database_url: str) -> None:
     with session(database_url, None) as connection:
-        found = connection.execute(EVERY_TABLE).fetchall()
+        found = connection.execute(EVERY_TABLE, (False,)).fetchall()
+        parts = connection.execute(EVERY_TABLE, (True,)).fetchall()
     assert {name for name, *_ in found} == set(TABLES)
-    assert [name for name, secured, forced, _ in found if not (secured and forced)] == []
+    assert {name.rpartition("_")[0] for name, *_ in parts if name.endswith(("_first", "_rest"))} == set(PARTS_OF)
+    assert [name for name, secured, forced, _ in (*found, *parts) if not (secured and forced)] == []
 
 
 def test_every_policy_is_the_one_policy(database_url: str) -> None:
@@ -118,7 +123,7 @@ def test_no_role_of_the_application_stands_above_row_security(database_url: str)
             " WHERE rolname = ANY(%s)",
             (list(ROLES),),
         ).fetchall()
-        owners = {owner for *_, owner in connection.execute(EVERY_TABLE).fetchall()}
+        owners = {owner for part in (False, True) for *_, owner in connection.execute(EVERY_TABLE, (part,)).fetchall()}
         member = connection.execute(
             "SELECT m.rolname, g.rolname FROM pg_auth_members JOIN pg_roles m ON m.oid = member JOIN pg_roles g ON g.oid = roleid"
             " WHERE m.rolname = ANY(%s)",
@@ -129,13 +134,46 @@ def test_no_role_of_the_application_stands_above_row_security(database_url: str)
     assert member == []
 
 
-def test_nothing_runs_with_somebody_elses_rights(database_url: str) -> None:
+def test_what_runs_with_the_owners_rights_takes_no_argument_and_has_its_own_path(database_url: str) -> None:
+    """Whoever calls it says nothing but `now`, and can put no table or operator of their own in its way."""
     with session(database_url, None) as connection:
         found = connection.execute(
-            "SELECT proname FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace"
+            "SELECT p.oid::regprocedure::text, proconfig, pg_get_userbyid(proowner), ARRAY(SELECT grantee::regrole::text"
+            " FROM aclexplode(proacl) WHERE grantee <> proowner) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace"
             " WHERE prosecdef AND nspname NOT IN ('pg_catalog', 'information_schema')"
         ).fetchall()
-    assert found == []
+    assert {name for name, *_ in found} == {f"vault.{one}" for one in RAISED}
+    for _, settings, owner, callers in found:
+        assert "search_path=pg_catalog, pg_temp" in settings
+        assert (owner, callers) == ("riserbo_owner", ["riserbo_sequencer"])
+
+
+def test_a_partition_named_by_itself_shows_nothing_to_anybody(neighbour: str, database_url: str) -> None:
+    """Neither rights nor row security of the table hold for it: it has its own, and they admit nobody."""
+    with session(database_url, None) as connection:
+        parts = [name for name, *_ in connection.execute(EVERY_TABLE, (True,)).fetchall()]
+        assert sum(count(connection, part) for part in parts) > 0
+    for role in ROLES:
+        with session(database_url, role, neighbour) as connection:
+            for part in parts:
+                for verb in (
+                    f"SELECT 1 FROM {part}",
+                    f"DELETE FROM {part}",
+                    f"INSERT INTO {part} (controller_id) VALUES ('{HERE}')",
+                ):
+                    seen = reached(connection, verb)
+                    assert seen == "forbidden" or (role == "riserbo_owner" and seen == 0), (role, verb)
+
+
+def test_no_partition_of_entries_is_emptied_or_changed(neighbour: str, database_url: str) -> None:
+    """By a superuser too, who passes rights and row security: a TRUNCATE trigger of the table alone would let a partition go."""
+    with session(database_url, None) as connection:
+        parts = [name for name, *_ in connection.execute(EVERY_TABLE, (True,)).fetchall() if "audit_entry" in name]
+        held = next(part for part in parts if count(connection, part))
+        statements = [f"TRUNCATE {part}" for part in parts] + [f"DELETE FROM {held}", f"UPDATE {held} SET leaf = leaf"]
+        for statement in statements:
+            with pytest.raises(errors.ObjectNotInPrerequisiteState):
+                reached(connection, statement)
 
 
 # --- what a connection reaches

@@ -14,11 +14,11 @@ import orjson
 import psycopg
 from sqlalchemy import Connection
 
-from vault.audit import entry
+from vault.audit import entry, partitions
 from vault.audit.checkpoint import origin
 from vault.audit.health import TrailHealth
 from vault.audit.merkle import TILE_WIDTH, grown, leaf_hash
-from vault.database import Database
+from vault.database import EVERY_CONTROLLER, Database
 from vault.octets import b64u
 
 MOST_AT_ONCE = 10_000
@@ -205,6 +205,11 @@ class Sequencer:
         while taken := self.run_once(controller_id):
             total += taken
         return total
+
+    def make_room(self) -> int:
+        """Have the partitions made that will soon be needed; return how many were. Raises Unavailable: then there is time left."""
+        with self._database.transaction(EVERY_CONTROLLER) as rows:
+            return partitions.make_ahead(rows)
 
     def found_break(self, controller_id: str) -> Break | None:
         """Return where a chain of this log did not hold at the last look."""

@@ -16,7 +16,7 @@ from vault.audit.recorder import Recorder
 from vault.audit.sequencer import Sequencer
 from vault.audit.signer import Signer
 from vault.audit.watch import Watch
-from vault.database import Database
+from vault.database import EVERY_CONTROLLER, Database
 from vault.errors import AuditUnavailable, VaultError
 
 BUSY_S = 0.5  # between two rounds while entries come in: a round costs as much as a hundred entries
@@ -25,6 +25,7 @@ LOOK_S = 1.0
 SIGN_S = 60.0
 SIGN_ENTRIES = 5000
 TIDY_S = 10.0
+ROOM_S = 60.0  # between two looks whether partitions are to be made: a stretch of positions lasts longer at any rate
 REGISTER_S = 5.0
 SILENT = timedelta(hours=25)  # a writer rolls over after 24: one silent for longer has ended without saying so
 
@@ -76,6 +77,7 @@ class Trail:
         What an earlier process left pending or unsigned would else close the trail until the threads come round to it. A log that
         does not stand stays closed; the others open.
         """
+        self._guarded(EVERY_CONTROLLER, "room", self._make_room)
         for controller_id in self._controllers():
             self._catch_up(controller_id)
             self._guarded(controller_id, "look", self._watch.look)
@@ -155,6 +157,8 @@ class Trail:
                     self._guarded(controller_id, "lost", self._report_lost)
             if self._is_due("tidy", "", TIDY_S):
                 self._recorder.rest()
+            if self._is_due("room", "", ROOM_S):
+                self._guarded(EVERY_CONTROLLER, "room", self._make_room)
             self._due.wait(LOOK_S)
             self._due.clear()
             self._start_threads()
@@ -163,6 +167,9 @@ class Trail:
         self._done_at["sign", controller_id] = self._monotonic()
         self._grown[controller_id] = 0
         return self._signer is not None and self._signer.run_once(controller_id) is not None
+
+    def _make_room(self, _all: str) -> bool:
+        return self._sequencer.make_room() > 0
 
     def _report_lost(self, controller_id: str) -> bool:
         """Write an entry for each writer that ended without its closing one."""

@@ -11,7 +11,7 @@ from vault.assembly import Vault
 from vault.database import EVERY_CONTROLLER
 from vault.errors import VaultError
 
-HEAD = "0010"
+HEAD = "0011"
 WANTED = {
     "fsync": {"on"},
     "full_page_writes": {"on"},
@@ -34,15 +34,26 @@ _UNGUARDED = sa.text(
     " WHERE n.nspname IN ('vault', 'keys') AND c.relkind IN ('r', 'p') AND c.relname <> 'migration'"
     " AND NOT (c.relrowsecurity AND c.relforcerowsecurity)"
 )
+# Rows beyond the partitions there are, or none for the month to come: whoever makes them has not run for months.
+_BEHIND = sa.text(r"""
+    SELECT c.relname || ' holds rows' FROM pg_class c
+    WHERE c.relnamespace = 'vault'::regnamespace AND c.relname LIKE 'audit\_%\_rest' AND pg_relation_size(c.oid) > 0
+    UNION ALL
+    SELECT p.relname || ' lacks the month to come' FROM pg_class p
+    WHERE p.relnamespace = 'vault'::regnamespace AND p.relname IN ('audit_detail', 'audit_lookup') AND p.relkind = 'p'
+      AND (SELECT max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''(\d+)''\)')::bigint)
+           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = p.oid)
+          < extract(epoch FROM now() + interval '32 days') * 1000""")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line: what was looked at, whether it is right, and what is wrong or what it is."""
+    """One line: what was looked at, whether it is right, and what is wrong or what it is. `warnings` are limits half passed."""
 
     name: str
     ok: bool
     note: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def examine(vault: Vault, health: Callable[[], Sequence[Check]]) -> list[Check]:
@@ -54,6 +65,7 @@ def examine(vault: Vault, health: Callable[[], Sequence[Check]]) -> list[Check]:
         _guarded("migrations", lambda: _migrated(vault)),
         _guarded("roles", lambda: _none(vault, "roles", _ROLES)),
         _guarded("row security", lambda: _none(vault, "row security", _UNGUARDED)),
+        _guarded("audit partitions", lambda: _none(vault, "audit partitions", _BEHIND)),
         *_settings(vault),
         *(_guarded(f"keys of {one}", partial(_keys, vault, one)) for one in vault.database.controllers()),
         Check("policy", True, vault.policy.digest),
