@@ -12,7 +12,7 @@ COOLED := $(shell $(PYTHON) -c "import datetime as d; print(d.date.today() - d.t
 LOCK   := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
           --exclude-newer $(COOLED) --extra build
 
-.PHONY: help setup demo run migrate test check drill bench docs openapi vectors policy-released lock clean
+.PHONY: help setup demo run migrate test check drill bench bench-audit docs openapi vectors policy-released lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -41,6 +41,9 @@ drill: $(VENV)/test.stamp  ## the long and large tests: timing, tables, replay, 
 bench: $(VENV)/bench.stamp  ## the masked read and the import against their references (needs wrk)
 	@command -v wrk >/dev/null || { echo "make bench needs wrk, the load generator (Debian: apt-get install wrk)" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-audit: $(VENV)/bench.stamp  ## a trail of ten million entries: pages, proofs, verification (ENTRIES=1000000 for less; 2.6 kB each)
+	@$(BIN)/python -m benchmarks.trail $(if $(ENTRIES),--entries $(ENTRIES)) $(ARGS)
 
 openapi: $(VENV)/run.stamp  ## write docs/openapi.json anew from the code
 	@$(BIN)/python -m api.openapi docs/openapi.json

@@ -15,6 +15,15 @@ from benchmarks.figures import Comparison, Round, Spread, Verdict, compare
 from benchmarks.measure import CONNECTIONS, REFERENCE
 
 HERE = Path(__file__).parent
+SECTIONS = {
+    "Import": "import",
+    "Decisions": "policy",
+    "Loading a trail": "load",
+    "Pages of the trail": "pages",
+    "The trail": "trail",
+    "Verification": "verification",
+    "Recording": "record",
+}
 _FIGURES = ("rps_ratio", "cpu_ratio", "p50_ratio", "p99_ratio", "rps", "cpu_us")
 _COLOURS = {"pass": "green", "fail": "red", "void": "red", "not run": "dim"}
 
@@ -66,7 +75,7 @@ def show(console: Console, results: Mapping[str, Any], verdicts: Sequence[Verdic
     """Print every figure of the results, then the gates."""
     if "masked_read" in results or "slow_commit" in results:
         console.print(_loads(results))
-    for title, name in (("Import", "import"), ("Decisions", "policy")):
+    for title, name in SECTIONS.items():
         if name in results:
             console.print(_section(title, results[name]))
     console.print(_gates(verdicts))

@@ -1,0 +1,123 @@
+"""How fast a log is verified against the least there is: to parse and hash the same leaves in memory; and what memory that takes.
+
+Every check but that of sealed details is made: positions, hashes, chains, tree, tiles, checkpoint; and once more with MACs. Memory
+is looked at while it runs: a verification may not grow with the log.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from statistics import median
+from threading import Event, Thread
+from time import perf_counter
+from typing import Any
+
+import orjson
+import psycopg
+
+from benchmarks.seed import CONTROLLER, World
+from vault.audit.checkpoint import origin
+from vault.audit.scan import GivenNote, Report
+from vault.audit.verify import Mac, verify_log
+from vault.connectors.keyrings.file import FileKeyring
+from vault.database import Database
+from vault.notes import VerifierKey
+from vault.opening import CHECKPOINT_KEY, open_vault
+
+SAMPLED, TRIES, LOOK_S = 100_000, 5, 0.1
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def measure_verification(made: World, keyring: FileKeyring, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return the rates, their ratios to parsing and hashing alone, and how the process's memory grew over the log.
+
+    `ratio` is of what anybody can check with a checkpoint and the public key; `with_macs_ratio` of every chain's MACs as well.
+    """
+    note = _signed(made)
+    reference = _in_memory(_leaves(made))
+    open_rate, open_seen = _run(made, keyring, note, None)
+    rate, seen = _run(made, keyring, note, lambda name, message: keyring.mac(name, [message])[0])
+    say(f"verified {open_rate:.0f} entries a second, {rate:.0f} with MACs")
+    return {
+        "per_second": open_rate,
+        "with_macs_per_second": rate,
+        "in_memory_per_second": reference,
+        "ratio": open_rate / reference,
+        "with_macs_ratio": rate / reference,
+        "memory_growth": max(_growth(open_seen), _growth(seen)),
+        "memory_mb": max(seen) / 1e6,
+    }
+
+
+def _run(made: World, keyring: FileKeyring, note: str, mac: Mac | None) -> tuple[float, list[int]]:
+    """Verify once; return entries a second, and the resident bytes of this process every tenth of a second."""
+    seen: list[int] = []
+    done = Event()
+    watching = Thread(target=_watch, args=(done, seen))
+    watching.start()
+    begun = perf_counter()
+    try:
+        report = _verified(made, keyring, note, mac)
+    finally:
+        took = perf_counter() - begun
+        done.set()
+        watching.join()
+    assert report.ok, report.findings
+    return report.size / took, seen
+
+
+def _verified(made: World, keyring: FileKeyring, note: str, mac: Mac | None) -> Report:
+    sequencing = Database(made.admin_url, "riserbo_sequencer")
+    try:
+        with sequencing.transaction(CONTROLLER) as rows:
+            return verify_log(
+                rows,
+                CONTROLLER,
+                origin_host=made.settings.host,
+                notes=[GivenNote("signed", note)],
+                vkey=lambda name: VerifierKey(name, keyring.public_key(CHECKPOINT_KEY)),
+                mac=mac,
+                alone=True,
+            )
+    finally:
+        sequencing.close()
+
+
+def _signed(made: World) -> str:
+    """Have the whole log signed, as a starting vault does, and return the note."""
+    with open_vault(made.settings) as opened:
+        opened.trail.settle(CONTROLLER)
+        note = opened.state.last(origin(made.settings.host, CONTROLLER, 1))
+    assert note is not None
+    return note
+
+
+def _leaves(made: World) -> Sequence[bytes]:
+    with psycopg.connect(made.admin_url) as connection:
+        rows = connection.execute(
+            "SELECT leaf FROM vault.audit_entry WHERE controller_id = %s ORDER BY position LIMIT %s", (CONTROLLER, SAMPLED)
+        ).fetchall()
+    return [bytes(leaf) for (leaf,) in rows]
+
+
+def _in_memory(leaves: Sequence[bytes]) -> float:
+    def run() -> float:
+        begun = perf_counter()
+        for leaf in leaves:
+            orjson.loads(leaf)
+            sha256(b"\0" + leaf).digest()
+        return len(leaves) / (perf_counter() - begun)
+
+    return median(run() for _ in range(TRIES))
+
+
+def _watch(done: Event, seen: list[int]) -> None:
+    while not done.wait(LOOK_S):
+        seen.append(int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES)
+
+
+def _growth(seen: Sequence[int]) -> float:
+    """Return the most that was held in the last half over the most in the second tenth: by then every buffer has been filled."""
+    tenth = max(1, len(seen) // 10)
+    return max(seen[len(seen) // 2 :]) / max(seen[tenth : 2 * tenth] or seen)
