@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -14,8 +15,10 @@ import structlog
 
 from vault import tables
 from vault.assembly import Controller, Rules, Signing, Vault
+from vault.audit.checkpoint import origin, parse_note
 from vault.audit.health import TrailHealth
 from vault.audit.recorder import Recorder
+from vault.audit.records import head
 from vault.audit.scan import GivenNote, Report
 from vault.audit.sequencer import Sequencer
 from vault.audit.signer import Signer
@@ -36,6 +39,7 @@ from vault.operations.controllers import add_controller
 from vault.operations.examine import Check
 from vault.operations.in_force import DIFFERS
 from vault.operations.migrate import migrate
+from vault.operations.prune_trail import Pruning, prune_trail
 from vault.operations.verify_trail import verify_trail
 from vault.policy.bundle import Bundle, load_bundle
 from vault.settings import Settings
@@ -143,7 +147,8 @@ class Opened:
         checks = [Check("key_service", held.answers, held.code)]
         for controller_id in self.vault.database.controllers():
             stands = self.trail_health.state(controller_id)
-            checks.append(Check(f"audit_trail of {controller_id}", not stands.closed, " ".join((*stands.closed, *stands.warnings))))
+            said = " ".join((*stands.closed, *stands.warnings))
+            checks.append(Check(f"audit_trail of {controller_id}", not stands.closed, said, stands.warnings))
             checks.append(Check(f"policy of {controller_id}", *self.standing.state(controller_id)))
         return checks
 
@@ -160,6 +165,15 @@ class Opened:
         """Verify a controller's trail with everything at hand, and the notes somebody brings."""
         public_key = self.keyring.public_key(CHECKPOINT_KEY)
         return verify_trail(self.vault, self.sequencing, controller_id, self.state, public_key, _mac(self.keyring), against)
+
+    def prune(self, controller_id: str, before: datetime, archive: Path) -> Pruning | None:
+        """Prune a controller's trail with the owner's rights, below its last checkpoint; None when there is nothing to prune."""
+        with self.vault.database.snapshot(controller_id) as rows:
+            at = head(rows, controller_id)
+        text = self.state.last(origin(self.vault.settings.host, controller_id, at.era)) if at is not None else None
+        signed = parse_note(text).checkpoint.size if text is not None else 0
+        with _pools(self.addresses.url, "riserbo_owner") as owner:
+            return prune_trail(self.vault, owner, controller_id, before, archive, signed=signed, settle=self.trail.settle)
 
     def add_controller(self, controller_id: str, zone: str = "Europe/Rome", languages: Sequence[str] = ("it", "en")) -> None:
         """Create a controller, sign its empty log, and put the bundle at hand in force for it."""

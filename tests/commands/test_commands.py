@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -170,3 +171,26 @@ def test_the_demo_does_the_main_job_from_an_empty_directory_twice(empty_home: Pa
         assert document["profile"]["fields"]["email"]["state"] == "masked"
         assert document["entry"]["leaf"]["fields"]["email"] == "masked:email_domain"
         assert (document["import"]["unchanged"] > 0) is unchanged
+
+
+@pytest.mark.usefixtures("environment")
+def test_pruning_says_when_there_is_nothing_to_prune_and_keeps_two_years(controller_id: str, tmp_path: Path) -> None:
+    line = ["audit", "prune", "-c", controller_id, "--archive", str(tmp_path), "--json", "--before"]
+    nothing = runner.invoke(app, [*line, "2001-01-01"])
+    assert (nothing.exit_code, json.loads(nothing.stdout)) == (0, {"pruned": False})
+    refused = runner.invoke(app, [*line, "2200-01-01"])
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["errors"] == [{"pointer": "--before", "code": "kept-two-years"}]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_trail_that_does_not_hold_is_not_pruned(controller_id: str, opened: Opened, tmp_path: Path) -> None:
+    opened.trail.settle(controller_id)
+    with psycopg.connect(opened.addresses.url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("UPDATE vault.audit_entry SET mac = '' WHERE controller_id = %s", (controller_id,))
+    refused = runner.invoke(
+        app, ["audit", "prune", "-c", controller_id, "--archive", str(tmp_path), "--json", "--before", "2001-01-01"]
+    )
+    assert (refused.exit_code, json.loads(refused.stdout)["error"]) == (1, "trail-not-verified")

@@ -169,8 +169,13 @@ class Frontier:
 
     def append(self, hashed: bytes) -> list[bytes]:
         """Take one leaf hash; return the roots of the subtrees of 256, 65,536 … leaves that it completed, lowest first."""
+        return self.append_subtree(hashed, 0)
+
+    def append_subtree(self, root: bytes, height: int) -> list[bytes]:
+        """Take the root of the next 2^height leaves; the size so far is a multiple of that. Returns what `append` does."""
         completed: list[bytes] = []
-        size, height, node = self.size, 0, hashed
+        size, node = self.size >> height, root
+        self.size += 1 << height
         while size & 1:
             node = node_hash(self._parts.pop(), node)
             size >>= 1
@@ -178,7 +183,6 @@ class Frontier:
             if height % 8 == 0:
                 completed.append(node)
         self._parts.append(node)
-        self.size += 1
         return completed
 
     def root(self) -> bytes:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from vault import tables
 from vault.audit.merkle import TILE_WIDTH, TileReader
+from vault.audit.pruned import Pruned
 
 FIRST_ERA = 1
 
@@ -22,6 +23,7 @@ _lookup = tables.audit_lookup
 _writer = tables.audit_writer
 _checkpoint = tables.audit_checkpoint
 _pending = tables.audit_pending
+_pruned = tables.audit_pruned
 
 _FOUND_LOG = insert(_head).on_conflict_do_nothing()
 _HEAD = sa.select(_head.c.era, _head.c.size).where(_head.c.controller_id == sa.bindparam("controller"))
@@ -117,6 +119,13 @@ _POLICY = (
     .order_by(_lookup.c.era, _lookup.c.position)  # positions never depend on a clock
 )
 
+_PRUNED = (
+    sa.select(_pruned.c.bound, _pruned.c.about)
+    .where(_pruned.c.controller_id == sa.bindparam("controller"), _pruned.c.era == sa.bindparam("era"))
+    .order_by(_pruned.c.bound.desc())
+    .limit(1)
+)
+
 _WAITS = (
     sa.select(sa.literal(1))
     .where(_pending.c.controller_id == sa.bindparam("controller"), _pending.c.at <= sa.bindparam("until"))
@@ -180,6 +189,12 @@ def tile_reader(rows: Connection, controller_id: str, at: Head) -> TileReader:
         return rows.execute(_TILE, {**log, "level": level, "index": index}).scalar_one_or_none() or b""
 
     return read
+
+
+def pruned_log(rows: Connection, controller_id: str, era: int) -> Pruned | None:
+    """Return where a log begins, None when it was never pruned: below that bound nothing is proved any more, and nothing shown."""
+    row = rows.execute(_PRUNED, {"controller": controller_id, "era": era}).one_or_none()
+    return Pruned.read(row.bound, row.about) if row is not None else None
 
 
 def leaf_at(rows: Connection, controller_id: str, era: int, position: int) -> bytes | None:

@@ -16,7 +16,9 @@ import orjson
 
 from vault.audit import entry
 from vault.audit.checkpoint import Note, parse_note, signed_by
-from vault.audit.merkle import EMPTY_ROOT, HASH_BYTES, TILE_BYTES, TILE_WIDTH, Frontier, leaf_hash
+from vault.audit.merkle import EMPTY_ROOT, HASH_BYTES, TILE_BYTES, TILE_WIDTH, Frontier, fold, leaf_hash, split
+from vault.audit.pruned import OPERATION as PRUNING
+from vault.audit.pruned import STEP, STEP_HEIGHT, Crossing, Pruned
 from vault.notes import VerifierKey
 from vault.octets import b64u
 
@@ -125,6 +127,13 @@ class WriterChains:
         following = entry.ratchet(key) if key is not None else None
         self.links[writer_id] = Link(number, hashed, position, link.secret_version, following)
 
+    def carry(self, writer_id: str, at: Crossing) -> None:
+        """Take up a writer's chain where a pruning left it."""
+        key = self._first_key(at.mac_key, writer_id) if self._first_key is not None else None
+        for _ in range(min(at.number, 1 << 20)):  # a writer rolls over before that
+            key = entry.ratchet(key) if key is not None else None
+        self.links[writer_id] = Link(at.number, at.leaf_hash, None, at.audit_secret, key)
+
     def _opened(self, members: Mapping[str, Any], writer_id: str, number: int, position: int | None) -> Link:
         """Return the beginning of a writer's chain. Its first entry names this log and the keys in use."""
         about = members.get("about")
@@ -171,6 +180,33 @@ class Scan:
         self._notes = self._held(notes, vkey)
         self._good = 0
         self._checked_notes = 0
+        self._pruned: Pruned | None = None
+        self._is_told = False
+        self._compare_notes()
+
+    def begin_after(self, pruned: Pruned) -> None:
+        """Begin where the log was pruned: the tree from level 1, and each writer's chain as its entry says it stood.
+
+        The entry that says so must then be met among those that are left.
+        """
+        self._pruned = pruned
+        if pruned.bound % STEP or pruned.bound < STEP:
+            self.findings.add("prune", "a log is pruned by whole tiles alone", None, (0, pruned.bound))
+        self._rows.append(bytearray())
+        for index in range(pruned.bound // STEP):
+            tile = self._tiles(1, index) or b""
+            if len(tile) != TILE_BYTES:
+                self.findings.add("tile", f"tile 1/{index} is missing", index * STEP)
+            node = fold(split(tile)) if len(tile) == TILE_BYTES else bytes(HASH_BYTES)
+            self._tile_at[:2] = [(index + 1) * TILE_WIDTH, index + 1]
+            self._put(2, node)
+            for level, root in enumerate(self._frontier.append_subtree(node, STEP_HEIGHT), 3):
+                self._put(level, root)
+        self._next = self._frontier.size
+        if self._frontier.root() != pruned.root:
+            self.findings.add("prune", "what was pruned had another root", None, (0, pruned.bound))
+        for writer_id, at in pruned.writers.items():
+            self.chains.carry(writer_id, at)
         self._compare_notes()
 
     def take(self, position: int, leaf: bytes, stored_hash: bytes, mac: bytes | None) -> Mapping[str, Any]:
@@ -186,6 +222,8 @@ class Scan:
             self.findings.add("leaf", "not an entry", position)
             members = {}
         self.chains.take(members, leaf, hashed, mac, position)
+        if members.get("operation") == PRUNING and self._pruned is not None:
+            self._is_told = self._is_told or members.get("about") == self._pruned.about
         self._grow(hashed)
         self._compare_notes()
         return members
@@ -198,6 +236,8 @@ class Scan:
         `writers` are id, number and hash as sequenced; `tiles` the highest index stored at each level; `eras` those without a log.
         """
         size = self._frontier.size
+        if self._pruned is not None and not self._is_told:
+            self.findings.add("prune", "no entry says that the log was pruned there", None, (0, self._pruned.bound))
         self._compare_unfinished()
         self._refuse_surplus(tiles)
         if eras:
@@ -211,6 +251,8 @@ class Scan:
             self.findings.add("truncated", f"a checkpoint covers {max(longer)} entries, there are {size}", size)
         for writer_id, number, hashed in writers:
             link = self.chains.links.get(writer_id)
+            if link is None and self._pruned is not None:
+                continue  # it ended below the bound
             if link is None or link.number < number:
                 self.findings.add("writer-tail", f"{writer_id} was sequenced up to {number}", size)
             elif link.number == number and link.leaf_hash != hashed:

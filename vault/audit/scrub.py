@@ -56,9 +56,21 @@ class _Chain:
 
 
 class Scrub:
-    """One pass over details and look-up rows. `versions` maps each writer to the version of secret `audit` it used."""
+    """One pass over details and look-up rows. `versions` maps each writer to the version of secret `audit` it used.
 
-    def __init__(self, controller_id: str, keys: ScrubKeys, versions: Mapping[str, int], findings: Findings) -> None:
+    `began_before`: the log was pruned, so the first row left of a person's chain says where it stood; its tag must follow from it.
+    """
+
+    def __init__(
+        self,
+        controller_id: str,
+        keys: ScrubKeys,
+        versions: Mapping[str, int],
+        findings: Findings,
+        *,
+        began_before: bool = False,
+    ) -> None:
+        self._began_before = began_before
         self._controller_id = controller_id
         self._keys = keys
         self._versions = versions
@@ -99,6 +111,8 @@ class Scrub:
         if chain.place != place:
             known = chain.audit_key if chain.place[0] == row.subject_id else self._audit_key(row)
             chain.place, chain.number, chain.tag, chain.audit_key = place, 0, b"", known
+            if self._began_before and row.chain_number > 1:
+                chain.number, chain.tag = row.chain_number - 1, row.chain_previous
         if chain.audit_key is None:
             self.unkeyed += 1
             return

@@ -43,8 +43,11 @@ def verify_log(
     name = origin(origin_host, controller_id, at.era)
     log = verify_records.Log(rows, controller_id, at.era)
     scan = Scan(name, held, vkey(name), log.tile, _first_keys(mac, controller_id))
+    pruned = log.pruned()
+    if pruned is not None:
+        scan.begin_after(pruned)
     shredded = False
-    with closing(log.entries()) as entries:
+    with closing(log.entries(pruned.bound) if pruned is not None else log.entries()) as entries:
         for position, leaf, stored_hash, leaf_mac in entries:
             members = scan.take(position, leaf, stored_hash, leaf_mac)
             shredded = shredded or members.get("operation") in ("details-shred", "log-prune")
@@ -57,7 +60,8 @@ def verify_log(
     unkeyed = 0
     if keys is not None:
         versions = {writer_id: link.secret_version for writer_id, link in scan.chains.links.items()}
-        unkeyed = _scrub(log, Scrub(controller_id, keys, versions, beside), beside, shredded=shredded)
+        scrub = Scrub(controller_id, keys, versions, beside, began_before=pruned is not None)
+        unkeyed = _scrub(log, scrub, beside, shredded=shredded)
     return with_findings(report, beside.all(), () if alone else _not_checked(mac, keys, held), unkeyed)
 
 

@@ -4,10 +4,13 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from vault import tables
+from vault.audit.pruned import Pruned
+from vault.audit.records import pruned_log
 from vault.audit.scrub import DetailRow
 
 _BLOCK = 2000
@@ -45,9 +48,12 @@ def _without(table: sa.Table) -> sa.Select[Any]:
     return sa.select(sa.func.min(_entry.c.position)).where(*_own(_entry), ~sa.exists(beside))
 
 
-_ENTRIES = (
-    sa.select(_entry.c.position, _entry.c.leaf, _entry.c.leaf_hash, _entry.c.mac).where(*_own(_entry)).order_by(_entry.c.position)
-)
+# On the driver: Core and bytes spelt in hex cost more than all checks of an entry together.
+_ENTRIES = """
+    SELECT position, leaf, leaf_hash, mac FROM vault.audit_entry
+    WHERE controller_id = %(controller)s AND era = %(era)s AND position >= %(first)s ORDER BY position
+"""
+_BEGINNING = -(1 << 63)  # a position below 0 is a finding, so it must be met
 _TILE = sa.select(_tile.c.hashes).where(*_own(_tile), _tile.c.level == sa.bindparam("level"), _tile.c.idx == sa.bindparam("index"))
 _HIGHEST_TILES = sa.select(_tile.c.level, sa.func.max(_tile.c.idx)).where(*_own(_tile)).group_by(_tile.c.level)
 _STRAY = sa.union(
@@ -108,10 +114,17 @@ class Log:
     controller_id: str
     era: int
 
-    def entries(self) -> Generator[tuple[int, bytes, bytes, bytes]]:
-        """Yield position, leaf, stored hash and MAC of every entry, in order."""
-        for row in self._stream(_ENTRIES):
-            yield row.position, bytes(row.leaf), bytes(row.leaf_hash), bytes(row.mac)
+    def pruned(self) -> Pruned | None:
+        """Return where the log begins, None when nothing was pruned."""
+        return pruned_log(self.rows, self.controller_id, self.era)
+
+    def entries(self, first: int = _BEGINNING) -> Generator[tuple[int, bytes, bytes, bytes]]:
+        """Yield position, leaf, stored hash and MAC of every entry, or of those from `first` on, in order."""
+        driver: psycopg.Connection[Any] = self.rows.connection.driver_connection  # type: ignore[assignment]  # the only driver
+        with driver.cursor("riserbo_entries", binary=True) as cursor:
+            cursor.itersize = _BLOCK
+            cursor.execute(_ENTRIES, {**self._log, "first": first})
+            yield from cursor
 
     def tile(self, level: int, index: int) -> bytes | None:
         """Return a stored tile."""

@@ -1,5 +1,6 @@
-"""Commands about the audit trail: verify."""
+"""Commands about the audit trail: verify, prune."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from vault.audit.scan import GivenNote, Report
 from vault.commands.say import AsJson, ControllerOption, answer, people, said, the_controller
-from vault.errors import AuditUnavailable
+from vault.errors import AuditUnavailable, Conflict
 from vault.opening import open_vault
 from vault.operations.verify_trail import verify_alone
 from vault.settings import read_settings
@@ -42,6 +43,33 @@ def verify(
     answer(report_document(report), as_json=as_json, text=_text(report))
     if not report.ok:
         raise typer.Exit(1)
+
+
+@audit.command()
+def prune(
+    before: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Prune what was recorded before this day (UTC).")],
+    archive: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Where the leaves go: a directory you keep.")],
+    controller: ControllerOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move the oldest leaves of a controller's trail to an archive; every proof of what is left stays as it was.
+
+    In whole stretches of 65,536 entries, two years old at least. The trail is verified first: exit status 1 if it does not hold.
+    """
+    with said(as_json=as_json), open_vault(read_settings()) as opened:
+        controller = the_controller(opened.vault.database.controllers(), controller)
+        opened.trail.settle(controller)
+        if not opened.verify(controller).ok:
+            raise Conflict("trail-not-verified")
+        pruned = opened.prune(controller, before.replace(tzinfo=UTC), archive)
+    if pruned is None:
+        answer({"pruned": False}, as_json=as_json, text="Nothing to prune: no whole stretch of 65,536 entries is older than that.")
+        return
+    document = {
+        "pruned": True, "first": pruned.first, "bound": pruned.bound, "archive": str(pruned.archive), "entry": pruned.entry_id,
+        "dropped": list(pruned.dropped),
+    }  # fmt: skip
+    answer(document, as_json=as_json, text=f"Pruned: entries {pruned.first} to {pruned.bound - 1} are in {pruned.archive}")
 
 
 def report_document(report: Report) -> dict[str, Any]:

@@ -1,0 +1,296 @@
+"""What is left of a pruned trail is proved as before; and nothing but proper pruning passes for it.
+
+One log of seventy thousand entries, older than two years, pruned once and shared by what is asked of it afterwards.
+"""
+
+import json
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from benchmarks.trail_log import Keys, Made, load
+from tests.conftest import making_controllers
+from vault.audit import entry, prune_records
+from vault.audit.checkpoint import Note, origin, parse_note
+from vault.audit.entry import Draft
+from vault.audit.merkle import Tree, leaf_hash
+from vault.audit.proofs import extends, includes
+from vault.audit.pruned import STEP, Pruned
+from vault.audit.records import Head, entry_by_id, head, leaf_at, pruned_log, tile_reader
+from vault.audit.scan import GivenNote, Report
+from vault.audit.verify import verify_log
+from vault.database import Database
+from vault.errors import DatabaseUnavailable, InvalidValue, Unreadable
+from vault.notes import VerifierKey
+from vault.opening import CHECKPOINT_KEY, Opened
+from vault.operations import prune_trail as pruning
+from vault.operations.in_force import in_force
+from vault.operations.prune_trail import KEPT, Pruning
+
+ENTRIES = STEP + 4_000
+LONG_AGO = KEPT + timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class Long:
+    """A controller's log before and after it is pruned."""
+
+    opened: Opened
+    controller_id: str
+    archive: Path
+    before: list[bytes]  # every leaf, in order
+    notes: list[str]
+    pruned: Pruning | None = None
+
+    @property
+    def origin(self) -> str:
+        return origin(self.opened.vault.settings.host, self.controller_id, 1)
+
+    def note(self) -> Note:
+        text = self.opened.state.last(self.origin)
+        assert text is not None
+        return parse_note(text)
+
+    def verify(self) -> Report:
+        """Verify all but what is sealed: the loader fills that with random bytes."""
+        keyring = self.opened.keyring
+        notes = [GivenNote("kept", one) for one in self.opened.state.notes(self.origin)]
+        with self.opened.sequencing.transaction(self.controller_id) as rows:
+            return verify_log(
+                rows, self.controller_id, origin_host=self.opened.vault.settings.host, notes=notes,
+                vkey=lambda name: VerifierKey(name, keyring.public_key(CHECKPOINT_KEY)),
+                mac=lambda name, message: keyring.mac(name, [message])[0], alone=True,
+            )  # fmt: skip
+
+    def attack(self, *statements: str) -> None:
+        with psycopg.connect(self.opened.addresses.url, autocommit=True) as connection:
+            connection.execute("SET session_replication_role = replica")
+            for statement in statements:
+                connection.execute(statement.replace("@", f"controller_id = '{self.controller_id}'").encode())
+
+
+def leaves_of(opened: Opened, controller_id: str) -> list[bytes]:
+    with psycopg.connect(opened.addresses.url) as connection:
+        found = connection.execute(
+            "SELECT leaf FROM vault.audit_entry WHERE controller_id = %s ORDER BY position", (controller_id,)
+        ).fetchall()
+    return [bytes(leaf) for (leaf,) in found]
+
+
+@pytest.fixture(scope="module")
+def long(opened: Opened, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Long]:
+    with making_controllers(opened) as make:
+        controller_id = make()
+        opened.trail.settle(controller_id)
+        known = [leaf_hash(leaf) for leaf in leaves_of(opened, controller_id)]
+        secret = opened.vault.keys.secret(controller_id, "audit")
+        keys = Keys(
+            controller_id,
+            origin(opened.vault.settings.host, controller_id, 1),
+            lambda writer: opened.keyring.mac("audit-mac/1", [entry.first_mac_message(controller_id, writer)])[0],
+            secret.key,
+            secret.version,
+        )
+        made = Made(keys, ENTRIES, known, datetime.now(UTC) - LONG_AGO)
+        with psycopg.connect(opened.addresses.url, autocommit=True) as connection:
+            load(connection, made, made.total, lambda _: None)
+        opened.trail.settle(controller_id)
+        yield Long(opened, controller_id, tmp_path_factory.mktemp("archive"), leaves_of(opened, controller_id), [])
+
+
+@pytest.fixture(scope="module")
+def pruned(long: Long) -> Long:
+    assert long.verify().ok
+    with pytest.raises(InvalidValue):
+        long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT + timedelta(days=1), long.archive)
+    assert long.opened.prune(long.controller_id, datetime.now(UTC) - 2 * LONG_AGO, long.archive) is None
+    done = long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT - timedelta(seconds=1), long.archive)
+    return Long(long.opened, long.controller_id, long.archive, long.before, long.notes, done)
+
+
+def test_whole_stretches_go_and_the_rest_is_verified(pruned: Long) -> None:
+    assert pruned.pruned is not None
+    assert (pruned.pruned.first, pruned.pruned.bound) == (0, STEP)
+    left = leaves_of(pruned.opened, pruned.controller_id)
+    assert left[: len(pruned.before) - STEP] == pruned.before[STEP:]
+    report = pruned.verify()
+    assert report.ok, report.findings
+    assert report.size == STEP + len(left)
+    assert report.root == pruned.note().checkpoint.root
+
+
+def test_it_goes_on_as_before(pruned: Long) -> None:
+    pruned.opened.trail.settle(pruned.controller_id)
+    before = pruned.note()
+    pruned.opened.vault.audit.record(
+        pruned.controller_id, Draft(entry_id=pruned.opened.vault.new_id("ent"), operation="evaluate", outcome="done", kind="job")
+    )
+    pruned.opened.trail.settle(pruned.controller_id)
+    assert pruned.note().checkpoint.size > before.checkpoint.size
+    assert pruned.verify().ok
+    assert in_force(pruned.opened.vault.database, pruned.opened.vault.keys, pruned.controller_id).sequence == 1
+    assert pruned.opened.prune(pruned.controller_id, datetime.now(UTC) - LONG_AGO, pruned.archive) is None
+
+
+def test_every_entry_above_is_proved_and_none_below(pruned: Long) -> None:
+    note = pruned.note().checkpoint
+    with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
+        at = head(rows, pruned.controller_id)
+        assert at is not None
+        tree = Tree(note.size, tile_reader(rows, pruned.controller_id, at))
+        for position in (*range(STEP, STEP + 300), *range(STEP + 300, note.size, 97), note.size - 1):
+            leaf = leaf_at(rows, pruned.controller_id, 1, position)
+            assert leaf is not None
+            assert includes(note.root, note.size, position, leaf_hash(leaf), tree.inclusion(position))
+        for position in (0, 1, 255, STEP - 257, STEP - 1):
+            assert leaf_at(rows, pruned.controller_id, 1, position) is None
+            with pytest.raises(ValueError):
+                tree.inclusion(position)
+        gone = json.loads(pruned.before[40])["id"]
+        assert entry_by_id(rows, pruned.controller_id, gone) is None
+
+
+def test_any_two_checkpoints_above_are_consistent(pruned: Long) -> None:
+    with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
+        at = head(rows, pruned.controller_id)
+        assert at is not None
+        tree = Tree(at.size, tile_reader(rows, pruned.controller_id, at))
+        for old in (STEP, STEP + 1, STEP + 255, STEP + 256, STEP + 3_001, at.size):
+            for new in (STEP + 256, STEP + 3_001, at.size):
+                if old <= new:
+                    path = Tree(new, tile_reader(rows, pruned.controller_id, at)).consistency(old)
+                    assert extends(tree.root(old), old, tree.root(new), new, path)
+
+
+def test_the_archive_holds_the_leaves_and_says_what_they_are(pruned: Long) -> None:
+    assert pruned.pruned is not None
+    path = pruned.pruned.archive
+    assert [bytes.fromhex(line) for line in path.read_text().splitlines()] == pruned.before[:STEP]
+    told = json.loads(path.with_suffix(".json").read_text())
+    assert told == {
+        "origin": pruned.origin, "first": 0, "bound": STEP, "root": told["root"], "sha256": sha256(path.read_bytes()).hexdigest()
+    }  # fmt: skip
+    assert told["root"] == Tree(STEP, _plain(pruned.before[:STEP])).root().hex()
+    assert {stat.S_IMODE(one.stat().st_mode) for one in pruned.archive.iterdir()} == {0o600}
+
+
+def _plain(leaves: list[bytes]) -> Callable[[int, int], bytes]:
+    from vault.audit.merkle import fold  # noqa: PLC0415 - said where it is used
+
+    rows = [[leaf_hash(leaf) for leaf in leaves]]
+    for _ in range(2):
+        rows.append([fold(rows[-1][at : at + 256]) for at in range(0, len(rows[-1]), 256)])
+    return lambda level, index: b"".join(rows[level][index * 256 : (index + 1) * 256])
+
+
+ATTACKS = {
+    "the row is gone": ("DELETE FROM vault.audit_pruned WHERE @", "position"),
+    "another bound": ("UPDATE vault.audit_pruned SET bound = bound + 256 WHERE @", "prune"),
+    "not in whole tiles": (
+        "UPDATE vault.audit_pruned SET bound = bound + 256, about = jsonb_set(about, '{bound}', to_jsonb(bound + 256)) WHERE @",
+        "prune",
+    ),
+    "another root": ("UPDATE vault.audit_pruned SET about = jsonb_set(about, '{root}', '\"AAAA\"') WHERE @", "prune"),
+    "nothing said": ("UPDATE vault.audit_pruned SET about = '{}' WHERE @", "prune"),
+    "a writer left out": ("UPDATE vault.audit_pruned SET about = jsonb_set(about, '{writers}', '{}') WHERE @", "prune"),
+    "the tree below edited": (
+        "UPDATE vault.audit_tile SET hashes = overlay(hashes PLACING '\\x00' FROM 33) WHERE @ AND level = 1 AND idx = 0", "prune"
+    ),
+    "the tree below gone": ("DELETE FROM vault.audit_tile WHERE @ AND level = 1 AND idx = 0", "tile"),
+    "more deleted": (f"DELETE FROM vault.audit_entry WHERE @ AND position < {STEP + 10}", "position"),
+    "the entry edited": (
+        """UPDATE vault.audit_entry SET leaf = replace(encode(leaf, 'escape'), '"bound"', '"bounb"')::bytea WHERE @""",
+        "prune",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_nothing_but_proper_pruning_passes(pruned: Long, attack: str) -> None:
+    statement, check = ATTACKS[attack]
+    kept = ("audit_pruned", "audit_tile", "audit_entry")
+    pruned.attack(*(f"CREATE TABLE public.kept_{one} AS SELECT * FROM vault.{one} WHERE @" for one in kept))
+    try:
+        pruned.attack(statement)
+        report = pruned.verify()
+        assert check in {one.check for one in report.findings}, report.findings
+    finally:
+        for one in kept:
+            pruned.attack(
+                f"DELETE FROM vault.{one} WHERE @", f"INSERT INTO vault.{one} SELECT * FROM public.kept_{one}",
+                f"DROP TABLE public.kept_{one}",
+            )  # fmt: skip
+    assert pruned.verify().ok
+
+
+def test_only_below_the_bound_are_entries_deleted(pruned: Long) -> None:
+    """Not even by the owner: the trigger asks where the log begins."""
+    owner = Database(pruned.opened.addresses.url, "riserbo_owner")
+    with owner.dedicated(pruned.controller_id) as connection, pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        connection.execute("DELETE FROM vault.audit_entry WHERE position = %s", (STEP + 1,))
+    owner.close()
+
+
+def test_leaves_the_tree_was_not_made_of_are_not_archived_as_if_they_were(long: Long, tmp_path: Path) -> None:
+    with making_controllers(long.opened) as make:
+        other = make()
+        long.opened.trail.settle(other)
+        with pytest.raises(Unreadable), long.opened.vault.database.transaction(other) as rows:
+            pruning._archived(rows, "host", other, Head(1, 2), (Pruned(0, b""), STEP), tmp_path)
+    assert not list(tmp_path.glob("*.leaves"))
+
+
+def test_a_partition_goes_when_nobody_has_a_row_in_it(clone: Callable[[], str]) -> None:
+    url = clone()
+    owner = Database(url, "riserbo_owner")
+    row = "INSERT INTO vault.audit_entry VALUES ('one', 1, 5, '', '', '')"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(row)
+    with owner.transaction("another") as rows:
+        assert prune_records.old_partitions(rows, STEP, 0) == []
+        assert ("audit_entry", "audit_entry_first") in prune_records.old_partitions(rows, 1 << 20, 0)
+    assert list(pruning._dropped(owner, "another", 1 << 20, 0)) == []
+    with psycopg.connect(url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("DELETE FROM vault.audit_entry")
+    with psycopg.connect(url) as reader:
+        reader.execute("SELECT count(*) FROM vault.audit_entry")
+        assert list(pruning._dropped(owner, "another", 1 << 20, 0)) == []
+    assert list(pruning._dropped(owner, "another", 1 << 20, 0)) == ["audit_entry_first"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        forced = connection.execute(
+            "SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r' AND NOT relforcerowsecurity"
+        )
+        assert forced.fetchone() == (0,)
+    with pytest.raises(DatabaseUnavailable), owner.transaction("another") as rows:
+        prune_records.drop_if_empty(rows, "audit_entry", "audit_entry_first")
+    owner.close()
+
+
+def test_a_row_that_says_something_else_than_pruning_is_read_as_saying_nothing() -> None:
+    said = Pruned(STEP, bytes(32), 1).about
+    assert Pruned.read(STEP, said) == Pruned(STEP, bytes(32), 1)
+    wrong: list[Any] = [
+        {},
+        [],
+        None,
+        said | {"writers": {"w": [1]}},
+        said | {"root": 7},
+        said | {"activations": "1"},
+        said | {"a": 1},
+    ]
+    for other in wrong:
+        assert Pruned.read(STEP, other) == Pruned(STEP, b"")
+    assert Pruned.read(2 * STEP, said) == Pruned(2 * STEP, b"")
+
+
+def test_a_log_that_was_never_pruned_begins_at_its_beginning(opened: Opened, controller_id: str) -> None:
+    with opened.vault.database.snapshot(controller_id) as rows:
+        assert pruned_log(rows, controller_id, 1) is None

@@ -1,0 +1,191 @@
+"""Prune a controller's trail: its oldest leaves go to an archive, and every proof of what is left stays as it was.
+
+In this order: the stretch is chosen, whole tiles of level 1 below the last checkpoint; its leaves are written to the archive and
+hashed on the way, and must be those the tree was made of; the entry `log-prune` says what goes; only when that is in the log and
+signed are rows deleted, in one transaction. Partitions that hold nobody's rows any more are dropped. Interrupted anywhere, it may
+be run again.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+import sqlalchemy as sa
+
+from vault import tables
+from vault.assembly import Vault
+from vault.audit import prune_records
+from vault.audit.checkpoint import origin
+from vault.audit.entry import Draft
+from vault.audit.merkle import TILE_BYTES, Frontier, Tree, fold, leaf_hash, split
+from vault.audit.pruned import OPERATION, STEP, Crossing, Pruned
+from vault.audit.records import Head, head, leaf_at, pruned_log, tile_reader
+from vault.database import Database
+from vault.errors import DatabaseUnavailable, Fault, InvalidValue, Unreadable
+
+KEPT = timedelta(days=731)  # Garante 192/2011, 4.2.2 and 4 June 2015: inquiries of banks and health dossiers, two years at least
+_P = tables.policy_activation.c
+_ACTIVATIONS = sa.select(_P.entry_id).where(_P.controller_id == sa.bindparam("controller"))
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What was pruned: the entries from `first` to `bound`, where they are archived, and the partitions that were dropped."""
+
+    first: int
+    bound: int
+    archive: Path
+    entry_id: str
+    dropped: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """What is learnt of the leaves on their way to the archive."""
+
+    frontier: Frontier = field(default_factory=Frontier)
+    roots: list[bytes] = field(default_factory=list)  # of each whole stretch of 65,536
+    root: bytes = b""  # of all up to the bound
+    last_at: int = 0
+    ids: set[str] = field(default_factory=set)  # of entries on policy
+    writers: dict[str, Crossing] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+
+    def take(self, leaf: bytes) -> None:
+        """Take the next leaf."""
+        members: dict[str, Any] = orjson.loads(leaf)
+        hashed = leaf_hash(leaf)
+        self.frontier.append(hashed)
+        if self.frontier.size == STEP:
+            self.roots.append(self.frontier.root())
+            self.frontier = Frontier()
+        self.last_at = max(self.last_at, members["at"])
+        writer_id, about = members["writer"], members.get("about", {})
+        known = self.writers.get(writer_id, Crossing(0, b"", about.get("mac_key", 0), about.get("audit_secret", 0)))
+        self.writers[writer_id] = Crossing(members["number"], hashed, known.mac_key, known.audit_secret)
+        if members["operation"] == "writer-close":
+            self.ended.add(writer_id)
+        if members["operation"] == "policy:activated":
+            self.ids.add(members["id"])
+
+
+def prune_trail(
+    vault: Vault,
+    owner: Database,
+    controller_id: str,
+    before: datetime,
+    archive: Path,
+    *,
+    signed: int,
+    settle: Callable[[str], None],
+) -> Pruning | None:
+    """Prune what was recorded before an instant; None when that is not one whole stretch. `owner` is the owner's pool.
+
+    `signed` is the size of the last checkpoint; `settle` sequences and signs what is pending. Raises InvalidValue for an instant
+    less than two years ago, Unreadable when the leaves are not those of the tree: verify first.
+    """
+    if before > vault.now() - KEPT:
+        raise InvalidValue(faults=[Fault("--before", "kept-two-years")])
+    with vault.database.snapshot(controller_id) as rows:
+        at = head(rows, controller_id) or Head(0, 0)
+        old = pruned_log(rows, controller_id, at.era) or Pruned(0, b"")
+        bound = _bound(rows, controller_id, at, old.bound, signed, int(before.timestamp() * 1000))
+    if bound <= old.bound:
+        return None
+    with owner.transaction(controller_id) as rows:
+        stretch, path = _archived(rows, vault.settings.host, controller_id, at, (old, bound), archive)
+        pruned = _pruned(rows, controller_id, (old, bound), stretch)
+    draft = Draft(entry_id=vault.new_id("ent"), operation=OPERATION, outcome="done", kind="operator", about=pruned.about)
+    vault.audit.record(controller_id, draft)
+    settle(controller_id)
+    with owner.transaction(controller_id) as rows:
+        prune_records.remove(rows, controller_id, at.era, pruned, stretch.last_at, draft.entry_id, vault.now())
+    return Pruning(old.bound, bound, path, draft.entry_id, tuple(_dropped(owner, controller_id, bound, stretch.last_at)))
+
+
+def _bound(rows: sa.Connection, controller_id: str, at: Head, first: int, signed: int, before_ms: int) -> int:
+    """Return where the last whole stretch ends whose last entry was recorded before the instant."""
+    bound = first
+    while bound + STEP <= min(signed, at.size):
+        leaf = leaf_at(rows, controller_id, at.era, bound + STEP - 1)
+        if leaf is None or orjson.loads(leaf)["at"] >= before_ms:
+            break
+        bound += STEP
+    return bound
+
+
+def _archived(
+    rows: sa.Connection, host: str, controller_id: str, at: Head, stretch: tuple[Pruned, int], archive: Path
+) -> tuple[_Stretch, Path]:  # fmt: skip
+    """Write the leaves of the stretch, one line of hex each, and beside them what they are; return what was learnt."""
+    old, bound = stretch
+    learnt = _Stretch(writers=dict(old.writers))
+    path = archive / f"{controller_id}-{at.era}-{old.bound}-{bound}.leaves"
+    written = sha256()
+    with _replacing(path) as out:
+        for leaf in prune_records.leaves(rows, controller_id, at.era, old.bound, bound):
+            line = leaf.hex().encode() + b"\n"
+            out.write(line)
+            written.update(line)
+            learnt.take(leaf)
+        read = tile_reader(rows, controller_id, at)
+        if learnt.roots != [_root_in(read(1, index)) for index in range(old.bound // STEP, bound // STEP)]:
+            raise Unreadable
+    learnt.root = Tree(at.size, read).root(bound)
+    told = {
+        "origin": origin(host, controller_id, at.era),
+        "first": old.bound,
+        "bound": bound,
+        "root": learnt.root.hex(),
+        "sha256": written.hexdigest(),
+    }
+    with _replacing(path.with_suffix(".json")) as out:
+        out.write(json.dumps(told, indent=1).encode() + b"\n")
+    return learnt, path
+
+
+def _root_in(tile: bytes) -> bytes:
+    return fold(split(tile)) if len(tile) == TILE_BYTES else b""
+
+
+def _pruned(rows: sa.Connection, controller_id: str, stretch: tuple[Pruned, int], learnt: _Stretch) -> Pruned:
+    """Return what the entry will say: root, activations of policy, and the writers that go on above the bound."""
+    old, bound = stretch
+    ends = prune_records.writer_ends(rows, controller_id)
+    crossing = {
+        name: one
+        for name, one in learnt.writers.items()
+        if name not in learnt.ended and name in ends and (ends[name].number > one.number or not ends[name].closed)
+    }
+    activations = sum(one in learnt.ids for one in rows.execute(_ACTIVATIONS, {"controller": controller_id}).scalars())
+    return Pruned(bound, learnt.root, old.activations + activations, crossing)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes its name when all of it is on the disk; nobody else may read it."""
+    part = path.with_name(path.name + ".part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        yield out
+        out.flush()
+        os.fsync(out.fileno())
+    part.rename(path)
+
+
+def _dropped(owner: Database, controller_id: str, bound: int, last_at: int) -> Iterator[str]:
+    """Drop each partition below the bound that no company has a row in. One that is being read for long is left for later."""
+    with owner.transaction(controller_id) as rows:
+        old = prune_records.old_partitions(rows, bound, last_at)
+    for parent, part in old:
+        gone = False
+        with suppress(DatabaseUnavailable), owner.transaction(controller_id) as rows:
+            gone = prune_records.drop_if_empty(rows, parent, part)
+        if gone:
+            yield part
