@@ -129,8 +129,9 @@ def issuer_keys(vault: Vault) -> SigningKeys:
 
 
 def readiness(health: Callable[[], Sequence[Check]], lanes: Lanes) -> list[CheckOut]:
-    """Return each line of readiness: name and yes or no, nothing more."""
-    return [CheckOut(name="disclosure_lanes", ok=lanes.alive()), *(CheckOut(name=one.name, ok=one.ok) for one in health())]
+    """Return each line of readiness: name, yes or no, and the limits it is close to; never a note."""
+    others = (CheckOut(name=one.name, ok=one.ok, warnings=list(one.warnings)) for one in health())
+    return [CheckOut(name="disclosure_lanes", ok=lanes.alive()), *others]
 
 
 def _lifespan(

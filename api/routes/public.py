@@ -20,10 +20,11 @@ class LiveOut(BaseModel):
 
 
 class CheckOut(BaseModel):
-    """One line of readiness."""
+    """One line of readiness. `warnings` are the limits of the trail of which half is passed: it will close unless somebody acts."""
 
     name: str
     ok: bool
+    warnings: list[str] = []
 
 
 class ReadyOut(BaseModel):
