@@ -1,0 +1,73 @@
+"""Two programs beside a vault: one that reads a person many times at once, and one whose sequencers are killed again and again.
+
+    python -m tests.assurance.reading read CONTROLLER SUBJECT TICKET READS     prints the entries of what it was answered, as JSON
+    python -m tests.assurance.reading sequence CONTROLLER KILLS PAUSE FILE     ends when the file is there, and prints the kills
+
+Settings come from the environment, the database's address among them. Neither forks while it has threads.
+"""
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.audit.sequencing import killed_again_and_again
+from tests.makers import make_context
+from vault.audit.health import TrailHealth
+from vault.audit.sequencer import Sequencer
+from vault.database import Database
+from vault.errors import Unavailable
+from vault.opening import open_keyring, open_vault
+from vault.operations.disclose import disclose
+from vault.operations.disclosure import Ask
+from vault.settings import read_settings
+
+AT_ONCE = 8
+
+
+def read(controller_id: str, subject_id: str, ticket: str, reads: int) -> list[str]:
+    """Return the entry of each reading that was answered. This process sequences nothing while it reads."""
+    context = make_context(controller_id, "t2", ticket=ticket)
+    with open_vault(read_settings()) as opened:
+        opened.trail.stop()
+
+        def one(_number: int) -> str | None:
+            try:
+                return disclose(opened.vault, Ask(context, subject_id, ("email", "given_name"))).entry_id
+            except Unavailable:
+                return None  # not answered: nothing is said of its entry
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return [entry_id for entry_id in pool.map(one, range(reads)) if entry_id is not None]
+
+
+def sequence(controller_id: str, kills: int, pause_s: float, stop_file: Path) -> None:
+    settings = read_settings()
+    keyring = open_keyring(settings)
+
+    def run(most: int) -> None:
+        sequencer = Sequencer(
+            Database(str(settings.database_url), "riserbo_sequencer"),
+            mac=lambda name, message: keyring.mac(name, [message])[0],
+            origin_host=settings.host,
+            health=TrailHealth(time.monotonic),
+            most=most,
+        )
+        while True:
+            sequencer.run_once(controller_id)
+
+    killed_again_and_again(run, kills, pause_s, stop_file)
+
+
+def main() -> None:
+    what, controller_id, *given = sys.argv[1:]
+    if what == "read":
+        print(json.dumps(read(controller_id, given[0], given[1], int(given[2]))))
+    else:
+        sequence(controller_id, int(given[0]), float(given[1]), Path(given[2]))
+        print(given[0])
+
+
+if __name__ == "__main__":
+    main()
