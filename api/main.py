@@ -97,6 +97,7 @@ def application() -> Application:
     with ExitStack() as opening:
         opened = opening.enter_context(open_vault(read_settings()))
         opened.require_policy()
+        opened.require_trail()
         app = create_app(opened.vault, opened.health, on_open=settle, on_close=closing.close)
         closing.push(opening.pop_all())  # from here on the application closes it; had it not been made, this block would have
     return app
@@ -129,8 +130,8 @@ def issuer_keys(vault: Vault) -> SigningKeys:
 
 
 def readiness(health: Callable[[], Sequence[Check]], lanes: Lanes) -> list[CheckOut]:
-    """Return each line of readiness: name, yes or no, and the limits it is close to; never a note."""
-    others = (CheckOut(name=one.name, ok=one.ok, warnings=list(one.warnings)) for one in health())
+    """Return each line of readiness: name, yes or no, the limits it is close to, an age, a command; never a note."""
+    others = (CheckOut(name=one.name, ok=one.ok, warnings=list(one.warnings), age_s=one.age_s, do=one.do) for one in health())
     return [CheckOut(name="disclosure_lanes", ok=lanes.alive()), *others]
 
 

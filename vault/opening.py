@@ -16,12 +16,13 @@ import structlog
 from vault import tables
 from vault.assembly import Controller, Rules, Signing, Vault
 from vault.audit.checkpoint import origin, parse_note
-from vault.audit.health import TrailHealth
+from vault.audit.health import Measure, TrailHealth
 from vault.audit.recorder import Recorder
 from vault.audit.records import head
+from vault.audit.recovering import Rejected
 from vault.audit.scan import GivenNote, Report
 from vault.audit.sequencer import Sequencer
-from vault.audit.signer import Signer
+from vault.audit.signer import FAULTS, Signer
 from vault.audit.trail import Trail
 from vault.audit.watch import Watch
 from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
@@ -29,7 +30,7 @@ from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_ke
 from vault.connectors.publishers import read_publisher
 from vault.connectors.signer_state import DirectorySignerState
 from vault.database import Database
-from vault.errors import Fault, KeysUnavailable, NotFound, PolicyUnavailable
+from vault.errors import AuditUnavailable, Fault, KeysUnavailable, NotFound, PolicyUnavailable
 from vault.keys import data_keys, records
 from vault.keys.controller_keys import ControllerKeyRows, ControllerKeys
 from vault.keys.draws import draw
@@ -40,6 +41,7 @@ from vault.operations.examine import Check
 from vault.operations.in_force import DIFFERS
 from vault.operations.migrate import migrate
 from vault.operations.prune_trail import Pruning, prune_trail
+from vault.operations.recover import Decided, Recovered, Tools, recover, reject
 from vault.operations.verify_trail import verify_trail
 from vault.policy.bundle import Bundle, load_bundle
 from vault.settings import Settings
@@ -50,6 +52,7 @@ ROLES = ("riserbo_app", "riserbo_sequencer", "riserbo_signer")
 log = structlog.get_logger()
 _CONTROLLER = sa.select(tables.controller.c.zone, tables.controller.c.languages)
 CREDENTIAL_BYTES = 32
+RECOVER = "riserbo audit recover"
 CHECKPOINT_KEY, DOCUMENT_KEY = "audit-sign/1", "document-sign/1"
 
 
@@ -147,8 +150,14 @@ class Opened:
         checks = [Check("key_service", held.answers, held.code)]
         for controller_id in self.vault.database.controllers():
             stands = self.trail_health.state(controller_id)
-            said = " ".join((*stands.closed, *stands.warnings))
-            checks.append(Check(f"audit_trail of {controller_id}", not stands.closed, said, stands.warnings))
+            went_back = not set(FAULTS).isdisjoint(stands.closed)
+            checks.append(
+                Check(
+                    f"audit_trail of {controller_id}", not stands.closed, " ".join((*stands.closed, *stands.warnings)), stands.warnings,
+                    do=RECOVER if went_back else None,
+                )
+            )  # fmt: skip
+            checks.append(Check(f"witness of {controller_id}", ok=True, age_s=_age(stands.measure)))
             checks.append(Check(f"policy of {controller_id}", *self.standing.state(controller_id)))
         return checks
 
@@ -175,12 +184,45 @@ class Opened:
         with _pools(self.addresses.url, "riserbo_owner") as owner:
             return prune_trail(self.vault, owner, controller_id, before, archive, signed=signed, settle=self.trail.settle)
 
+    def require_trail(self) -> None:
+        """Expect that no log went back behind what was signed. Raises AuditUnavailable, which names the command that helps.
+
+        For whoever is about to serve: a vault on yesterday's database does not start.
+        """
+        faults = [
+            Fault(controller_id, f"{fault}: run `{RECOVER}`")
+            for controller_id in self.vault.database.controllers()
+            for fault in self.trail_health.state(controller_id).closed
+            if fault in FAULTS
+        ]
+        if faults:
+            raise AuditUnavailable("log-went-back", faults=faults, retry_after_s=60)
+
+    def recover(self, controller_id: str, decided: Decided) -> Recovered:
+        """Freeze a log that went back behind what was signed, and begin its next era."""
+        return recover(self.vault, self._tools(), controller_id, decided)
+
+    def reject(self, controller_id: str, writer_id: str, decided: Decided) -> Rejected:
+        """Move the pending rows of a broken writer aside."""
+        return reject(self.vault, self._tools(), controller_id, writer_id, decided)
+
+    def _tools(self) -> Tools:
+        vault, health = self.vault, TrailHealth(time.monotonic)
+        sequencer = Sequencer(self.sequencing, mac=_mac(self.keyring), origin_host=vault.settings.host, health=health)
+        recorder = _recorder(vault.settings, vault.database, vault.keys, self.keyring, is_open=lambda _: True)
+        return Tools(self.sequencing, self.state, self.signer, sequencer, recorder)
+
     def add_controller(self, controller_id: str, zone: str = "Europe/Rome", languages: Sequence[str] = ("it", "en")) -> None:
         """Create a controller, sign its empty log, and put the bundle at hand in force for it."""
         vault = self.vault
         add_controller(vault.database, self.keyring, vault.settings.installation, controller_id, zone, languages, vault.now)
         self.signer.found(controller_id)
         self.standing.began(controller_id, begin(vault, controller_id, self.bundle), self.rules)
+
+
+def _age(measure: Measure | None) -> int | None:
+    """Return for how many seconds no witness has signed; None when none ever has."""
+    return None if measure is None or measure.witnessed_s is None else int(measure.witnessed_s)
 
 
 @contextmanager
@@ -202,8 +244,8 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
         bundle = load_bundle(settings.policies)
         state, health = DirectorySignerState(settings.state), TrailHealth(time.monotonic)
         signer = Signer(
-            signing, state, sign=keyring.sign, public_key=keyring.public_key, origin_host=settings.host, health=health, now=now
-        )
+            signing, state, sign=keyring.sign, public_key=keyring.public_key, origin_host=settings.host, health=health, now=now,
+        )  # fmt: skip
         sequencer = Sequencer(sequencing, mac=_mac(keyring), origin_host=settings.host, health=health)
         recorder, trail = _recording(settings, app, keys, keyring, _Trail(sequencer, signer, state, health))
         closing.callback(trail.stop)
@@ -270,20 +312,10 @@ def _recording(
 ) -> tuple[Recorder, Trail]:
     """Make the recorder and the trail that looks after what it records; each needs the other, so they meet here."""
     waking: list[Trail] = []
-    recorder = Recorder(
-        app,
-        mac=_mac(keyring),
-        unwrap_audit_key=lambda *place: data_keys.unwrap_audit_key(keys, *place),
-        audit_secret=lambda controller_id: _audit_secret(keys, controller_id),
-        seal=data_keys.seal_bytes,
-        draw=draw,
-        now=now,
-        monotonic=time.monotonic,
-        new_id=new_id,
-        origin_host=settings.host,
-        is_open=parts.health.is_open,
+    recorder = _recorder(
+        settings, app, keys, keyring, is_open=parts.health.is_open,
         wake=lambda controller_id: waking[0].wake(controller_id),  # noqa: PLW0108 - the trail is made after
-    )
+    )  # fmt: skip
     watch = Watch(
         app,
         parts.state,
@@ -308,6 +340,31 @@ def _recording(
     )
     waking.append(trail)
     return recorder, trail
+
+
+def _recorder(
+    settings: Settings,
+    app: Database,
+    keys: ControllerKeys,
+    keyring: FileKeyring,
+    *,
+    is_open: Callable[[str], bool],
+    wake: Callable[[str], None] = lambda _controller_id: None,
+) -> Recorder:
+    return Recorder(
+        app,
+        mac=_mac(keyring),
+        unwrap_audit_key=lambda *place: data_keys.unwrap_audit_key(keys, *place),
+        audit_secret=lambda controller_id: _audit_secret(keys, controller_id),
+        seal=data_keys.seal_bytes,
+        draw=draw,
+        now=now,
+        monotonic=time.monotonic,
+        new_id=new_id,
+        origin_host=settings.host,
+        is_open=is_open,
+        wake=wake,
+    )
 
 
 def _audit_secret(keys: ControllerKeys, controller_id: str) -> tuple[int, bytes]:

@@ -36,6 +36,7 @@ from vault.trail_tables import (
     audit_rejected,
     audit_subject_head,
     audit_tile,
+    audit_witnessed,
     audit_writer,
 )
 
@@ -51,6 +52,7 @@ __all__ = [  # the tables of the trail are named here too: who reads tables need
     "audit_rejected",
     "audit_subject_head",
     "audit_tile",
+    "audit_witnessed",
     "audit_writer",
     "metadata",
 ]

@@ -153,6 +153,8 @@ audit_writer = _table(
     Column("mac_key", Integer, nullable=False),  # audit-mac/<n>, as its first entry says
     _instant("seen_at"),
     Column("closed", Boolean, nullable=False),
+    Column("era", Integer, nullable=False),
+    Column("position", BigInteger, nullable=True),  # of that entry; null for those sequenced before it was kept
     key=("writer_id",),
 )
 
@@ -189,6 +191,17 @@ audit_pruned = _table(  # where a log begins: insert-only, by the owner alone; i
     _instant("pruned_at"),
     _text("entry_id"),
     key=("era", "bound"),
+)
+
+audit_witnessed = _table(  # what witnesses signed of checkpoints: insert-only, served with them
+    "audit_witnessed",
+    Column("era", Integer, nullable=False),
+    Column("seconds", BigInteger, nullable=False),  # since 1970, as the witness says
+    _text("witness"),
+    Column("size", BigInteger, nullable=False),
+    _text("line"),
+    _text("entry_id"),
+    key=("era", "seconds", "witness"),
 )
 
 audit_daily = _table(

@@ -20,11 +20,17 @@ class LiveOut(BaseModel):
 
 
 class CheckOut(BaseModel):
-    """One line of readiness. `warnings` are the limits of the trail of which half is passed: it will close unless somebody acts."""
+    """One line of readiness.
+
+    `warnings` are the limits of the trail of which half is passed: it will close unless somebody acts. `age_s`: for how many seconds
+    nobody outside has signed a checkpoint; `do`: the command that helps.
+    """
 
     name: str
     ok: bool
     warnings: list[str] = []
+    age_s: int | None = None
+    do: str | None = None
 
 
 class ReadyOut(BaseModel):
@@ -64,7 +70,12 @@ async def live() -> LiveOut:
     return LiveOut(live=True)
 
 
-@router.get("/readyz", operation_id="ready", responses={503: {"model": ReadyOut, "description": "Something fails."}})
+@router.get(
+    "/readyz",
+    operation_id="ready",
+    response_model_exclude_none=True,
+    responses={503: {"model": ReadyOut, "description": "Something fails."}},
+)
 def ready(request: Request, response: Response) -> ReadyOut:
     """Say whether the vault can serve: 503 when a line fails."""
     checks = cast(Health, request.app.state.health)()

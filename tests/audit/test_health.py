@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vault.audit.acknowledged import Acknowledged
+from vault.audit.acknowledged import Acknowledged, Sequenced
 from vault.audit.health import EVERYWHERE, STALE_S, Measure, State, TrailHealth
 from vault.errors import DatabaseUnavailable
 
@@ -132,25 +132,58 @@ def test_an_acknowledged_entry_that_does_not_come_is_late() -> None:
     marks.add("wrt", 3, b"three")
     assert marks.writers() == ["wrt"]
     clock.at += 60
-    assert not marks.compare({"wrt": (2, b"two")}).late
+    assert not marks.compare({"wrt": Sequenced(2, b"two")}).late
     clock.at += 0.1
-    assert marks.compare({"wrt": (2, b"two")}).late
+    assert marks.compare({"wrt": Sequenced(2, b"two")}).late
     assert marks.compare({}).late
-    assert not marks.compare({"wrt": (3, b"three")}).late
-    assert marks.writers() == []
+    assert not marks.compare({"wrt": Sequenced(3, b"three")}).late
 
 
 def test_an_entry_sequenced_with_another_hash_is_altered() -> None:
     marks = Acknowledged(Clock())
     marks.add("wrt", 3, b"three")
-    assert marks.compare({"wrt": (3, b"other")}).altered == ("wrt",)
+    assert marks.compare({"wrt": Sequenced(3, b"other")}).altered == ("wrt",)
 
 
-def test_an_entry_the_log_has_passed_is_no_longer_watched() -> None:
+def test_a_writer_that_has_ended_is_watched_until_the_log_has_passed_it() -> None:
     marks = Acknowledged(Clock())
     marks.add("wrt", 3, b"three")
-    assert marks.compare({"wrt": (9, b"nine")}).altered == ()
+    marks.end("wrt")
+    marks.end("unknown")
+    assert marks.compare({}).altered == ()
+    assert marks.writers() == ["wrt"]
+    assert marks.compare({"wrt": Sequenced(9, b"nine")}).altered == ()
     assert marks.writers() == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        Sequenced(2, b"two", 6),
+        Sequenced(3, b"other", 7),
+        Sequenced(3, b"three", 8),
+        Sequenced(3, b"three", 7, holds=False),
+        Sequenced(4, b"four", 8, holds=False),
+    ],
+)
+def test_the_last_entry_of_a_living_writer_must_stay_where_it_was(found: Sequenced | None) -> None:
+    marks = Acknowledged(Clock())
+    marks.add("wrt", 3, b"three")
+    assert marks.compare({"wrt": Sequenced(3, b"three", 7)}).altered == ()
+    assert marks.compare({"wrt": Sequenced(3, b"three", 7)}).altered == ()
+    assert marks.compare({"wrt": Sequenced(9, b"nine", 20)}).altered == ()
+    assert marks.compare({} if found is None else {"wrt": found}).altered == ("wrt",)
+
+
+def test_what_an_operator_gave_up_is_watched_no_longer() -> None:
+    marks = Acknowledged(Clock())
+    for number, era in enumerate((1, 1, 2), 1):
+        marks.add(f"wrt-{number}", 3, b"three", era)
+    marks.forget(["wrt-1"])
+    assert marks.writers() == ["wrt-2", "wrt-3"]
+    marks.forget_before(2)
+    assert marks.writers() == ["wrt-3"]
 
 
 def test_a_busy_writer_keeps_few_marks_and_always_its_last() -> None:
@@ -160,6 +193,6 @@ def test_a_busy_writer_keeps_few_marks_and_always_its_last() -> None:
         clock.at += 0.001
         marks.add("wrt", number, b"%d" % number)
     assert len(marks._marks["wrt"]) < 15
-    assert marks.compare({"wrt": (998, b"")}).late_s == 0.0 or marks.writers() == ["wrt"]
-    assert marks.compare({"wrt": (999, b"999")}).altered == ()
-    assert marks.writers() == []
+    assert marks.compare({"wrt": Sequenced(998, b"")}).late_s == 0.0 or marks._marks["wrt"]
+    assert marks.compare({"wrt": Sequenced(999, b"999")}).altered == ()
+    assert not marks._marks["wrt"]

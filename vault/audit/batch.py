@@ -1,7 +1,8 @@
 """The statement that writes a batch: chain heads move on and pending rows are inserted, or nothing happens at all.
 
 Each head moves on by as many entries as the batch has for it, and what the database then counts must be what the entries say.
-Whatever had happened to a head (moved, gone, of a newer era) the counts differ, and the statement divides by zero.
+Whatever had happened to a head (moved, gone, of a newer era) the counts differ, and the statement divides by zero. So it does when
+the log is in another era than the writer, or an operator rejected entries of this writer: what it writes next has no place.
 
 Heads are offered in the order given, whether they exist or not, and an INSERT takes its rows in that order: two batches that offer
 theirs in one order never wait for each other. There is a statement for 1, 2, 4 … 64 entries; what a batch leaves over is null.
@@ -114,7 +115,10 @@ def _statement(size: int) -> Statement:
         SELECT {controller}, {writer}, {number} + r.n, {at}, {columns}
         FROM (VALUES {_listed(rows)}) AS r(n, {columns})
         WHERE r.leaf IS NOT NULL
-          AND 1 / (SELECT (array_agg(moved.number) IS NOT DISTINCT FROM {reached})::integer FROM moved) = 1
+          AND 1 / ((SELECT array_agg(moved.number) IS NOT DISTINCT FROM {reached} FROM moved)
+            AND coalesce((SELECT h.era = {era} FROM vault.audit_head h WHERE h.controller_id = {controller}), false)
+            AND NOT EXISTS (SELECT FROM vault.audit_rejected j WHERE j.controller_id = {controller} AND j.writer_id = {writer})
+          )::integer = 1
     """  # noqa: S608 - names of columns; every value is a parameter
     formats = (*_formats(_BATCH), *_formats(_MOVE) * size, *_formats(_ROW) * size)
     return Statement(b"riserbo_write_%d" % size, sql.encode(), formats)

@@ -29,6 +29,7 @@ class Measure:
     unsigned_s: float
     late_s: float = 0.0  # of entries this process acknowledged
     clocks_apart_s: float = 0.0  # process and database: a warning, never a fault
+    witnessed_s: float | None = None  # since somebody outside last signed a checkpoint: a figure, never a fault
 
     def exceeded(self, part: float = 1.0) -> tuple[str, ...]:
         """Return the limits of which this part is passed, by name."""
@@ -72,6 +73,10 @@ class TrailHealth:
             known = self._faults.get(controller_id, frozenset())
             self._faults[controller_id] = known | {fault} if stands else known - {fault}
         return stands != (fault in known)
+
+    def finds(self, controller_id: str, *faults: str) -> bool:
+        """Return whether any of these faults stands for this log."""
+        return not self._faults.get(controller_id, frozenset()).isdisjoint(faults)
 
     def is_open(self, controller_id: str) -> bool:
         """Return whether entries may be taken and values opened. Measures first where that is overdue."""

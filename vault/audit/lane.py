@@ -38,6 +38,12 @@ _HEADS = Statement(
     b" RETURNING subject_id, stream, number, encode(tag, 'hex'), era",
     (TEXT, TEXT, TEXT, TEXT),
 )
+_STANDS = Statement(
+    b"riserbo_stands",
+    b"SELECT coalesce((SELECT era FROM vault.audit_head WHERE controller_id = $1::text) = $3::integer, false)"
+    b" AND NOT EXISTS (SELECT FROM vault.audit_rejected WHERE controller_id = $1::text AND writer_id = $2::text)",
+    (TEXT, TEXT, TEXT),
+)
 _FOUND = Statement(
     b"riserbo_found",
     b"SELECT 1 FROM vault.audit_pending WHERE controller_id = $1::text AND writer_id = $2::text AND number = $3::bigint"
@@ -74,6 +80,8 @@ class Lane:
             raise AuditUnavailable(retry_after_s=1)  # the secret changed between the two: once a year
         opening = [] if writer.number else [self._own(writer, "writer-open", self._about(writer))]
         for rebuilds in range(1 + REBUILDS):
+            if rebuilds:
+                self._expect_in_place(writer, deadline)
             heads = self._locked_heads(ordered, writer.era, deadline) if rebuilds else heads_as_read(ordered, writer.era)
             built = build(writer, [*opening, *ordered], heads, self._now_ms())
             if self._carried_out(built, deadline, begun=rebuilds > 0):
@@ -94,6 +102,8 @@ class Lane:
                 self._connected(deadline)
                 self._finish(self._writer, deadline)
         self._drop_connection()
+        if self._writer is not None:
+            self._acknowledged.end(self._writer.writer_id)
         self._writer = None
 
     # --- connection and writer ---
@@ -157,11 +167,19 @@ class Lane:
         draft = Draft(entry_id=entry_id, operation=operation, outcome="done", kind="system", about=about)
         return prepare(self._means, writer.controller_id, draft)
 
+    def _expect_in_place(self, writer: Writer, deadline: float) -> None:
+        """Abandon a writer whose era ended, or of whom an operator rejected entries. Raises AuditUnavailable then: ask again."""
+        values = [writer.controller_id.encode(), writer.writer_id.encode(), b"%d" % writer.era]
+        if self._asked(self._connected(deadline), _STANDS, values, deadline) != [[b"t"]]:
+            self._leave(writer)
+            raise AuditUnavailable(retry_after_s=1)
+
     def _finish(self, writer: Writer, deadline: float) -> None:
         """Write the writer's last entry. Raises AuditUnavailable; the writer then goes on, or was left."""
         built = build(writer, [self._own(writer, "writer-close", {})], {}, self._now_ms())
         if not self._carried_out(built, deadline):  # its decoy is not where only this writer can have moved it
             self._leave(writer)
+        self._acknowledged.end(writer.writer_id)
         self._writer = None
 
     # --- the exchange ---
@@ -184,7 +202,7 @@ class Lane:
                 self._leave(self._writer or built.writer)
                 raise AuditUnavailable(retry_after_s=1) from None
         self._writer, self._left = built.writer, {}
-        self._acknowledged.add(built.writer.writer_id, built.writer.number, built.hashes[-1])
+        self._acknowledged.add(built.writer.writer_id, built.writer.number, built.hashes[-1], built.writer.era)
         return True
 
     def _found(self, built: Built, deadline: float) -> bool:
@@ -200,6 +218,7 @@ class Lane:
     def _leave(self, writer: Writer) -> None:
         """Abandon a writer: what it sent last may or may not turn up, so it never writes again."""
         acknowledged = self._writer.number if self._writer is not None else 0
+        self._acknowledged.end(writer.writer_id)
         self._left = {"writer": writer.writer_id, "number": acknowledged}
         self._writer = None
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from vault import tables
+from vault.audit.acknowledged import Sequenced
 from vault.audit.merkle import TILE_WIDTH, TileReader
 from vault.audit.pruned import Pruned
 
@@ -24,6 +25,8 @@ _writer = tables.audit_writer
 _checkpoint = tables.audit_checkpoint
 _pending = tables.audit_pending
 _pruned = tables.audit_pruned
+_rejected = tables.audit_rejected
+_witnessed = tables.audit_witnessed
 
 _FOUND_LOG = insert(_head).on_conflict_do_nothing()
 _HEAD = sa.select(_head.c.era, _head.c.size).where(_head.c.controller_id == sa.bindparam("controller"))
@@ -71,11 +74,49 @@ _MEASURE = sa.select(
     .scalar_subquery()
     .label("oldest"),
     sa.extract("epoch", sa.func.clock_timestamp()).label("clock"),
+    sa.select(sa.func.max(_witnessed.c.seconds))
+    .where(_witnessed.c.controller_id == _head.c.controller_id, _witnessed.c.era == _head.c.era)
+    .scalar_subquery()
+    .label("witnessed"),
     *(sa.func.current_setting(name).label(name) for name in ("fsync", "full_page_writes", "synchronous_commit")),
 ).where(_head.c.controller_id == sa.bindparam("controller"))
-_SEQUENCED = sa.select(_writer.c.writer_id, _writer.c.number, _writer.c.leaf_hash).where(
-    _writer.c.controller_id == sa.bindparam("controller"),
-    _writer.c.writer_id == sa.any_(sa.bindparam("writers", type_=sa.ARRAY(sa.Text))),
+_SEQUENCED = (
+    sa.select(
+        *(_writer.c.writer_id, _writer.c.number, _writer.c.leaf_hash, _writer.c.position),
+        # Hashed again: who edits an entry may leave its hash as it was.
+        sa.func.sha256(sa.literal(b"\x00", sa.LargeBinary).concat(_entry.c.leaf)).label("hashed"),
+    )
+    .join_from(
+        _writer,
+        _entry,
+        sa.and_(
+            _entry.c.controller_id == _writer.c.controller_id,
+            _entry.c.era == _writer.c.era,
+            _entry.c.position == _writer.c.position,
+        ),
+        isouter=True,
+    )
+    .where(
+        _writer.c.controller_id == sa.bindparam("controller"),
+        _writer.c.writer_id == sa.any_(sa.bindparam("writers", type_=sa.ARRAY(sa.Text))),
+    )
+)
+_WITNESS_LINES = (
+    sa.select(_witnessed.c.witness, _witnessed.c.line)
+    .where(
+        _witnessed.c.controller_id == sa.bindparam("controller"),
+        _witnessed.c.era == sa.bindparam("era"),
+        _witnessed.c.size == sa.bindparam("size"),
+    )
+    .order_by(_witnessed.c.seconds)
+)
+_REJECTED = (
+    sa.select(_rejected.c.writer_id)
+    .where(
+        _rejected.c.controller_id == sa.bindparam("controller"),
+        _rejected.c.writer_id == sa.any_(sa.bindparam("writers", type_=sa.ARRAY(sa.Text))),
+    )
+    .distinct()
 )
 _SILENT = sa.select(_writer.c.writer_id, _writer.c.number).where(
     _writer.c.controller_id == sa.bindparam("controller"), ~_writer.c.closed, _writer.c.seen_at < sa.bindparam("before")
@@ -143,13 +184,17 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """One look at a log: `waiting` pending entries, the oldest's `at` (ms), the database's clock (s), are commits durable."""
+    """One look at a log: `waiting` pending entries, the oldest's `at` (ms), the database's clock (s), are commits durable.
+
+    `witnessed_s` is when a witness signed last, in seconds since 1970; None when none has in this era.
+    """
 
     head: Head
     waiting: int
     oldest_ms: int | None
     clock_s: float
     durable: bool
+    witnessed_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +266,35 @@ def count(rows: Connection, controller_id: str, most: int) -> Counted | None:
         return None
     synchronous = row.synchronous_commit == "on" or row.synchronous_commit.startswith("remote_")
     durable = row.fsync == "on" and row.full_page_writes == "on" and synchronous
-    return Counted(Head(row.era, row.size), row.waiting, row.oldest, float(row.clock), durable)
+    return Counted(Head(row.era, row.size), row.waiting, row.oldest, float(row.clock), durable, row.witnessed)
 
 
-def sequenced(rows: Connection, controller_id: str, writers: Sequence[str]) -> dict[str, tuple[int, bytes]]:
-    """Return number and leaf hash of each writer's last sequenced entry."""
+def sequenced(rows: Connection, controller_id: str, writers: Sequence[str]) -> dict[str, Sequenced]:
+    """Return each writer's last sequenced entry: its number and hash, its position, and whether it is what lies there."""
     found = rows.execute(_SEQUENCED, {"controller": controller_id, "writers": list(writers)})
-    return {row.writer_id: (row.number, bytes(row.leaf_hash)) for row in found}
+    return {
+        row.writer_id: Sequenced(
+            row.number, bytes(row.leaf_hash), row.position, holds=_holds(row.position, row.hashed, row.leaf_hash)
+        )
+        for row in found
+    }
+
+
+def _holds(position: int | None, hashed: bytes | None, leaf_hash: bytes) -> bool:
+    return position is None or (hashed is not None and bytes(hashed) == bytes(leaf_hash))
+
+
+def rejected_among(rows: Connection, controller_id: str, writers: Sequence[str]) -> list[str]:
+    """Return those of the writers of whom an operator rejected entries."""
+    return list(rows.execute(_REJECTED, {"controller": controller_id, "writers": list(writers)}).scalars())
+
+
+def witness_lines(rows: Connection, controller_id: str, era: int, size: int) -> list[str]:
+    """Return what witnesses signed of a checkpoint, of each the newest: lines to be served under its note."""
+    newest: dict[str, str] = {}
+    for row in rows.execute(_WITNESS_LINES, {"controller": controller_id, "era": era, "size": size}):
+        newest[row.witness] = row.line
+    return list(newest.values())
 
 
 def silent_writers(rows: Connection, controller_id: str, before: datetime) -> Iterator[tuple[str, int]]:

@@ -55,11 +55,13 @@ class Report:
     findings: tuple[Finding, ...]
     not_checked: tuple[str, ...] = ()
     unkeyed: int = 0  # entries of people without an audit key: never enrolled after all, or erased
+    before: tuple["Report", ...] = ()  # of the eras that ended, oldest first
+    lost: int = 0  # signed entries that a recovery of this era's beginning gave up
 
     @property
     def ok(self) -> bool:
-        """Whether everything was checked and nothing found."""
-        return not self.findings and not self.not_checked
+        """Whether everything was checked and nothing found, in every era."""
+        return not self.findings and not self.not_checked and all(one.ok for one in self.before)
 
     @property
     def first_bad(self) -> int | None:
@@ -208,6 +210,11 @@ class Scan:
         for writer_id, at in pruned.writers.items():
             self.chains.carry(writer_id, at)
         self._compare_notes()
+
+    @property
+    def size(self) -> int:
+        """How many entries were taken."""
+        return self._frontier.size
 
     def take(self, position: int, leaf: bytes, stored_hash: bytes, mac: bytes | None) -> Mapping[str, Any]:
         """Check the next row of the log and return its members."""

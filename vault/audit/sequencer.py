@@ -2,7 +2,7 @@
 
 Whoever locks the log's head works; the others pass on. Each writer's rows are checked (number, the hash before, MAC with its
 ratcheting key) before they are merged by time. A position is never an identity column: those have gaps and commit out of order. A
-chain that does not hold stops that log until an operator decides.
+chain that does not hold stops that log until an operator decides. So does a log that is not the one that was signed.
 """
 
 import hmac
@@ -18,6 +18,7 @@ from vault.audit import entry, partitions
 from vault.audit.checkpoint import origin
 from vault.audit.health import TrailHealth
 from vault.audit.merkle import TILE_WIDTH, grown, leaf_hash
+from vault.audit.signer import BEHIND, OTHER_TREE
 from vault.database import EVERY_CONTROLLER, Database
 from vault.octets import b64u
 
@@ -32,7 +33,7 @@ _WRITERS = """
       SELECT (SELECT p.writer_id FROM vault.audit_pending p
               WHERE p.controller_id = %(controller)s AND p.writer_id > w.writer_id ORDER BY p.writer_id LIMIT 1)
       FROM writing w WHERE w.writer_id IS NOT NULL)
-    SELECT w.writer_id, k.number, k.leaf_hash, k.mac_key
+    SELECT w.writer_id, coalesce(k.number, 0), k.leaf_hash, k.mac_key, coalesce(k.era, %(era)s)
     FROM writing w LEFT JOIN vault.audit_writer k ON k.controller_id = %(controller)s AND k.writer_id = w.writer_id
     WHERE w.writer_id IS NOT NULL
 """
@@ -86,13 +87,14 @@ _TILES = """
     ON CONFLICT (controller_id, era, level, idx) DO UPDATE SET hashes = EXCLUDED.hashes
 """
 _MARK = """
-    INSERT INTO vault.audit_writer (controller_id, writer_id, number, leaf_hash, mac_key, seen_at, closed)
-    SELECT %(controller)s, writer_id, number, leaf_hash, mac_key, now(), closed
-    FROM unnest(%(writers)b::text[], %(numbers)b::bigint[], %(hashes)b::bytea[], %(keys)b::integer[], %(closed)b::boolean[])
-      AS t(writer_id, number, leaf_hash, mac_key, closed)
+    INSERT INTO vault.audit_writer (controller_id, writer_id, number, leaf_hash, mac_key, seen_at, closed, era, position)
+    SELECT %(controller)s, writer_id, number, leaf_hash, mac_key, now(), closed, %(era)s, position
+    FROM unnest(%(writers)b::text[], %(numbers)b::bigint[], %(hashes)b::bytea[], %(keys)b::integer[], %(closed)b::boolean[],
+                %(positions)b::bigint[])
+      AS t(writer_id, number, leaf_hash, mac_key, closed, position)
     ON CONFLICT (controller_id, writer_id) DO UPDATE
-    SET number = EXCLUDED.number, leaf_hash = EXCLUDED.leaf_hash, seen_at = EXCLUDED.seen_at,
-        closed = audit_writer.closed OR EXCLUDED.closed
+    SET number = EXCLUDED.number, leaf_hash = EXCLUDED.leaf_hash, mac_key = EXCLUDED.mac_key, seen_at = EXCLUDED.seen_at,
+        position = coalesce(EXCLUDED.position, audit_writer.position), closed = audit_writer.closed OR EXCLUDED.closed
 """
 _CLOSE = "UPDATE vault.audit_writer SET closed = true WHERE controller_id = %(controller)s AND writer_id = ANY(%(writers)s)"
 _GROW = """
@@ -181,7 +183,10 @@ class Sequencer:
         0 also when another process is at it, or a chain broke: then `found_break` says where and the trail is closed. Raises
         Unavailable; then nothing has changed.
         """
+        if self._health.finds(controller_id, BEHIND, OTHER_TREE):
+            return 0  # a log that is not the one that was signed must not grow: that would hide where it went back
         if not self.waiting(controller_id):
+            self._mended(controller_id)
             return 0
         try:
             with self._database.transaction(controller_id) as rows:
@@ -195,9 +200,13 @@ class Sequencer:
             if one.closed:
                 del self._ratchets[controller_id, one.writer_id]
         if taken:
-            self._breaks.pop(controller_id, None)
-            self._health.judge(controller_id, CHAIN_BROKEN, stands=False)
+            self._mended(controller_id)
         return taken
+
+    def _mended(self, controller_id: str) -> None:
+        """What was broken is sequenced, or was rejected by an operator, maybe in another process."""
+        self._breaks.pop(controller_id, None)
+        self._health.judge(controller_id, CHAIN_BROKEN, stands=False)
 
     def drain(self, controller_id: str) -> int:
         """Sequence until nothing is left that can be; return how many. Raises Unavailable."""
@@ -237,9 +246,14 @@ class Sequencer:
             _write(log, taken, ratchets, named)
         return len(taken), ratchets
 
-    def _ratchet(self, log: _Log, writer_id: str, number: int | None, leaf_hashed: bytes, mac_key: int) -> _Ratchet:
-        """Return where a writer's chain stands; the key is replayed from the first when this process has not followed it."""
-        if number is None:
+    def _ratchet(self, log: _Log, writer_id: str, number: int, leaf_hashed: bytes, mac_key: int, era: int) -> _Ratchet:
+        """Return where a writer's chain stands; the key is replayed from the first when this process has not followed it.
+
+        Raises _Broken for a writer of an era that has ended: its next entry belongs to no log.
+        """
+        if era != log.era:
+            raise _Broken(Break(writer_id, number + 1, "era"))
+        if not number:
             return _Ratchet(writer_id, 0, b"", 0, b"")
         known = self._ratchets.get((log.controller_id, writer_id))
         if known is not None and known.number == number and known.mac_key == mac_key:
@@ -301,6 +315,7 @@ def _cursor(rows: Connection) -> "psycopg.Cursor[Any]":
 def _write(log: _Log, taken: Sequence[_Taken], ratchets: Sequence[_Ratchet], named: set[str]) -> None:
     """Move the entries to their positions and let the tree, the writers and the head grow with them."""
     hashes = [one.leaf_hash for one in taken]
+    positions = {one.writer_id: log.size + at for at, one in enumerate(taken)}  # of each writer the last
     try:
         tiles = list(grown(log.size, lambda level: _unfinished(log, level), hashes))
     except ValueError:  # head and tree are not of one size: somebody changed one of them
@@ -319,6 +334,7 @@ def _write(log: _Log, taken: Sequence[_Taken], ratchets: Sequence[_Ratchet], nam
         hashes=[one.leaf_hash for one in ratchets],
         keys=[one.mac_key for one in ratchets],
         closed=[one.closed for one in ratchets],
+        positions=[positions.get(one.writer_id) for one in ratchets],
     )
     if named:
         log.run(_CLOSE, writers=sorted(named))

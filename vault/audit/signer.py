@@ -43,23 +43,23 @@ def stand(
 ) -> Standing | None:
     """Compare a log with its signer's state; None when the controller has no log. Raises Unavailable when either cannot be read.
 
-    Without `prove` only sizes are compared. The head is read again after the state: a log grows while it is looked at.
+    Without `prove` only sizes are compared. The head is read again after the state: a log grows while it is looked at. A log of an
+    era before the one that was signed last is behind, whatever its size.
     """
     first = records.head(rows, controller_id)
     if first is None:
         return None
     name = origin(host, controller_id, first.era)
-    text = state.last(name)
+    text, newer = state.last(name), state.last(origin(host, controller_id, first.era + 1))
     at = records.head(rows, controller_id) or first
+    if at.era != first.era:  # a recovery has just begun the next
+        return stand(rows, controller_id, host, state, vkey, prove=prove)
     if text is None:
         return Standing(at, name, None, NO_STATE if at.size or at.era != records.FIRST_ERA else None)
-    try:
-        last = parse_note(text)
-    except ValueError:
+    last = _own(text, name, vkey(name))
+    if last is None:
         return Standing(at, name, None, BAD_STATE)
-    if last.checkpoint.origin != name or not signed_by(last, vkey(name)):
-        return Standing(at, name, None, BAD_STATE)
-    if at.size < last.checkpoint.size:
+    if at.size < last.checkpoint.size or newer is not None:
         return Standing(at, name, last, BEHIND)
     if not prove:
         return Standing(at, name, last, None)
@@ -70,6 +70,15 @@ def stand(
         return Standing(at, name, last, OTHER_TREE)
     same = extends(last.checkpoint.root, last.checkpoint.size, root, at.size, path)
     return Standing(at, name, last, None if same else OTHER_TREE, root)
+
+
+def _own(text: str, name: str, key: VerifierKey) -> Note | None:
+    """Return a note that this key signed about this log."""
+    try:
+        note = parse_note(text)
+    except ValueError:
+        return None
+    return note if note.checkpoint.origin == name and signed_by(note, key) else None
 
 
 class Signer:
@@ -106,6 +115,24 @@ class Signer:
             standing = stand(rows, controller_id, self._host, self._state, self.vkey)
             if standing is not None and standing.last is None and standing.fault is None:
                 self._release(standing.origin, Head(standing.head.era, 0), Tree(0, lambda _level, _index: b"").root())
+
+    def begin(self, controller_id: str) -> Note:
+        """Sign the first entries of an era that a recovery began. Raises AuditUnavailable where an era was signed before."""
+        with self._state.holding():
+            with self._database.snapshot(controller_id) as rows:
+                standing = stand(rows, controller_id, self._host, self._state, self.vkey)
+                if standing is None or standing.fault != NO_STATE or standing.head.era == records.FIRST_ERA:
+                    raise AuditUnavailable(retry_after_s=60)
+                root = Tree(standing.head.size, records.tile_reader(rows, controller_id, standing.head)).root()
+            note = self._release(standing.origin, standing.head, root)
+        with self._database.transaction(controller_id) as rows:
+            records.keep_copy(rows, controller_id, standing.head, note.text, self._now())
+            for era in range(records.FIRST_ERA, standing.head.era):  # the last of each era that ended, for whoever asks for it
+                name = origin(self._host, controller_id, era)
+                last = _own(self._state.last(name) or "", name, self.vkey(name))
+                if last is not None:
+                    records.keep_copy(rows, controller_id, Head(era, last.checkpoint.size), last.text, self._now())
+        return note
 
     def run_once(self, controller_id: str) -> Note | None:
         """Sign the log if it has grown, and return the newest note; None for an empty log that was never signed.

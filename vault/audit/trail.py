@@ -79,6 +79,7 @@ class Trail:
         """
         self._guarded(EVERY_CONTROLLER, "room", self._make_room)
         for controller_id in self._controllers():
+            self._guarded(controller_id, "look", self._watch.look)  # first: a log that went back must not be sequenced on
             self._catch_up(controller_id)
             self._guarded(controller_id, "look", self._watch.look)
         self._start_threads()

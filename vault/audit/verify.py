@@ -6,11 +6,13 @@ a checkpoint and a public key alone, all those that need no secret.
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from vault.audit import entry, verify_records
-from vault.audit.checkpoint import origin
+from vault.audit.checkpoint import Checkpoint, origin, parse_note
+from vault.audit.eras import AT, Beginning, beginning_of, era_of
 from vault.audit.merkle import leaf_hash
 from vault.audit.records import FIRST_ERA, Head, head
 from vault.audit.scan import Findings, FirstKey, GivenNote, Report, Scan, members_of, with_findings
@@ -40,29 +42,102 @@ def verify_log(
     held = list(notes)
     verify_records.begin(rows)
     at = head(rows, controller_id) or Head(FIRST_ERA, 0)
-    name = origin(origin_host, controller_id, at.era)
-    log = verify_records.Log(rows, controller_id, at.era)
-    scan = Scan(name, held, vkey(name), log.tile, _first_keys(mac, controller_id))
-    pruned = log.pruned()
-    if pruned is not None:
-        scan.begin_after(pruned)
-    shredded = False
-    with closing(log.entries(pruned.bound) if pruned is not None else log.entries()) as entries:
-        for position, leaf, stored_hash, leaf_mac in entries:
-            members = scan.take(position, leaf, stored_hash, leaf_mac)
-            shredded = shredded or members.get("operation") in ("details-shred", "log-prune")
-    report = scan.finish(at.size, log.writers(), log.highest_tiles(), log.stray_eras())
-    beside = Findings()
-    scan.chains.findings = beside
-    with closing(log.pending()) as pending:
-        for leaf, leaf_mac in pending:
-            scan.chains.take(members_of(leaf) or {}, leaf, leaf_hash(leaf), leaf_mac, None)
-    unkeyed = 0
-    if keys is not None:
-        versions = {writer_id: link.secret_version for writer_id, link in scan.chains.links.items()}
-        scrub = Scrub(controller_id, keys, versions, beside, began_before=pruned is not None)
-        unkeyed = _scrub(log, scrub, beside, shredded=shredded)
-    return with_findings(report, beside.all(), () if alone else _not_checked(mac, keys, held), unkeyed)
+    run = _Run(rows, controller_id, origin_host, held, vkey, mac, keys)
+    later: Beginning | None = None
+    reports: list[Report] = []
+    links = Findings()
+    for era in range(at.era, 0, -1):  # the newest first: it says what of the one before is gone, and whether details were shredded
+        log = verify_records.Log(rows, controller_id, era)
+        if era < at.era and not log.has_entries():
+            _expect_given_up(links, held, origin(origin_host, controller_id, era), later)
+            continue
+        own = beginning_of(members_of(log.leaf(AT) or b"")) if era > FIRST_ERA else None
+        report = run.verified(log, at.size if era == at.era else None, later)
+        if era < at.era:
+            _link(links, later, report)
+        reports.append(replace(report, lost=own.lost if own is not None else 0))
+        later = own
+        if era > FIRST_ERA and own is None and log.pruned() is None:
+            links.add("era", f"era {era} does not say what it follows", AT)
+    if later is not None and later.size:
+        links.add("era", f"nothing is left of {later.origin}")
+    missing = () if alone else _not_checked(mac, keys, held)
+    return replace(with_findings(reports[0], links.all(), missing, reports[0].unkeyed), before=tuple(reports[:0:-1]))
+
+
+def _expect_given_up(links: Findings, notes: Sequence[GivenNote], name: str, later: Beginning | None) -> None:
+    """Of an era without entries there may be checkpoints only if a recovery said that they are lost."""
+    for point in filter(None, map(_point, notes)):
+        if point.origin == name and point.size and not (later is not None and later.gave_up(name, point.size)):
+            links.add("era", f"{name} was signed, and nothing is left of it")
+
+
+def _link(links: Findings, later: Beginning | None, report: Report) -> None:
+    """Compare an era that ended with what the one after it says of it."""
+    if later is not None and (later.origin, later.size, later.root) != (report.origin, report.size, report.root):
+        links.add("era", f"{report.origin} is not what it was when it was frozen")
+
+
+@dataclass(slots=True)
+class _Run:
+    """One verification, from the newest era to the first."""
+
+    rows: Connection
+    controller_id: str
+    host: str
+    notes: Sequence[GivenNote]
+    vkey: Callable[[str], VerifierKey]
+    mac: Mac | None
+    keys: ScrubKeys | None
+    shredded: bool = False
+
+    def verified(self, log: "verify_records.Log", size: int | None, later: Beginning | None) -> Report:
+        """Verify one era; `size` is what the head says, None of one that ended, of which `later` says what it had lost."""
+        name = origin(self.host, self.controller_id, log.era)
+        notes = [one for one in self.notes if _concerns(one, name, later, is_last=size is not None)]
+        scan = Scan(name, notes, self.vkey(name), log.tile, _first_keys(self.mac, self.controller_id))
+        pruned = log.pruned()
+        if pruned is not None:
+            scan.begin_after(pruned)
+        with closing(log.entries(pruned.bound) if pruned is not None else log.entries()) as entries:
+            for position, leaf, stored_hash, leaf_mac in entries:
+                members = scan.take(position, leaf, stored_hash, leaf_mac)
+                self.shredded = self.shredded or members.get("operation") in ("details-shred", "log-prune")
+        stray = log.stray_eras() if size is not None else []
+        report = scan.finish(scan.size if size is None else size, log.writers(), log.highest_tiles(), stray)
+        beside = Findings()
+        if size is not None:
+            scan.chains.findings = beside
+            with closing(log.pending()) as pending:
+                for leaf, leaf_mac in pending:
+                    scan.chains.take(members_of(leaf) or {}, leaf, leaf_hash(leaf), leaf_mac, None)
+        unkeyed = 0
+        if self.keys is not None:
+            versions = {writer_id: link.secret_version for writer_id, link in scan.chains.links.items()}
+            scrub = Scrub(self.controller_id, self.keys, versions, beside, began_before=pruned is not None)
+            unkeyed = _scrub(log, scrub, beside, shredded=self.shredded)
+        return with_findings(report, beside.all(), (), unkeyed)
+
+
+def _concerns(given: GivenNote, name: str, later: Beginning | None, *, is_last: bool) -> bool:
+    """Whether a checkpoint is to be compared with this era. What is of no era, or not a checkpoint, is the last one's to refuse.
+
+    One of those that the recovery after this era could not keep is not compared: the log says that it is lost.
+    """
+    point = _point(given)
+    if point is None:
+        return is_last
+    if point.origin == name:
+        return later is None or not later.gave_up(name, point.size)
+    is_older = point.origin.rpartition("/")[0] == name.rpartition("/")[0] and 0 < era_of(point.origin) < era_of(name)
+    return is_last and not is_older
+
+
+def _point(given: GivenNote) -> Checkpoint | None:
+    try:
+        return parse_note(given.text).checkpoint
+    except ValueError:
+        return None
 
 
 def _first_keys(mac: Mac | None, controller_id: str) -> FirstKey | None:

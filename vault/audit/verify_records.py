@@ -54,6 +54,7 @@ _ENTRIES = """
     WHERE controller_id = %(controller)s AND era = %(era)s AND position >= %(first)s ORDER BY position
 """
 _BEGINNING = -(1 << 63)  # a position below 0 is a finding, so it must be met
+_LEAF = sa.select(_entry.c.leaf).where(*_own(_entry), _entry.c.position == sa.bindparam("position"))
 _TILE = sa.select(_tile.c.hashes).where(*_own(_tile), _tile.c.level == sa.bindparam("level"), _tile.c.idx == sa.bindparam("index"))
 _HIGHEST_TILES = sa.select(_tile.c.level, sa.func.max(_tile.c.idx)).where(*_own(_tile)).group_by(_tile.c.level)
 _STRAY = sa.union(
@@ -64,9 +65,8 @@ _STRAY = sa.union(
         for table in (_entry, _tile)
     )
 )
-_WRITERS = sa.select(_writer.c.writer_id, _writer.c.number, _writer.c.leaf_hash).where(
-    _writer.c.controller_id == sa.bindparam("controller")
-)
+_WRITERS = sa.select(_writer.c.writer_id, _writer.c.number, _writer.c.leaf_hash).where(*_own(_writer), _writer.c.number > 0)
+_ENDED = sa.select(sa.literal(1)).where(*_own(_entry)).limit(1)
 _PENDING = (
     sa.select(_pending.c.leaf, _pending.c.mac)
     .where(_pending.c.controller_id == sa.bindparam("controller"))
@@ -126,6 +126,11 @@ class Log:
             cursor.execute(_ENTRIES, {**self._log, "first": first})
             yield from cursor
 
+    def leaf(self, position: int) -> bytes | None:
+        """Return the leaf at a position."""
+        found = self.rows.execute(_LEAF, {**self._log, "position": position}).scalar_one_or_none()
+        return bytes(found) if found is not None else None
+
     def tile(self, level: int, index: int) -> bytes | None:
         """Return a stored tile."""
         found = self.rows.execute(_TILE, {**self._log, "level": level, "index": index}).scalar_one_or_none()
@@ -138,6 +143,10 @@ class Log:
     def stray_eras(self) -> list[int]:
         """Return eras that entries or tiles claim and that have no log."""
         return sorted(self.rows.execute(_STRAY, self._log).scalars())
+
+    def has_entries(self) -> bool:
+        """Whether any entry says that it is of this era."""
+        return self.rows.execute(_ENDED, self._log).one_or_none() is not None
 
     def writers(self) -> list[tuple[str, int, bytes]]:
         """Return each writer's id and the number and hash it was sequenced up to."""

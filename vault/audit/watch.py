@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import orjson
+import structlog
 from sqlalchemy import Connection
 
 from vault.audit import records
@@ -18,8 +19,10 @@ from vault.audit.signer import FAULTS, OTHER_TREE, Standing, stand
 from vault.database import Database
 from vault.notes import VerifierKey
 
-ALTERED = "lane-altered"  # an acknowledged entry was sequenced with another hash
+ALTERED = "lane-altered"  # an acknowledged entry was sequenced with another hash, or is no longer where it was
 UNSAFE_SERVER = "server-settings"
+
+log = structlog.get_logger()
 
 
 class Watch:
@@ -48,6 +51,7 @@ class Watch:
         self._unsafe_server_allowed = unsafe_server_allowed
         self._key_name = f"audit-sign/{sign_key}"
         self._proved: set[str] = set()  # logs proved to continue their last checkpoint since this process began
+        self._eras: dict[str, int] = {}  # as seen at the last look
 
     def look(self, controller_id: str) -> None:
         """Measure one log and report. Raises Unavailable; a log that was not measured counts as closed."""
@@ -57,23 +61,36 @@ class Watch:
             standing = stand(rows, controller_id, self._host, self._state, self._vkey, prove=prove)
             if counted is None or standing is None:
                 return
+            self._follow(controller_id, standing.head.era)
             unsigned_s = self._unsigned_s(rows, controller_id, standing)
             late_s = self._late_s(rows, controller_id)
         self._report(controller_id, OTHER_TREE if unsigned_s is None else standing.fault, proved=prove)
         self._health.judge(EVERYWHERE, UNSAFE_SERVER, stands=not (counted.durable or self._unsafe_server_allowed))
         apart_s = abs(counted.clock_s - self._now().timestamp())
         oldest_s = self._age_s(counted.oldest_ms)
-        self._health.measured(controller_id, Measure(counted.waiting, oldest_s, unsigned_s or 0.0, late_s, apart_s))
+        witnessed_s = None if counted.witnessed_s is None else max(0.0, self._now().timestamp() - counted.witnessed_s)
+        self._health.measured(controller_id, Measure(counted.waiting, oldest_s, unsigned_s or 0.0, late_s, apart_s, witnessed_s))
 
     def _report(self, controller_id: str, fault: str | None, *, proved: bool) -> None:
         """Put on the trail's health how the log stands to its last note. What a proof has found, only a proof takes back."""
-        if fault is None:
-            self._proved.add(controller_id)
-        else:
+        if fault is not None:
             self._proved.discard(controller_id)
+        elif proved:
+            self._proved.add(controller_id)
         if fault is not None or proved:
             for one in FAULTS:
-                self._health.judge(controller_id, one, stands=fault == one)
+                if self._health.judge(controller_id, one, stands=fault == one) and fault == one:
+                    log.error("trail", controller_id=controller_id, step="stand", code=one)
+
+    def _follow(self, controller_id: str, era: int) -> None:
+        """Notice that a recovery began another era: what this process wrote in the one before, that one's end has settled."""
+        if self._eras.setdefault(controller_id, era) == era:
+            return
+        self._eras[controller_id] = era
+        self._proved.discard(controller_id)  # the new one is proved before anything opens
+        self._health.judge(controller_id, ALTERED, stands=False)
+        if self._acknowledged is not None:
+            self._acknowledged(controller_id).forget_before(era)
 
     def _vkey(self, name: str) -> VerifierKey:
         return VerifierKey(name, self._public_key(self._key_name))
@@ -94,7 +111,11 @@ class Watch:
             return 0.0
         marks = self._acknowledged(controller_id)
         writers = marks.writers()
-        verdict = marks.compare(records.sequenced(rows, controller_id, writers) if writers else {})
+        found = records.sequenced(rows, controller_id, writers) if writers else {}
+        verdict = marks.compare(found)
+        if verdict.late:
+            marks.forget(records.rejected_among(rows, controller_id, writers))
+            verdict = marks.compare(found)
         if verdict.altered:
             self._health.judge(controller_id, ALTERED, stands=True)
         return verdict.late_s

@@ -25,6 +25,7 @@ def serve(
         if workers > 1:  # a process that ends at its start would be started again and again
             with open_vault(settings) as opened:
                 opened.require_policy()
+                opened.require_trail()
         uvicorn.run(
             "api.main:application", factory=True, host=host, port=port, workers=workers, access_log=False, log_config=None,
             server_header=False, date_header=False, proxy_headers=False, ws="none",
@@ -35,6 +36,7 @@ def worker() -> None:
     """Run jobs (ends of agreements, clean-up) and the audit trail's sequencer and signer, until it is told to stop."""
     with said(), open_vault(read_settings()) as opened:
         opened.require_policy()
+        opened.require_trail()
         people.print("The worker runs. Ctrl-C ends it.")
         job_app(opened.vault, opened.addresses.url).run_worker(install_signal_handlers=True, listen_notify=True)
 

@@ -8,7 +8,7 @@ import typer
 from vault.commands.say import AsJson, ControllerOption, answer, people, said, the_controller
 from vault.opening import found_keyring, open_vault, reach_database
 from vault.operations.callers import Registration, end_registration, register_caller
-from vault.operations.examine import examine
+from vault.operations.examine import Check, examine
 from vault.operations.migrate import migrate as run_migrations
 from vault.settings import Settings, read_settings
 
@@ -104,12 +104,19 @@ def doctor(as_json: AsJson = False) -> None:
         checks = examine(opened.vault, opened.health)
         document: dict[str, Any] = {
             "ok": all(one.ok for one in checks),
-            "checks": [{"name": c.name, "ok": c.ok, "note": c.note} for c in checks],
+            "checks": [{"name": c.name, "ok": c.ok, "note": c.note, "age_s": c.age_s, "do": c.do} for c in checks],
         }
-        answer(document, as_json=as_json, text="\n".join(f"{'ok  ' if c.ok else 'FAIL'}  {c.name}  {c.note}" for c in checks))
+        answer(document, as_json=as_json, text="\n".join(_line(check) for check in checks))
     if not document["ok"]:
         people.print("Something needs attention.")
         raise typer.Exit(1)
+
+
+def _line(check: Check) -> str:
+    age = "" if check.age_s is None else f"{check.age_s} s ago"
+    do = "" if check.do is None else f"run `{check.do}`"
+    said = "  ".join(filter(None, (check.name, check.note, age, do)))
+    return f"{'ok  ' if check.ok else 'FAIL'}  {said}"
 
 
 def _shown(settings: Settings, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Commands about the audit trail: verify, prune."""
+"""Commands about the audit trail: verify, prune, and those of `anchoring`."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from vault.audit.scan import GivenNote, Report
+from vault.commands.anchoring import recover
 from vault.commands.say import AsJson, ControllerOption, answer, people, said, the_controller
 from vault.errors import AuditUnavailable, Conflict
 from vault.opening import open_vault
@@ -14,6 +15,9 @@ from vault.operations.verify_trail import verify_alone
 from vault.settings import read_settings
 
 audit = typer.Typer(help="The tamper-evident trail of every access.", no_args_is_help=True)
+
+
+audit.command()(recover)
 
 
 @audit.command()
@@ -84,13 +88,23 @@ def report_document(report: Report) -> dict[str, Any]:
         "interval": list(report.interval) if report.interval else None,
         "findings": [{"check": one.check, "what": one.what, "position": one.position} for one in report.findings],
         "not_checked": list(report.not_checked),
+        "lost": report.lost,
+        "eras_before": [report_document(one) for one in report.before],
     }
 
 
 def _text(report: Report) -> str:
-    if report.ok:
-        return f"Verified: {report.size} entries, {report.checkpoints} checkpoints, root {report.root.hex()[:16]}…"
-    lines = [f"NOT verified: {report.size} entries."]
+    if report.before:
+        return "\n".join(_of_era(one) for one in (*report.before, report))
+    return _of_era(report)
+
+
+def _of_era(report: Report) -> str:
+    lost = f" It begins where {report.lost} signed entries were lost." if report.lost else ""
+    if not report.findings and not report.not_checked:
+        root = report.root.hex()[:16]
+        return f"Verified: {report.origin}: {report.size} entries, {report.checkpoints} checkpoints, root {root}….{lost}"
+    lines = [f"NOT verified: {report.origin}: {report.size} entries.{lost}"]
     lines += [f"  {one.check}: {one.what}" + ("" if one.position is None else f" at {one.position}") for one in report.findings]
     lines += [f"  between {report.interval[0]} and {report.interval[1]}"] if report.interval else []
     return "\n".join([*lines, *(f"  not checked: {one}" for one in report.not_checked)])

@@ -11,7 +11,7 @@ from vault.assembly import Vault
 from vault.database import EVERY_CONTROLLER
 from vault.errors import VaultError
 
-HEAD = "0011"
+HEAD = "0012"
 WANTED = {
     "fsync": {"on"},
     "full_page_writes": {"on"},
@@ -48,12 +48,17 @@ _BEHIND = sa.text(r"""
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line: what was looked at, whether it is right, and what is wrong or what it is. `warnings` are limits half passed."""
+    """One line: what was looked at, whether it is right, and what is wrong or what it is.
+
+    `warnings` are limits half passed; `age_s` is a figure that is neither right nor wrong; `do` the command that helps.
+    """
 
     name: str
     ok: bool
     note: str = ""
     warnings: tuple[str, ...] = ()
+    age_s: int | None = None
+    do: str | None = None
 
 
 def examine(vault: Vault, health: Callable[[], Sequence[Check]]) -> list[Check]:

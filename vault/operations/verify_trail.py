@@ -6,6 +6,7 @@ check is made that needs no secret: that is what an outsider can do.
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import count
 
 import sqlalchemy as sa
 
@@ -45,8 +46,7 @@ def verify_trail(
     host = vault.settings.host
     with database.snapshot(controller_id) as rows:
         at = head(rows, controller_id)
-    name = origin(host, controller_id, at.era if at is not None else FIRST_ERA)
-    notes = [*_kept(state, name), *against]
+    notes = [*_of_every_era(state, host, controller_id, at.era if at is not None else FIRST_ERA), *against]
     with database.transaction(controller_id) as rows:
         return verify_log(
             rows, controller_id, origin_host=host, notes=notes, vkey=lambda of: VerifierKey(of, public_key), mac=mac,
@@ -57,8 +57,22 @@ def verify_trail(
 def verify_alone(database: Database, controller_id: str, host: str, against: Sequence[GivenNote], vkey: str) -> Report:
     """Verify with checkpoints and the log's public key alone (a C2SP verifier key)."""
     key = parse_vkey(vkey)
+
+    def of_era(name: str) -> VerifierKey:
+        """One key signs every era of a log."""
+        return VerifierKey(name, key.public) if name.rpartition("/")[0] == key.name.rpartition("/")[0] else key
+
     with database.transaction(controller_id) as rows:
-        return verify_log(rows, controller_id, origin_host=host, notes=against, vkey=lambda _: key, mac=None, alone=True)
+        return verify_log(rows, controller_id, origin_host=host, notes=against, vkey=of_era, mac=None, alone=True)
+
+
+def _of_every_era(state: SignerState, host: str, controller_id: str, era: int) -> Iterator[GivenNote]:
+    """Yield what was signed in each era up to the newest that anything was signed in."""
+    for number in count(FIRST_ERA):
+        name = origin(host, controller_id, number)
+        if number > era and state.last(name) is None:
+            return
+        yield from _kept(state, name)
 
 
 def _kept(state: SignerState, name: str) -> Iterator[GivenNote]:
@@ -66,7 +80,7 @@ def _kept(state: SignerState, name: str) -> Iterator[GivenNote]:
     if last is not None:
         yield GivenNote("signer's state", last)
     for number, text in enumerate(state.notes(name), 1):
-        yield GivenNote(f"checkpoints.log, line {number}", text)
+        yield GivenNote(f"checkpoints.log, note {number}", text)
 
 
 def scrub_keys(vault: Vault, controller_id: str) -> ScrubKeys:
