@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     key_lifetime_s: float = Field(default=300.0, gt=0, le=300, description="how long a controller key may stay in memory")
     policies: Path | None = Field(default=None, description="directory of the policy bundle; unset: the one shipped")
     policy_keys: Path | None = Field(default=None, description="file of the public keys of those who decide policy")
+    witnesses: Path | None = Field(default=None, description="file of the public keys of witnesses")
     allow_unsafe_database: bool = Field(default=False, description="tests only: serve with fsync off")
 
     @field_validator("token_algorithms")
@@ -79,6 +80,11 @@ class Settings(BaseSettings):
     def approvers(self) -> Path:
         """The file with the public keys of those who decide policy: `<policy|dpo> <person> <key>` on each line."""
         return self.policy_keys or self.home / "policy.keys"
+
+    @property
+    def witness_keys(self) -> Path:
+        """The file with the public keys of those whose signatures of checkpoints count, one on each line."""
+        return self.witnesses or self.home / "witnesses.keys"
 
     @property
     def credential(self) -> Path:

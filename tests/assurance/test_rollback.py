@@ -5,8 +5,10 @@ The database is really copied and really put back; the vault, its API and the of
 
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,19 @@ from tests.assurance.yesterday import Restorable, restorable
 from tests.makers import EVERYTHING, terms
 from vault.__main__ import app
 from vault.audit.checkpoint import origin, parse_note
-from vault.audit.records import head
+from vault.audit.merkle import Tree
+from vault.audit.records import Head, copies, head, tile_reader
 from vault.connectors.demo_issuer import DemoIssuer
 from vault.connectors.embedded_postgres import PostgresServer
+from vault.connectors.policy_keys import make_key, read_key
+from vault.connectors.signer_state import DirectorySignerState
 from vault.errors import AuditUnavailable, Conflict, DatabaseUnavailable, InvalidValue, VaultError
+from vault.notes import COSIGNATURE, VerifierKey
 from vault.opening import Addresses, Opened, assembled, open_keyring
 from vault.operations.enroll import enroll
 from vault.operations.recover import Decided, Recovered
 from vault.operations.show_entry import show_entry
+from vault.operations.witness import Witness, witness_log
 from vault.settings import Settings
 
 CONTROLLER = "back"
@@ -259,3 +266,49 @@ def test_two_people_and_a_reason_are_needed(served: Served) -> None:
         assert [one.pointer for one in refusal.value.faults] == [pointer]
     with pytest.raises(Conflict, match="nothing-to-recover"):
         served.opened.recover(CONTROLLER, DECIDED)
+
+
+# --- the officer's witness, across it ---
+
+
+class Outside:
+    """What the addresses of the log serve: the newest copy of each era's checkpoint, and proofs of the present one."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    def checkpoint(self, era: int) -> str | None:
+        with self._served.opened.vault.database.snapshot(CONTROLLER) as rows:
+            found = copies(rows, CONTROLLER, era)
+        return found[-1] if found else None
+
+    def consistency(self, old: int, new: int) -> str | None:
+        with self._served.opened.vault.database.snapshot(CONTROLLER) as rows:
+            at = head(rows, CONTROLLER)
+            assert at is not None
+            try:
+                path = Tree(new, tile_reader(rows, CONTROLLER, Head(at.era, at.size))).consistency(old)
+            except ValueError:
+                return None
+        return "".join(f"{b64encode(one).decode()}\n" for one in path)
+
+
+def test_the_witness_tells_of_the_new_era(served: Served, tmp_path: Path) -> None:
+    make_key(tmp_path / "witness.key", "dpo.example/witness", bytes(32), COSIGNATURE)
+    key = read_key(tmp_path / "witness.key", COSIGNATURE)
+    pinned = VerifierKey(served.origin(1), served.opened.vault.signing.checkpoint_key)
+    witness = Witness(pinned, key.public, key.sign, DirectorySignerState(tmp_path / "seen"), lambda: datetime.now(UTC))
+    served.settle()
+    first = witness_log(Outside(served), witness)
+    assert [(one.doubt, one.new_era) for one in first] == [(None, False)]
+    put_back(served)
+    recovered(served)
+    assert reached(lambda: served.read() == 200)
+    served.settle()
+    second = witness_log(Outside(served), witness)
+    assert [(one.origin, one.doubt, one.new_era) for one in second][1:] == [(served.origin(2), None, True)]
+    # The last checkpoint of the old era is still served; that it continued what was seen, the database can prove no more.
+    assert second[0].origin == served.origin(1)
+    assert second[0].doubt in {"no-proof", "proof"}
+    third = witness_log(Outside(served), witness)
+    assert [(one.origin, one.doubt, one.new_era) for one in third] == [(served.origin(2), None, False)]

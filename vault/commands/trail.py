@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from vault.audit.scan import GivenNote, Report
-from vault.commands.anchoring import recover
+from vault.commands.anchoring import cosign, recover, witness
 from vault.commands.say import AsJson, ControllerOption, answer, people, said, the_controller
 from vault.errors import AuditUnavailable, Conflict
 from vault.opening import open_vault
@@ -18,6 +18,8 @@ audit = typer.Typer(help="The tamper-evident trail of every access.", no_args_is
 
 
 audit.command()(recover)
+audit.command()(witness)
+audit.command()(cosign)
 
 
 @audit.command()

@@ -45,7 +45,7 @@ class SigningKeys:
     """The key set of one issuer, for one process. `monotonic` is seconds; `transport` replaces the network in tests."""
 
     def __init__(self, url: str, monotonic: Callable[[], float], transport: httpx2.BaseTransport | None = None) -> None:
-        if not _may_be_asked(url):
+        if not may_be_asked(url):
             raise InvalidValue("invalid-setting", faults=[Fault("RISERBO_JWKS_URL", "url.scheme")])
         self._url = url
         self._monotonic = monotonic
@@ -128,7 +128,8 @@ def _key_set(body: bytes) -> Documents:
     return tuple(keys)
 
 
-def _may_be_asked(url: str) -> bool:
+def may_be_asked(url: str) -> bool:
+    """Return whether an address may be spoken to: https, or http on loopback; no user, no fragment."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
