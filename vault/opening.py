@@ -25,6 +25,7 @@ from vault.audit.sequencer import Sequencer
 from vault.audit.signer import FAULTS, Signer
 from vault.audit.trail import Trail
 from vault.audit.watch import Watch
+from vault.connectors.announcer import announcing
 from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
 from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_keyring
 from vault.connectors.publishers import read_publisher
@@ -243,8 +244,11 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
         closing.callback(keys.close)
         bundle = load_bundle(settings.policies)
         state, health = DirectorySignerState(settings.state), TrailHealth(time.monotonic)
+        announce, stop_announcing = announcing(settings.checkpoint_webhook)
+        closing.callback(stop_announcing)
         signer = Signer(
             signing, state, sign=keyring.sign, public_key=keyring.public_key, origin_host=settings.host, health=health, now=now,
+            announce=announce,
         )  # fmt: skip
         sequencer = Sequencer(sequencing, mac=_mac(keyring), origin_host=settings.host, health=health)
         recorder, trail = _recording(settings, app, keys, keyring, _Trail(sequencer, signer, state, health))

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     policies: Path | None = Field(default=None, description="directory of the policy bundle; unset: the one shipped")
     policy_keys: Path | None = Field(default=None, description="file of the public keys of those who decide policy")
     witnesses: Path | None = Field(default=None, description="file of the public keys of witnesses")
+    checkpoint_webhook: str | None = Field(default=None, description="where each checkpoint is posted; https, or http on loopback")
     allow_unsafe_database: bool = Field(default=False, description="tests only: serve with fsync off")
 
     @field_validator("token_algorithms")

@@ -82,7 +82,10 @@ def _own(text: str, name: str, key: VerifierKey) -> Note | None:
 
 
 class Signer:
-    """Signs checkpoints. `sign` and `public_key` are the keyring's, of key `audit-sign/<n>`."""
+    """Signs checkpoints. `sign` and `public_key` are the keyring's, of key `audit-sign/<n>`.
+
+    `announce(origin, note)` tells the outside of each, once it is durable; it neither waits nor raises.
+    """
 
     def __init__(
         self,
@@ -95,7 +98,9 @@ class Signer:
         health: TrailHealth,
         now: Callable[[], datetime],
         sign_key: int = 1,
+        announce: Callable[[str, str], None] = lambda _origin, _note: None,
     ) -> None:
+        self._announce = announce
         self._database = database
         self._state = state
         self._sign = sign
@@ -165,4 +170,5 @@ class Signer:
         signature = self._sign(self._key_name, point.body.encode())
         text = note_text(point, [self.vkey(name).line(signature)])
         self._state.keep(name, text, int(self._now().timestamp() * 1000))
+        self._announce(name, text)
         return parse_note(text)
