@@ -154,10 +154,13 @@ class Opened:
             went_back = not set(FAULTS).isdisjoint(stands.closed)
             checks.append(
                 Check(
-                    f"audit_trail of {controller_id}", not stands.closed, " ".join((*stands.closed, *stands.warnings)), stands.warnings,
+                    f"audit_trail of {controller_id}",
+                    not stands.closed,
+                    " ".join((*stands.closed, *stands.warnings)),
+                    stands.warnings,
                     do=RECOVER if went_back else None,
                 )
-            )  # fmt: skip
+            )
             checks.append(Check(f"witness of {controller_id}", ok=True, age_s=_age(stands.measure)))
             checks.append(Check(f"policy of {controller_id}", *self.standing.state(controller_id)))
         return checks

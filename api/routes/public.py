@@ -22,8 +22,8 @@ class LiveOut(BaseModel):
 class CheckOut(BaseModel):
     """One line of readiness.
 
-    `warnings` are the limits of the trail of which half is passed: it will close unless somebody acts. `age_s`: for how many seconds
-    nobody outside has signed a checkpoint; `do`: the command that helps.
+    `warnings` are the limits of the trail of which half is passed: it will close unless somebody acts. `age_s`: for how many
+    seconds nobody outside has signed a checkpoint; `do`: the command that helps.
     """
 
     name: str
