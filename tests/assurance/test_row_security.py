@@ -26,6 +26,7 @@ SEALED = (
     *("vault.audit_entry", "vault.agreement", "vault.agreement_event", "vault.template", "vault.template_text"),
     *("vault.policy_bundle", "vault.policy_activation", "vault.audit_pruned"),
 )
+GUARDED = (*SEALED, "vault.audit_checkpoint", "vault.audit_witnessed")  # a trigger refuses even the owner
 EVERY_TABLE = """
     SELECT n.nspname || '.' || c.relname, c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner)
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -220,7 +221,7 @@ def test_no_row_is_written_for_a_neighbour(neighbour: str, database_url: str, ro
 def test_no_row_of_ones_own_is_given_to_a_neighbour(neighbour: str, database_url: str) -> None:
     with session(database_url, "riserbo_owner", neighbour) as connection:
         for table in TABLES:
-            if table not in (*SEALED, "vault.audit_checkpoint"):  # a trigger refuses those first
+            if table not in GUARDED:  # a trigger refuses those first
                 assert reached(connection, f"UPDATE {table} SET controller_id = '{HERE}'") == "forbidden", table
 
 
@@ -278,7 +279,7 @@ def test_the_application_changes_nothing_that_is_on_record(neighbour: str, datab
             assert reached(connection, statement) == "forbidden", statement
 
 
-@pytest.mark.parametrize("table", [*SEALED, "vault.audit_checkpoint"])
+@pytest.mark.parametrize("table", GUARDED)
 def test_not_even_the_owner_changes_it_by_mistake(neighbour: str, database_url: str, table: str) -> None:
     with session(database_url, "riserbo_owner", neighbour) as connection:
         for statement in (f"UPDATE {table} SET controller_id = controller_id", f"DELETE FROM {table}", f"TRUNCATE {table}"):
@@ -287,13 +288,16 @@ def test_not_even_the_owner_changes_it_by_mistake(neighbour: str, database_url: 
 
 
 def test_the_application_writes_entries_only_where_they_wait(neighbour: str, database_url: str) -> None:
-    """It adds what happens next; positions, tiles and checkpoints are others' to write, and what waits cannot be read back."""
+    """It adds what happens next, and what witnesses signed; positions, tiles and checkpoints are others' to write.
+
+    What waits cannot be read back.
+    """
     with session(database_url, "riserbo_app", neighbour) as connection:
         for table in TABLES:
             if "audit" not in table or table == "vault.audit_subject_head":
                 continue
             statements = [f"UPDATE {table} SET controller_id = controller_id", f"DELETE FROM {table}"]
-            if table not in ("vault.audit_pending", "vault.audit_head"):
+            if table not in ("vault.audit_pending", "vault.audit_head", "vault.audit_witnessed"):
                 statements.append(f"INSERT INTO {table} (controller_id) VALUES ('{neighbour}')")
             for statement in statements:
                 if table.startswith("vault."):
