@@ -82,8 +82,6 @@ def at(log: Log) -> Head:
 def test_a_writer_of_the_era_that_ended_is_left_and_named(log: Log) -> None:
     recorder = written(log, "sub-1", "sub-2")
     next_era(log)
-    with pytest.raises(AuditUnavailable):
-        recorder.record(log.controller_id, draft("sub-1", chain=chain_of("sub-1", 1, *log.head("sub-1"))))
     recorder.record(log.controller_id, draft("sub-1", chain=chain_of("sub-1", 1, *log.head("sub-1"))))
     opened = [one for one in leaves(log) if one["operation"] == "writer-open"]
     assert [one["about"]["origin"] for one in opened] == [origin(HOST, log.controller_id, 2)]
@@ -309,8 +307,6 @@ def test_a_broken_writers_rows_are_moved_aside_and_the_rest_goes_on(log: Log) ->
     clock.at += 61
     watch.look(log.controller_id)
     assert log.health.state(log.controller_id).closed == ()
-    with pytest.raises(AuditUnavailable):
-        recorder.record(log.controller_id, draft("sub-1", chain=chain_of("sub-1", 1, *log.head("sub-1"))))
     recorder.record(log.controller_id, draft("sub-1", chain=chain_of("sub-1", 1, *log.head("sub-1"))))
     assert {one["writer"] for one in leaves(log)} != {found.writer_id}
 

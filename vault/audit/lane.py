@@ -80,8 +80,9 @@ class Lane:
             raise AuditUnavailable(retry_after_s=1)  # the secret changed between the two: once a year
         opening = [] if writer.number else [self._own(writer, "writer-open", self._about(writer))]
         for rebuilds in range(1 + REBUILDS):
-            if rebuilds:
-                self._expect_in_place(writer, deadline)
+            if rebuilds and not self._in_place(writer, deadline):
+                self._leave(writer)
+                return self.commit(batch, deadline)  # by a writer of the present era
             heads = self._locked_heads(ordered, writer.era, deadline) if rebuilds else heads_as_read(ordered, writer.era)
             built = build(writer, [*opening, *ordered], heads, self._now_ms())
             if self._carried_out(built, deadline, begun=rebuilds > 0):
@@ -167,12 +168,10 @@ class Lane:
         draft = Draft(entry_id=entry_id, operation=operation, outcome="done", kind="system", about=about)
         return prepare(self._means, writer.controller_id, draft)
 
-    def _expect_in_place(self, writer: Writer, deadline: float) -> None:
-        """Abandon a writer whose era ended, or of whom an operator rejected entries. Raises AuditUnavailable then: ask again."""
+    def _in_place(self, writer: Writer, deadline: float) -> bool:
+        """Return whether a writer may go on: its era has not ended, and no operator rejected entries of it."""
         values = [writer.controller_id.encode(), writer.writer_id.encode(), b"%d" % writer.era]
-        if self._asked(self._connected(deadline), _STANDS, values, deadline) != [[b"t"]]:
-            self._leave(writer)
-            raise AuditUnavailable(retry_after_s=1)
+        return self._asked(self._connected(deadline), _STANDS, values, deadline) == [[b"t"]]
 
     def _finish(self, writer: Writer, deadline: float) -> None:
         """Write the writer's last entry. Raises AuditUnavailable; the writer then goes on, or was left."""
