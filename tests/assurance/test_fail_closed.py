@@ -112,9 +112,10 @@ class Lone:
             "recordDeath": lambda: desk.call("PUT", f"{subject}/death", "dpo", {"on": "2026-01-02", "evidence": "notary"}),
         }
 
-    def expect_closed(self) -> None:
-        """Expect 503 with a time to wait and no canary from every route, within three seconds each."""
-        for name, request in self.requests().items():
+    def expect_closed(self, *named: str) -> None:
+        """Expect 503 with a time to wait and no canary from every route, or those named, within three seconds each."""
+        requests = self.requests()
+        for name, request in ((one, requests[one]) for one in named or requests):
             begun = time.monotonic()
             answer = request()
             assert answer.status_code == 503, (name, answer.status_code, answer.text)
@@ -187,6 +188,43 @@ def test_when_the_log_is_gone_nothing_is_shown(lone: Lone) -> None:
             lone.expect_closed()
         finally:
             owner.execute("ALTER TABLE vault.audit_away RENAME TO audit_pending")
+    lone.expect_open()
+
+
+def test_when_the_log_may_not_be_written_nothing_is_shown(lone: Lone) -> None:
+    lone.expect_open()
+    with psycopg.connect(admin_url(lone.server), autocommit=True) as owner:
+        owner.execute("REVOKE INSERT ON vault.audit_pending FROM riserbo_app")
+        try:
+            lone.expect_closed()
+        finally:
+            owner.execute("GRANT INSERT ON vault.audit_pending TO riserbo_app")
+    lone.expect_open()
+
+
+def test_when_somebody_holds_the_log_nothing_is_shown(lone: Lone) -> None:
+    lone.expect_open()
+    with psycopg.connect(admin_url(lone.server)) as owner:
+        owner.execute("LOCK TABLE vault.audit_pending IN ACCESS EXCLUSIVE MODE")
+        lone.expect_closed("readProfile", "findSubjects", "revealFields", "explainDecision")
+    lone.expect_open()
+
+
+def test_when_the_log_went_back_behind_what_was_signed_nothing_is_shown(lone: Lone) -> None:
+    lone.expect_open()
+    lone.desk.opened.trail.settle("lone")
+    with psycopg.connect(admin_url(lone.server), autocommit=True) as owner:
+        owner.execute("UPDATE vault.audit_head SET size = size - 1")
+        try:
+            ends_at = time.monotonic() + 10
+            while "head-behind" not in lone.desk.opened.trail_health.state("lone").closed:
+                assert time.monotonic() < ends_at
+                time.sleep(0.1)
+            lone.expect_closed()
+            line = {one["name"]: one for one in lone.desk.client.get("/readyz").json()["checks"]}["audit_trail of lone"]
+            assert line == {"name": "audit_trail of lone", "ok": False, "do": "riserbo audit recover"}
+        finally:
+            owner.execute("UPDATE vault.audit_head SET size = size + 1")
     lone.expect_open()
 
 

@@ -8,11 +8,15 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Literal
 
-Mode = Literal["pass", "cut-before", "cut-after", "hold"]
+Mode = Literal["pass", "cut-before", "cut-within", "cut-after", "hold"]
+
+
+_COMMIT = 60  # the last message of several entries' exchange binds and executes COMMIT, and asks for the end of it
 
 
 class Cutter:
     """Listens like PostgreSQL in `directory`. Modes: pass; cut-before: nothing reaches the server and the connection ends;
+    cut-within: the server gets all but the end, the commit with it, and the connection ends;
     cut-after: the server gets all, its answer is lost and the connection ends; hold: its answer never comes.
     """  # fmt: skip
 
@@ -57,8 +61,8 @@ class Cutter:
         if from_client:
             if mode == "cut-before":
                 return False
-            server.sendall(octets)
-            return True
+            server.sendall(octets[:-_COMMIT] if mode == "cut-within" else octets)
+            return mode != "cut-within"
         if mode == "pass":
             client.sendall(octets)
         return mode != "cut-after"

@@ -77,6 +77,32 @@ def test_a_batch_that_never_arrived_is_refused_and_its_writer_left(log: Log, cut
     assert closed == [(True,)]  # explained, not lost
 
 
+def test_a_batch_cut_off_before_its_commit_leaves_nothing(log: Log, cut: Cutter) -> None:
+    recorder = log.recorder(lanes=1)
+    for _ in range(2):  # the statements are prepared by now: what follows is values and the commit alone
+        recorder.record_all(
+            log.controller_id, [draft(f"sub-{n}", chain=chain_of(f"sub-{n}", 1, *log.head(f"sub-{n}"))) for n in range(65)]
+        )
+    cut.mode = "cut-within"
+    connect = log.app.dedicated
+
+    def reconnect(controller_id: str) -> Any:
+        cut.mode = "pass"
+        return connect(controller_id)
+
+    log.app.dedicated = reconnect  # type: ignore[method-assign]
+    before = len(log.pending())
+    with pytest.raises(AuditUnavailable):
+        recorder.record_all(
+            log.controller_id, [draft(f"sub-{n}", chain=chain_of(f"sub-{n}", 1, *log.head(f"sub-{n}"))) for n in range(65)]
+        )
+    assert len(log.pending()) == before
+    recorder.record(log.controller_id, draft("sub-1", chain=chain_of("sub-1", 1, *log.head("sub-1"))))
+    recorder.close()
+    log.settle()
+    assert log.verify().ok
+
+
 def test_when_nobody_can_say_what_became_of_a_batch_it_counts_as_not_recorded(log: Log, cut: Cutter) -> None:
     recorder = log.recorder(lanes=1)
     recorder.record(log.controller_id, draft("sub-1"))

@@ -293,12 +293,12 @@ def test_two_sequencers_killed_again_and_again_lose_and_double_nothing(clone: Ca
     with log_on(clone(), tmp_path / "state") as log:
         done = tmp_path / "done"
         program = subprocess.Popen(
-            [sys.executable, "-m", "tests.audit.sequencing", log.url, log.controller_id, "8", str(done)],
+            [sys.executable, "-m", "tests.audit.sequencing", log.url, log.controller_id, "20", str(done)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
         )
         recorder = log.recorder()
-        asked = [draft(f"sub-{n % 9}") for n in range(600)]
+        asked = [draft(f"sub-{n % 9}") for n in range(1200)]
         for at in range(0, len(asked), 20):
             recorder.record_all(log.controller_id, asked[at : at + 20])
             time.sleep(0.02)
@@ -307,7 +307,7 @@ def test_two_sequencers_killed_again_and_again_lose_and_double_nothing(clone: Ca
         while log.pending() and time.monotonic() < deadline:
             time.sleep(0.05)
         done.touch()
-        assert program.communicate(timeout=30)[0] == b"8\n"
+        assert program.communicate(timeout=30)[0] == b"20\n"
         rows = entries(log)
         ids = [orjson.loads(row[1])["id"] for row in rows]
         assert [row[0] for row in rows] == list(range(len(rows)))
