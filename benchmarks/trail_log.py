@@ -35,7 +35,7 @@ COPIED = {
     "audit_lookup": "controller_id, at, position, subject_id, era, entry_id, stream, operation, outcome, kind, caller_id, roles,"
     " team, recipient, purpose, channel, ticket, station, ticket_state, classes, clear_classes, clear_count, flags",
     "audit_tile": "controller_id, era, level, idx, hashes",
-    "audit_writer": "controller_id, writer_id, number, leaf_hash, mac_key, seen_at, closed",
+    "audit_writer": "controller_id, writer_id, number, leaf_hash, mac_key, seen_at, closed, era",
     "audit_daily": "controller_id, day, operation, outcome, purpose, recipient, caller_id, entries, clear_values",
 }
 # what an answer holds: levels by field, and how many of them are clear
@@ -239,7 +239,7 @@ class Made:
         """Note where a writer ended. It is closed in the register of writers; its last entry is left out."""
         one = self._writer
         if one is not None:
-            row = self._row(one.writer_id, str(one.number), _octets(one.previous), "1", datetime.now(UTC).isoformat(), "t")
+            row = self._row(one.writer_id, str(one.number), _octets(one.previous), "1", datetime.now(UTC).isoformat(), "t", "1")
             self._rows["audit_writer"].append(row)
             self._writer = None
 
