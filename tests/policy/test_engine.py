@@ -439,6 +439,7 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
         ("obscure", {"customer", "dsr-officer"}),
         ("lift_obscuring", {"customer", "dsr-officer"}),
         ("record_death", {"dsr-officer"}),
+        ("show_accesses", {"customer", "dsr-officer"}),
         ("find", {"t1", "t2", "billing", "medical", "dsr-officer", "system"}),
         ("verify", {"t1", "t2", "billing", "medical"}),
         ("reveal", {"t1", "t2", "billing", "medical"}),
@@ -456,7 +457,15 @@ def test_a_customer_acts_for_themselves_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "level"), [("object", 2), ("withdraw_objection", 2), ("obscure", 3), ("lift_obscuring", 3), ("object_to_marketing", 0)]
+    ("verb", "level"),
+    [
+        ("object", 2),
+        ("withdraw_objection", 2),
+        ("show_accesses", 2),
+        ("obscure", 3),
+        ("lift_obscuring", 3),
+        ("object_to_marketing", 0),
+    ],
 )
 def test_a_state_is_set_by_who_proved_enough(verb: str, level: int) -> None:
     assert permission(verb, "customer", is_self=True, level=level) == (True, "rights-own-data")
@@ -483,6 +492,7 @@ def test_the_officer_reads_no_receipt_for_another_purpose() -> None:
         ("lift_restriction", {"rights-fulfilment", "legal-compliance"}),
         ("overrule_objection", {"rights-fulfilment"}),
         ("record_death", {"rights-fulfilment"}),
+        ("show_accesses", {"rights-fulfilment"}),
         ("object", set()),
         ("object_to_marketing", set()),
         ("withdraw_objection", set()),

@@ -15,7 +15,11 @@ from vault.policy.inputs import view_key
 from vault.policy.rows import Rung
 
 LEXICON = bundle().lexicon
-OF_VERBS = ("deny-own-state-level", "deny-own-obscuring-level")  # they speak of no field: `requests` of the matrix asks them
+OF_VERBS = (
+    "deny-own-state-level",
+    "deny-own-obscuring-level",
+    "deny-own-accesses-level",
+)  # they speak of no field: `requests` of the matrix asks them
 FORBIDS = {name for name, one in bundle().policies.items() if one["effect"] == "forbid" and name.startswith("deny-")} - {*OF_VERBS}
 OPEN, APPROVED = {"break_glass": "open"}, {"break_glass": "approved"}
 NONE, ASSERTED = {"ticket": "none", "assigned": False}, {"ticket": "asserted", "assigned": False}

@@ -55,7 +55,7 @@ FIELD_VERBS: Final[tuple[Act, ...]] = ("find", "amend", "verify")
 VERBS: Final = (
     *("enroll", "agree", "narrow", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller"),
     *("break_glass", "approve_break_glass", "review_break_glass", "restrict", "lift_restriction", "object", "object_to_marketing"),
-    *("withdraw_objection", "overrule_objection", "obscure", "lift_obscuring", "record_death"),
+    *("withdraw_objection", "overrule_objection", "obscure", "lift_obscuring", "record_death", "show_accesses"),
 )
 
 Alarm = Callable[[str], None]
@@ -118,6 +118,11 @@ class Policy:
     def purposes(self) -> frozenset[str]:
         """Return the closed list of purposes."""
         return frozenset(self._lexicon.purposes)
+
+    @property
+    def about_others(self) -> frozenset[str]:
+        """Return the purposes that touch somebody else by their nature: what was done for them tells of that person too."""
+        return frozenset(name for name, one in self._bundle.vocabulary["purposes"].items() if one.get("about_others"))
 
     @property
     def recipients(self) -> frozenset[str]:
