@@ -92,7 +92,7 @@ def answers(
 
 def documents(description: str, *media_types: str, statuses: tuple[int, ...] = ()) -> dict[int | str, dict[str, Any]]:
     """Return the answers of a route that hands out a document of a published form, and its problems."""
-    content = {one: {"schema": {"type": "string" if one.startswith("text/") else "object"}} for one in media_types}
+    content = {one: {"schema": {"type": "object" if one.endswith("json") else "string"}} for one in media_types}
     problems: dict[int | str, dict[str, Any]] = {one: {"description": _TITLES[one]} for one in sorted({*_EVERYWHERE, *statuses})}
     return {200: {"description": description, "content": content}, **problems}
 

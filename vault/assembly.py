@@ -88,6 +88,7 @@ class Vault:
     monotonic: Callable[[], float]
     new_id: Callable[[str], str]
     in_force: Callable[[str], Rules]  # of a controller; reads nothing. Raises PolicyUnavailable
+    settle: Callable[[str], None]  # sequence and sign what is pending of a log, as far as this process may. Raises AuditUnavailable
 
     def governed(self, controller_id: str) -> "Vault":
         """Return this vault under the bundle in force for a controller. Raises PolicyUnavailable where that is not certain."""

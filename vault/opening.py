@@ -54,6 +54,7 @@ log = structlog.get_logger()
 _CONTROLLER = sa.select(tables.controller.c.zone, tables.controller.c.languages)
 CREDENTIAL_BYTES = 32
 RECOVER = "riserbo audit recover"
+SETTLES_WITHIN_S = 2.0  # somebody waits for it
 CHECKPOINT_KEY, DOCUMENT_KEY = "audit-sign/1", "document-sign/1"
 
 
@@ -277,6 +278,7 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
             monotonic=time.monotonic,
             new_id=new_id,
             in_force=standing.in_force,
+            settle=lambda controller_id: trail.settle(controller_id, SETTLES_WITHIN_S),
         )
         trail.start()
         standing.start()  # after the trail has caught up: what came into force last has its position

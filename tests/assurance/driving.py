@@ -67,7 +67,7 @@ class Outside:
         raw = b"\r\n".join(name + b": " + value for name, value in answer.headers.raw)
         self.answers.append(Answer(f"{method} {path.partition('?')[0]}", answer.status_code, raw, answer.content))
         assert answer.status_code == expected, (len(self.answers), method, expected, answer.status_code)
-        return answer.json()
+        return answer.json() if "json" in answer.headers["Content-Type"] else answer.content
 
     def call(
         self, expected: int, method: str, path: str, role: str, body: Any = None, subject_id: str | None = None,
@@ -427,6 +427,25 @@ def read_receipts(outside: Outside, person: Person, marketing: str) -> None:
     outside.call(406, "GET", path, "customer", Accept=STRAYS["header"], **own)
     outside.call(404, "GET", path, "customer", subject_id=NOBODY)
     outside.call(200, "GET", "/v1/templates/marketing/1/odrl", "t1")
+
+
+def read_accesses(outside: Outside, person: Person) -> None:
+    """Read who looked at somebody's data, as the person and as the officer, page by page and whole; and where it is not right.
+
+    Before canaries are named as tickets: which ticket an agent stated is the person's to know.
+    """
+    own: dict[str, Any] = {"subject_id": person.subject_id}
+    for path, role, stated in (("/v1/me", "customer", own), (person.path, "dpo", {})):
+        page = outside.call(200, "GET", f"{path}/accesses?limit=1", role, **stated)
+        outside.call(200, "GET", f"{path}/accesses?cursor={page['next']}", role, **stated)
+        outside.call(200, "GET", f"{path}/accesses/bundle", role, **stated)
+        for query in ("cursor", "limit"):
+            outside.call(400, "GET", f"{path}/accesses?{query}={STRAYS['query']}", role, **stated)
+        outside.call(400, "GET", f"{path}/accesses?cursor={'A' * 43}", role, **stated)
+        outside.call(400, "GET", f"{path}/accesses/bundle?until={STRAYS['query']}", role, **stated)
+    for path in ("/v1/me/accesses", "/v1/me/accesses/bundle"):
+        outside.call(404, "GET", path, "customer", subject_id=NOBODY)
+        outside.call(403, "GET", path, "system")
 
 
 def set_states(outside: Outside, person: Person) -> None:

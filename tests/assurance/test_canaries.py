@@ -97,6 +97,7 @@ def drive(house: House) -> None:
         driving.break_glass(outside, person)
         for one in (person, patient):
             driving.read_as_everybody(outside, one)
+            driving.read_accesses(outside, one)
         version = driving.change(outside, person, made["version"])
         driving.change_health(outside, patient)
         driving.set_states(outside, patient)

@@ -88,6 +88,10 @@ class Lone:
             "readAgreementHistory": lambda: desk.call(
                 "GET", f"/v1/agreements/{self.agreement_id}/history", "t2", ticket=self.ticket
             ),
+            "listAccesses": lambda: desk.call("GET", f"{subject}/accesses", "dpo"),
+            "downloadAccesses": lambda: desk.call("GET", f"{subject}/accesses/bundle", "dpo"),
+            "listMyAccesses": lambda: desk.call("GET", "/v1/me/accesses", "customer", subject_id=self.subject_id),
+            "downloadMyAccesses": lambda: desk.call("GET", "/v1/me/accesses/bundle", "customer", subject_id=self.subject_id),
             "putTicket": lambda: desk.call("PUT", "/v1/tickets/TCK-9", "system", about),
             "explainDecision": lambda: desk.call("GET", f"/v1/decisions/dec_{'a' * 26}", "t2", ticket=self.ticket),
             "simulateDecision": lambda: desk.call("POST", "/v1/decisions:simulate", "t2", SUPPOSED, ticket=self.ticket),

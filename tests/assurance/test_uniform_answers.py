@@ -293,6 +293,23 @@ def test_an_agreement_one_may_not_withdraw_is_as_missing(
     assert_alike(seen)
 
 
+@pytest.mark.parametrize("role", ["t1", "billing", "medical", "operator", "dsr-officer", "system", "customer"])
+@pytest.mark.parametrize("path", ["accesses", "accesses/bundle"])
+def test_a_list_of_accesses_one_may_not_have_is_as_missing(
+    house: House, monkeypatch: pytest.MonkeyPatch, role: str, path: str
+) -> None:
+    me = "sub_" + "y" * 26 if role == "customer" else None
+    ticket = None if role == "customer" else "TCK-asserted"
+
+    def act(which: str) -> httpx2.Response:
+        return house.desk.call("GET", f"/v1/subjects/{house.subjects[which]}/{path}", role, subject_id=me, ticket=ticket)
+
+    seen = house.ask(monkeypatch, act)
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert_alike(seen)
+    assert_on_record(house, seen, asked=False)
+
+
 @pytest.mark.parametrize("role", ["t1", "billing", "medical", "operator", "dsr-officer", "customer"])
 @pytest.mark.parametrize("query", ["", "?format=kantara", "?event=7"])
 def test_a_receipt_one_may_not_have_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str, query: str) -> None:

@@ -217,6 +217,7 @@ class Opening:
 
     details: Mapping[str, Any]
     internal: Mapping[str, Any]
+    salt: bytes = field(default=b"", repr=False, compare=False)  # of `details`: with it whoever may see that part can check it
 
 
 def opened(leaf: Mapping[str, Any], clear: bytes) -> Opening:
@@ -231,4 +232,4 @@ def opened(leaf: Mapping[str, Any], clear: bytes) -> Opening:
         raise ValueError("not the details of an entry") from None
     if not all(held):
         raise ValueError("a commitment does not hold")
-    return Opening(details, internal)
+    return Opening(details, internal, salts[0])
