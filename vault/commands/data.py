@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vault.commands.say import AsJson, ControllerOption, answer, people, said, the_controller
+from vault.commands.say import AsJson, ControllerOption, answer, counting, said, the_controller
 from vault.connectors.vault_client import Why, ask_profile
 from vault.opening import open_vault
 from vault.operations.import_subjects import ImportResult, run_import
@@ -25,7 +24,7 @@ def import_file(
 
     Refused lines go to a report (line, column, code; never the value). Interrupted, run it again: it goes on where it was.
     """
-    with said(as_json=as_json), open_vault(read_settings()) as opened, _bar() as bar:
+    with said(as_json=as_json), open_vault(read_settings()) as opened, counting() as bar:
         task = bar.add_task("customers", total=None)
 
         def advance(done: int, total: int | None) -> None:
@@ -65,12 +64,6 @@ def profile(
         typer.echo(orjson.dumps(reply.body, option=0 if as_json else orjson.OPT_INDENT_2).decode())
     if reply.status >= 400:
         raise typer.Exit(1)
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=people, transient=True
-    )
 
 
 def _import_text(document: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vault.errors import Fault, InvalidValue, NotFound, Unavailable, VaultError
 
@@ -33,6 +34,13 @@ def answer(document: Mapping[str, Any], *, as_json: bool, text: str) -> None:
         typer.echo(orjson.dumps(document).decode())
     else:
         people.print(text)
+
+
+def counting() -> Progress:
+    """Return a bar for long work, for people."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=people, transient=True
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Commands about the audit trail: verify, prune, and those of `anchoring`."""
+"""Commands about the audit trail: verify, prune, and those of `anchoring` and `exporting`."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 
 from vault.audit.scan import GivenNote, Report
 from vault.commands.anchoring import cosign, recover, witness
+from vault.commands.exporting import export
 from vault.commands.say import AsJson, ControllerOption, answer, people, said, the_controller
 from vault.errors import AuditUnavailable, Conflict
 from vault.opening import open_vault
@@ -15,11 +16,8 @@ from vault.operations.verify_trail import verify_alone
 from vault.settings import read_settings
 
 audit = typer.Typer(help="The tamper-evident trail of every access.", no_args_is_help=True)
-
-
-audit.command()(recover)
-audit.command()(witness)
-audit.command()(cosign)
+for _command in (export, recover, witness, cosign):
+    audit.command()(_command)
 
 
 @audit.command()
