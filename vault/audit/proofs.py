@@ -77,7 +77,7 @@ class LogProof:
     @property
     def text(self) -> str:
         """The `.tlog-proof`: header, index, one hash a line from the leaf's sibling up, blank line, note."""
-        hashes = "".join(f"{base64.b64encode(one).decode()}\n" for one in self.path)
+        hashes = "".join(hash_line(one) for one in self.path)
         return f"{_HEADER}\nindex {self.index}\n{hashes}\n{self.note}"
 
 
@@ -91,6 +91,11 @@ def parse_proof(text: str) -> LogProof:
     if word != "index" or not (digits.isascii() and digits.isdigit()) or str(int(digits)) != digits:
         raise ValueError("not an index")
     return LogProof(int(digits), tuple(hash_of(line) for line in lines[2:]), note)
+
+
+def hash_line(one: bytes) -> str:
+    """Return a hash as the texts of C2SP hold it: base64, on a line of its own."""
+    return f"{base64.b64encode(one).decode()}\n"
 
 
 def hash_of(line: str) -> bytes:
