@@ -20,6 +20,7 @@ class Call:
     entry_id: str | None = None
     problem: str | None = None
     refusal: str | None = None  # which check of the guard
+    noted: dict[str, bytes] | None = None  # where a receipt is wanted: the leaf hash of each entry, by its id
 
 
 def begin_call(scope: Scope, call: Call) -> None:

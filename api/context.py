@@ -7,6 +7,7 @@ unknown or said twice is a 400 that names the header, never its value.
 
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, cast
 
@@ -158,11 +159,16 @@ def _media_type(request: Request) -> str:
 async def running_vault(request: Request) -> Vault:
     """Return the vault this application serves, under the caller's controller's policy: the same one all through a request.
 
-    Only computes. Raises PolicyUnavailable where it is not certain what is in force.
+    Only computes. Raises PolicyUnavailable where it is not certain what is in force. Where a receipt is wanted, what it records is
+    noted.
     """
     governed = getattr(request.state, "vault", None)
     if governed is None:
-        governed = request.state.vault = request.app.state.vault.governed(request.state.claims.controller_id)
+        governed = request.app.state.vault.governed(request.state.claims.controller_id)
+        noted = call_of(request).noted
+        if noted is not None:
+            governed = replace(governed, audit=governed.audit.noting(noted))
+        request.state.vault = governed
     return cast(Vault, governed)
 
 

@@ -56,6 +56,7 @@ CONTEXT: tuple[dict[str, Any], ...] = (
     _header(PURPOSE, "why: an id of the policy's closed list", required=True),
     _header(CHANNEL, "where the conversation with the customer runs", required=True, values=CHANNELS),
     _header(TICKET, "the case; customers, systems and officers may leave it out", required=False),
+    _header("Prefer", "`audit-receipt`: with the answer a signed promise, as `Audit-Receipt` (docs/trail.md)", required=False),
 )
 IDEMPOTENCY = _header(
     "Idempotency-Key", "a name for this request, 24 hours: repeated, it is answered again and not done again", required=False

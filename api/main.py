@@ -4,7 +4,7 @@ import gc
 from asyncio import get_running_loop  # noqa: TID251 - anyio has no call that costs nothing
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
-from functools import cache
+from functools import cache, partial
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -25,6 +25,7 @@ from vault.lanes import Lanes
 from vault.logs import LINES, configure_logs
 from vault.opening import open_vault
 from vault.operations.examine import Check
+from vault.operations.promise import promise
 from vault.settings import Settings, read_settings
 
 YOUNG_OBJECTS = 20_000  # a batch of asks makes about as many, and frees them all
@@ -44,7 +45,7 @@ class Application(FastAPI):
         vault: Vault = self.state.vault
         direct = [route for router in ROUTERS for route in router.routes if isinstance(route, Direct)]
         served = Shield(Express(super().build_middleware_stack(), direct))
-        return Edge(served, vault.new_id, vault.monotonic, self.state.slot_s)
+        return Edge(served, vault.new_id, vault.monotonic, partial(promise, vault), self.state.slot_s)
 
 
 def bare_app() -> Application:

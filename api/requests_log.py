@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.call import Call, begin_call
 from api.problems import FRAMEWORK, problem
+from api.receipts import PREFER, Promise, add_receipt, wanted
 
 MAX_BODY = 1_048_576
 NOT_FOUND = 404
@@ -21,7 +22,7 @@ SLOT_S = 0.025  # several times what a refusal takes; nobody waits for one
 # Closed forms, so that nobody's name fits: our own ids, a UUID (RFC 9562), a W3C trace context.
 _OURS = re.compile(rb"[a-z]{2,8}_[a-z2-7]{26}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_READ = frozenset({b"content-length", b"vault-request-id", b"traceparent"})
+_READ = frozenset({b"content-length", b"vault-request-id", b"traceparent", PREFER})
 _EVERY_ANSWER = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -36,14 +37,21 @@ log = structlog.get_logger()
 
 
 class Edge:
-    """The outermost part of the application. `new_id` makes request ids, `monotonic` seconds times them.
+    """The outermost part of the application. `new_id` makes request ids, `monotonic` seconds times them, `promise` signs receipts.
 
     A 404 leaves at the next full `slot_s` since its request came, whatever it took until then: to read and record a refusal takes
     a tenth of a millisecond longer when there is somebody to read of, which would tell who is here. No thread waits meanwhile.
     """
 
-    def __init__(self, app: ASGIApp, new_id: Callable[[str], str], monotonic: Callable[[], float], slot_s: float = SLOT_S) -> None:
-        self._app, self._slot_s = app, slot_s
+    def __init__(
+        self,
+        app: ASGIApp,
+        new_id: Callable[[str], str],
+        monotonic: Callable[[], float],
+        promise: Promise,
+        slot_s: float = SLOT_S,
+    ) -> None:
+        self._app, self._promise, self._slot_s = app, promise, slot_s
         self._new_id = new_id
         self._monotonic = monotonic
 
@@ -55,12 +63,16 @@ class Edge:
         began, status = self._monotonic(), 0
         sent = _sent(scope["headers"])
         call, trace = self._call(sent)
+        if PREFER in sent and wanted(scope["headers"]):
+            call.noted = {}
         begin_call(scope, call)
 
         async def answered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if call.noted:
+                    await add_receipt(message, call, self._promise)
                 if status == NOT_FOUND:
                     await sleep(self._slot_s - (self._monotonic() - began) % self._slot_s)
                 _dress(message, call, trace)

@@ -34,11 +34,13 @@ class Controller:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What documents are signed with, and the Ed25519 keys an outsider checks by: 32 bytes each."""
+    """What documents and receipts of entries are signed with, and the Ed25519 keys an outsider checks by: 32 bytes each."""
 
     sign_document: Callable[[bytes], bytes]  # 64 bytes; raises KeysUnavailable
+    sign_receipt: Callable[[bytes], bytes]  # the same
     document_key: bytes
     checkpoint_key: bytes
+    receipt_key: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ _CONTROLLER = sa.select(tables.controller.c.zone, tables.controller.c.languages)
 CREDENTIAL_BYTES = 32
 RECOVER = "riserbo audit recover"
 SETTLES_WITHIN_S = 2.0  # somebody waits for it
-CHECKPOINT_KEY, DOCUMENT_KEY = "audit-sign/1", "document-sign/1"
+CHECKPOINT_KEY, RECEIPT_KEY, DOCUMENT_KEY = "audit-sign/1", "audit-receipt/1", "document-sign/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def open_keyring(settings: Settings) -> FileKeyring:
             raise KeysUnavailable("keyring-missing")  # there is a vault here: another keyring would open none of it
         found_keyring(settings)
     keyring = FileKeyring(settings.keyring, _seal(settings), forbidden=forbidden, now=now, draw=secrets.token_bytes)
-    for name in ("audit-mac/1", CHECKPOINT_KEY, "audit-receipt/1", DOCUMENT_KEY):
+    for name in ("audit-mac/1", CHECKPOINT_KEY, RECEIPT_KEY, DOCUMENT_KEY):
         keyring.ensure(name)
     return keyring
 
@@ -175,10 +175,10 @@ class Opened:
             if self.standing.state(controller_id)[1] == DIFFERS:
                 raise PolicyUnavailable(DIFFERS, faults=[Fault(controller_id, DIFFERS)])
 
-    def verify(self, controller_id: str, against: Sequence[GivenNote] = ()) -> Report:
-        """Verify a controller's trail with everything at hand, and the notes somebody brings."""
-        public_key = self.keyring.public_key(CHECKPOINT_KEY)
-        return verify_trail(self.vault, self.sequencing, controller_id, self.state, public_key, _mac(self.keyring), against)
+    def verify(self, controller_id: str, against: Sequence[GivenNote] = (), receipts: Sequence[str] = ()) -> Report:
+        """Verify a controller's trail with everything at hand, and the notes and receipts somebody brings."""
+        key, mac = self.keyring.public_key(CHECKPOINT_KEY), _mac(self.keyring)
+        return verify_trail(self.vault, self.sequencing, controller_id, self.state, key, mac, against, receipts)
 
     def prune(self, controller_id: str, before: datetime, archive: Path) -> Pruning | None:
         """Prune a controller's trail with the owner's rights, below its last checkpoint; None when there is nothing to prune."""
@@ -388,8 +388,10 @@ def _mac(keyring: FileKeyring) -> Callable[[str, bytes], bytes]:
 def _signing(keyring: FileKeyring) -> Signing:
     return Signing(
         sign_document=lambda message: keyring.sign(DOCUMENT_KEY, message),
+        sign_receipt=lambda message: keyring.sign(RECEIPT_KEY, message),
         document_key=keyring.public_key(DOCUMENT_KEY),
         checkpoint_key=keyring.public_key(CHECKPOINT_KEY),
+        receipt_key=keyring.public_key(RECEIPT_KEY),
     )
 
 

@@ -94,7 +94,8 @@ async def read_profile(request: Request) -> Response:
         raise NotFound
     context = await access_context(request)
     known = request.state.vault.catalogue.fields
-    answer = await ask_lane(state.lanes, Ask(context, subject_id, state.named_fields.of(request.scope["query_string"], known)))
+    named = state.named_fields.of(request.scope["query_string"], known)
+    answer = await ask_lane(state.lanes, Ask(context, subject_id, named, noted=call.noted))
     call.entry_id, call.decision_id = answer.entry_id, answer.decision_id
     shown = {
         "Vault-Decision": answer.decision_id,

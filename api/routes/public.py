@@ -50,7 +50,8 @@ class SignsOut(BaseModel):
 class DiscoveryOut(BaseModel):
     """How to talk to this vault, and what to check its signatures by.
 
-    `audit`: checkpoints of a log, whose origin is the name. `documents`: receipts and all else the vault signs for people to keep.
+    `audit`: checkpoints of a log, whose origin is the name; `receipts`: those of its entries, which name the same origin.
+    `documents`: receipts of agreements and all else the vault signs for people to keep.
     """
 
     api: str
@@ -58,6 +59,7 @@ class DiscoveryOut(BaseModel):
     audience: str
     algorithms: list[str]
     audit: SignsOut
+    receipts: SignsOut
     documents: SignsOut
 
 
@@ -91,12 +93,14 @@ async def discover(request: Request) -> DiscoveryOut:
     """Say how to talk to this vault."""
     rules, vault = request.app.state.rules, cast(Vault, request.app.state.vault)
     host, signing = vault.settings.host, vault.signing
+    log = f"{host}/audit/{{controller}}/{{era}}"  # of one controller and era
     return DiscoveryOut(
         api=API_VERSION,
         issuer=rules.issuer,
         audience=rules.audience,
         algorithms=sorted(rules.algorithms),
         # which controllers there are is nobody else's business, so their place is left open
-        audit=SignsOut(name=f"{host}/audit/{{controller}}/{{era}}", public_key=b64encode(signing.checkpoint_key).decode()),
+        audit=SignsOut(name=log, public_key=b64encode(signing.checkpoint_key).decode()),
+        receipts=SignsOut(name=log, public_key=b64encode(signing.receipt_key).decode()),
         documents=SignsOut(name=f"{host}/documents/{{controller}}", public_key=b64encode(signing.document_key).decode()),
     )

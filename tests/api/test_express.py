@@ -1,6 +1,7 @@
 """The masked profile is answered before the framework's routing; whoever asks cannot tell, whatever they ask."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -15,6 +16,7 @@ from tests.api.desk import Desk
 from tests.api.issuer import Held, published
 from tests.makers import make_subject
 from vault.assembly import Vault
+from vault.operations.promise import promise
 
 REQUEST_ID = "call_" + "b" * 26
 IDS = {"Vault-Request-Id": REQUEST_ID}
@@ -25,7 +27,7 @@ CHANGING = ("decision_id", "entry_id", "Vault-Decision", "Vault-Entry")
 def framework(client: TestClient, desk: Desk) -> TestClient:
     """The same application with nothing before the framework but the edge."""
     app: Any = client.app
-    edge = Edge(FastAPI.build_middleware_stack(app), desk.vault.new_id, desk.vault.monotonic)
+    edge = Edge(FastAPI.build_middleware_stack(app), desk.vault.new_id, desk.vault.monotonic, partial(promise, desk.vault))
 
     async def plain(scope: Any, receive: Any, send: Any) -> None:
         scope["app"] = app

@@ -26,7 +26,7 @@ DOCUMENTS = {  # what is handed out in a published form of its own
     "downloadAccesses": ["application/zip"],
     "downloadMyAccesses": ["application/zip"],
 }
-HEADERS = {"Vault-Purpose", "Vault-Channel", "Vault-Ticket", "If-Match", "Idempotency-Key"}
+HEADERS = {"Vault-Purpose", "Vault-Channel", "Vault-Ticket", "If-Match", "Idempotency-Key", "Prefer"}
 
 
 @pytest.fixture(scope="module")

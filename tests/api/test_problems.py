@@ -62,7 +62,8 @@ def application() -> FastAPI:
 
     problems.install(app)
     app.add_middleware(Shield)
-    app.add_middleware(Edge, new_id=lambda prefix: f"{prefix}_{'a' * 26}", monotonic=iter(range(10_000)).__next__)
+    made, ticks = (lambda prefix: f"{prefix}_{'a' * 26}"), iter(range(10_000))
+    app.add_middleware(Edge, new_id=made, monotonic=ticks.__next__, promise=lambda _controller, _hash: None)
     app.state.declared_members = lambda: frozenset({"agreement_id", "fields", "lines", "email"})
     return app
 

@@ -361,6 +361,7 @@ def test_the_way_in_is_described(desk: Desk) -> None:
         "audience": "riserbo",
         "algorithms": ["ES256", "RS256"],
         "audit": {"name": "localhost/audit/{controller}/{era}", "public_key": held(desk.vault.signing.checkpoint_key)},
+        "receipts": {"name": "localhost/audit/{controller}/{era}", "public_key": held(desk.vault.signing.receipt_key)},
         "documents": {"name": "localhost/documents/{controller}", "public_key": held(desk.vault.signing.document_key)},
     }
 

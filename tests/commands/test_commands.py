@@ -15,8 +15,13 @@ from typer.testing import CliRunner
 
 from tests.conftest import Controllers
 from vault.__main__ import app
+from vault.audit.checkpoint import origin
+from vault.audit.entry import Draft
+from vault.audit.receipts import PROMISED_MS, Receipt, receipt_message
 from vault.connectors.demo_issuer import run_demo_issuer
+from vault.notes import VerifierKey
 from vault.opening import Opened
+from vault.operations.promise import promise
 
 runner = CliRunner()
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -86,6 +91,32 @@ def test_a_trail_is_verified_and_a_false_checkpoint_is_not(opened: Opened, contr
     note = tmp_path / "note"
     note.write_text("not a checkpoint")
     assert runner.invoke(app, ["audit", "verify", "-c", controller_id, "--against", str(note)]).exit_code == 1
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_promised_entry_that_is_not_in_the_trail_fails_it(opened: Opened, controller_id: str) -> None:
+    vault, noted = opened.vault, dict[str, bytes]()
+    draft = Draft(entry_id=vault.new_id("ent"), operation="witness", outcome="done", kind="system")
+    vault.audit.noting(noted).record(controller_id, draft)
+    kept = promise(vault, controller_id, noted[draft.entry_id])
+    name, minute_ago = origin(vault.settings.host, controller_id, 1), int(vault.now().timestamp() * 1000) - PROMISED_MS
+    made_up = {
+        at_ms: Receipt(at_ms, bytes(32), vault.signing.sign_receipt(receipt_message(name, bytes(32), at_ms))).text
+        for at_ms in (minute_ago, minute_ago + PROMISED_MS)
+    }
+
+    def verified(*arguments: str) -> tuple[int, list[str], list[str]]:
+        done = runner.invoke(app, ["audit", "verify", "-c", controller_id, "--json", *arguments])
+        document = json.loads(done.stdout)
+        return done.exit_code, [one["check"] for one in document["findings"]], document["not_checked"]
+
+    assert kept is not None
+    assert verified("--receipt", kept) == (0, [], [])
+    assert verified("--receipt", kept, "--receipt", made_up[minute_ago]) == (1, ["receipt"], [])
+    assert verified("--receipt", made_up[minute_ago + PROMISED_MS]) == (1, [], ["receipts"])
+    assert verified("--receipt", kept[:-4] + "AAAA") == (1, ["receipt-signature"], [])
+    key = VerifierKey(name, vault.signing.checkpoint_key).text
+    assert verified("--key", key, "--receipt", kept) == (1, [], ["receipts"])
 
 
 @pytest.mark.usefixtures("environment")

@@ -53,6 +53,7 @@ class Acknowledged:
     """The marks of one controller's writers in this process, abandoned and closed ones included until the log has passed them."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.era = 0  # of the newest acknowledged entry; 0 before there is one
         self._monotonic = monotonic
         self._marks: dict[str, deque[Mark]] = {}
         self._seen: dict[str, Sequenced] = {}  # the last mark of each that was found in the log

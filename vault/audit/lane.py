@@ -201,6 +201,7 @@ class Lane:
                 self._leave(self._writer or built.writer)
                 raise AuditUnavailable(retry_after_s=1) from None
         self._writer, self._left = built.writer, {}
+        self._acknowledged.era = built.writer.era
         self._acknowledged.add(built.writer.writer_id, built.writer.number, built.hashes[-1], built.writer.era)
         return True
 

@@ -5,7 +5,8 @@ most three seconds, then AuditUnavailable. There is no second door, and no setti
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
+from copy import copy
 from datetime import datetime
 from threading import Lock
 
@@ -20,6 +21,8 @@ from vault.permit import LIFETIME_S, ReadPermit
 
 IDLE_S = 60.0
 _CLOSED_RETRY_S = 5
+
+Noted = MutableMapping[str, bytes]  # entry id -> leaf hash, of what was committed for one request
 
 
 class Recorder:
@@ -52,6 +55,18 @@ class Recorder:
         self._making = Lock()
         self._groups: dict[str, LaneGroup] = {}
         self._acknowledged: dict[str, Acknowledged] = {}
+        self._noted: Noted | None = None
+
+    def noting(self, noted: Noted) -> "Recorder":
+        """Return this recorder, lanes and all, for a request that wants receipts: what it commits is noted besides."""
+        self._expect_own_process()
+        other = copy(self)
+        other._noted = noted  # noqa: SLF001 - of this class
+        return other
+
+    def era(self, controller_id: str) -> int:
+        """Return the era of the newest entry this process has committed, 0 before there is one."""
+        return self.acknowledged(controller_id).era
 
     def record(self, controller_id: str, draft: Draft) -> ReadPermit:
         """Commit one entry and return its permit. Raises AuditUnavailable: then nothing may be opened or changed."""
@@ -93,6 +108,8 @@ class Recorder:
         batch = [prepare(self._means, controller_id, draft) for draft in drafts]
         hashes = commit(batch, deadline)
         self._wake(controller_id)
+        if self._noted is not None:
+            self._noted.update((one.draft.entry_id, leaf_hash) for one, leaf_hash in zip(batch, hashes, strict=True))
         expires_at = self._means.monotonic() + LIFETIME_S
         return [
             ReadPermit(

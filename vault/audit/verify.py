@@ -14,6 +14,7 @@ from vault.audit import entry, verify_records
 from vault.audit.checkpoint import Checkpoint, origin, parse_note
 from vault.audit.eras import AT, Beginning, beginning_of, era_of
 from vault.audit.merkle import leaf_hash
+from vault.audit.receipts import Promises
 from vault.audit.records import FIRST_ERA, Head, head
 from vault.audit.scan import Findings, FirstKey, GivenNote, Report, Scan, members_of, with_findings
 from vault.audit.scrub import Scrub, ScrubKeys
@@ -32,17 +33,19 @@ def verify_log(
     mac: Mac | None,
     keys: ScrubKeys | None = None,
     alone: bool = False,
+    promises: Promises | None = None,
 ) -> Report:
     """Verify one controller's log. `rows` is a fresh transaction of a role that reads pending rows (the sequencer's).
 
     `notes` are every checkpoint known: the signer's last, `checkpoints.log`, copies, and those somebody brings; they are taken
     before the snapshot, for a log grows. Without `mac` no MAC can be checked and without `keys` no details: a failure, unless
-    `alone` says that only a checkpoint and a public key are at hand. Raises Unavailable; a log not read has not been verified.
+    `alone` says that only a checkpoint and a public key are at hand. `promises` are the receipts somebody brings. Raises
+    Unavailable; a log not read has not been verified.
     """
     held = list(notes)
     verify_records.begin(rows)
     at = head(rows, controller_id) or Head(FIRST_ERA, 0)
-    run = _Run(rows, controller_id, origin_host, held, vkey, mac, keys)
+    run = _Run(rows, controller_id, origin_host, held, vkey, mac, keys, promises or Promises((), b"", 0))
     later: Beginning | None = None
     reports: list[Report] = []
     links = Findings()
@@ -61,8 +64,10 @@ def verify_log(
             links.add("era", f"era {era} does not say what it follows", AT)
     if later is not None and later.size:
         links.add("era", f"nothing is left of {later.origin}")
-    missing = () if alone else _not_checked(mac, keys, held)
-    return replace(with_findings(reports[0], links.all(), missing, reports[0].unkeyed), before=tuple(reports[:0:-1]))
+    missing = [] if alone else _not_checked(mac, keys, held)
+    missing += [] if run.promises.judge() else ["receipts"]
+    beside = (*links.all(), *run.promises.findings.all())
+    return replace(with_findings(reports[0], beside, missing, reports[0].unkeyed), before=tuple(reports[:0:-1]))
 
 
 def _expect_given_up(links: Findings, notes: Sequence[GivenNote], name: str, later: Beginning | None) -> None:
@@ -89,6 +94,7 @@ class _Run:
     vkey: Callable[[str], VerifierKey]
     mac: Mac | None
     keys: ScrubKeys | None
+    promises: Promises
     shredded: bool = False
 
     def verified(self, log: "verify_records.Log", size: int | None, later: Beginning | None) -> Report:
@@ -102,6 +108,7 @@ class _Run:
         with closing(log.entries(pruned.bound) if pruned is not None else log.entries()) as entries:
             for position, leaf, stored_hash, leaf_mac in entries:
                 members = scan.take(position, leaf, stored_hash, leaf_mac)
+                self.promises.meet(leaf)
                 self.shredded = self.shredded or members.get("operation") in ("details-shred", "log-prune")
         stray = log.stray_eras() if size is not None else []
         report = scan.finish(scan.size if size is None else size, log.writers(), log.highest_tiles(), stray)

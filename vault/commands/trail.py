@@ -1,5 +1,6 @@
 """Commands about the audit trail: verify, prune, and those of `anchoring` and `exporting`."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,23 +28,26 @@ def verify(
     key: Annotated[
         str | None, typer.Option(help="With --against: check with this verifier key alone, without keyring or state.")
     ] = None,
+    receipt: Annotated[list[str] | None, typer.Option(help="An `Audit-Receipt` somebody holds; may be repeated.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Recompute a controller's whole trail from its leaves. Exit status 1 if anything differs, or could not be checked.
 
-    Names the first bad position, or the stretch between two checkpoints. An empty log, and one shorter than any checkpoint, fail.
+    Names the first bad position, or the stretch between two checkpoints. An empty log, and one shorter than any checkpoint, fail;
+    so does one without the entry of a receipt that is a minute old. Receipts cannot be checked with --key alone.
     """
     with said(as_json=as_json), open_vault(read_settings()) as opened:
         controller = the_controller(opened.vault.database.controllers(), controller)
         notes = [GivenNote(path.name, path.read_text()) for path in against or ()]
         if key is not None:
             report = verify_alone(opened.sequencing, controller, opened.vault.settings.host, notes, key)
+            report = replace(report, not_checked=("receipts",)) if receipt else report
         else:
             try:
                 opened.trail.settle(controller)
             except AuditUnavailable:
                 people.print("What is pending could not be sequenced or signed: see the findings.")
-            report = opened.verify(controller, notes)
+            report = opened.verify(controller, notes, receipt or ())
     answer(report_document(report), as_json=as_json, text=_text(report))
     if not report.ok:
         raise typer.Exit(1)

@@ -92,6 +92,8 @@ def decide_on(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
 
 def _answer(vault: Vault, case: Case, permit: ReadPermit) -> Profile | VaultError:
     """Open what the permit covers and mask it, or return the refusal its entry has recorded."""
+    if case.ask.noted is not None:
+        case.ask.noted[permit.entry_id] = permit.leaf_hash
     decision, decision_id = case.decision, decision_of(case.entry_id)
     if decision.hidden and decision.told is not None:
         return AccessDenied(decision.told, decision_id=decision_id, entry_id=case.entry_id)

@@ -1,6 +1,6 @@
 """What one disclosure is made of: the ask, its case, the answer, and the entry that records it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ class Ask:
     operation: str = "disclose"  # the verb its entry names
     reason: str | None = None  # a coded reason, which the person will see
     justification: str | None = field(default=None, repr=False)  # in the caller's words, for officers alone
+    noted: MutableMapping[str, bytes] | None = field(default=None, repr=False, compare=False)  # takes the leaf hash, for a receipt
 
 
 class Shown(NamedTuple):

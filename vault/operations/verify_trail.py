@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from vault import tables
 from vault.assembly import Vault
 from vault.audit.checkpoint import SignerState, origin
+from vault.audit.receipts import Promises
 from vault.audit.records import FIRST_ERA, head
 from vault.audit.scan import GivenNote, Report
 from vault.audit.scrub import ScrubKeys
@@ -38,19 +39,23 @@ def verify_trail(
     public_key: bytes,
     mac: Mac,
     against: Sequence[GivenNote] = (),
+    receipts: Sequence[str] = (),
 ) -> Report:
-    """Verify with everything: signer's state, MACs, details and look-up rows, and the notes somebody brings.
+    """Verify with everything: signer's state, MACs, details and look-up rows, and the notes and receipts somebody brings.
 
     `database` is the sequencer's: pending entries are nobody else's to read.
     """
     host = vault.settings.host
     with database.snapshot(controller_id) as rows:
         at = head(rows, controller_id)
-    notes = [*_of_every_era(state, host, controller_id, at.era if at is not None else FIRST_ERA), *against]
+    present = at.era if at is not None else FIRST_ERA
+    notes = [*_of_every_era(state, host, controller_id, present), *against]
+    origins = [origin(host, controller_id, era) for era in range(FIRST_ERA, present + 1)]
+    promises = Promises(origins, vault.signing.receipt_key, int(vault.now().timestamp() * 1000)).hold(receipts)
     with database.transaction(controller_id) as rows:
         return verify_log(
             rows, controller_id, origin_host=host, notes=notes, vkey=lambda of: VerifierKey(of, public_key), mac=mac,
-            keys=scrub_keys(vault, controller_id),
+            keys=scrub_keys(vault, controller_id), promises=promises,
         )  # fmt: skip
 
 
