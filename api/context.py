@@ -179,5 +179,12 @@ async def access_context(request: Request) -> Context:
     return read_context(request.scope["headers"], claims, caller, vault.policy.purposes, call_of(request).request_id)
 
 
+def office_context(request: Request, vault: Vault) -> Context:
+    """Return the context of a call on the log itself, which concerns nobody: an officer's monitoring (GDPR 39(1)(b))."""
+    claims = request.state.claims
+    caller = caller_of(claims, vault.now().timestamp())
+    return Context(claims.controller_id, caller, "legal-compliance", "api", request_id=call_of(request).request_id)
+
+
 AccessContext = Annotated[Context, Depends(access_context)]
 RunningVault = Annotated[Vault, Depends(running_vault)]

@@ -13,6 +13,7 @@ from api.shapes import SUBJECT_ID
 from vault.policy.model import CHANNELS
 
 API_VERSION = "1"
+GUARDED = ("/v1/", "/access/v1/", "/audit/{controller_id}/{era}/tile/")  # paths that ask for a token
 
 _TITLES: Mapping[int, str] = {
     **{kind.status: kind.title for kind in TABLE.values()},
@@ -93,9 +94,15 @@ def answers(
 
 def documents(description: str, *media_types: str, statuses: tuple[int, ...] = ()) -> dict[int | str, dict[str, Any]]:
     """Return the answers of a route that hands out a document of a published form, and its problems."""
-    content = {one: {"schema": {"type": "object" if one.endswith("json") else "string"}} for one in media_types}
+    content = {one: {"schema": _document_schema(one)} for one in media_types}
     problems: dict[int | str, dict[str, Any]] = {one: {"description": _TITLES[one]} for one in sorted({*_EVERYWHERE, *statuses})}
     return {200: {"description": description, "content": content}, **problems}
+
+
+def _document_schema(media_type: str) -> dict[str, str]:
+    if media_type == "application/octet-stream":
+        return {"type": "string", "format": "binary"}
+    return {"type": "string" if media_type.startswith("text/") else "object"}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -113,7 +120,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "at+jwt"}}
     for path, operations in described["paths"].items():
         for operation in operations.values():
-            if path.startswith(("/v1/", "/access/v1/")):
+            if path.startswith(GUARDED):
                 operation["security"] = [{"token": []}]
             _problems_only(operation["responses"])
     return described

@@ -14,17 +14,20 @@ from api.described import declared_members, document
 from api.main import ROUTERS, bare_app
 
 ROOT = Path(__file__).parents[2]
-GUARDED = ("/v1/", "/access/v1/")
+GUARDED = ("/v1/", "/access/v1/", "/audit/{controller_id}/{era}/tile/")
 METHODS = {"get", "post", "put", "patch", "delete"}
 HARMLESS = {
     *("subject_id", "grant_id", "agreement_id", "ticket_id", "decision_id"),
     *("fields", "template", "version", "format", "event", "limit", "cursor", "until"),
+    *("entry_id", "controller_id", "era", "level", "index", "from", "to"),
 }
 DOCUMENTS = {  # what is handed out in a published form of its own
     "readReceipt": ["application/ld+json", "text/plain", "application/json"],
     "readTerms": ["application/ld+json"],
     "downloadAccesses": ["application/zip"],
     "downloadMyAccesses": ["application/zip"],
+    **{name: ["text/plain"] for name in ("readCheckpoint", "proveConsistency", "proveEntry")},
+    **{name: ["application/octet-stream"] for name in ("readTile", "readLogTile")},
 }
 HEADERS = {"Vault-Purpose", "Vault-Channel", "Vault-Ticket", "If-Match", "Idempotency-Key", "Prefer"}
 
@@ -130,6 +133,8 @@ def test_whoever_touches_a_person_says_why(described: dict[str, Any]) -> None:
             unasked.add(path)
     in_the_body = {"/access/v1/evaluation", "/access/v1/evaluations"}  # AuthZEN: the same, as the question's context
     about_nobody = {"/v1/templates", "/v1/templates/{template}/{version}/odrl", "/livez", "/readyz", "/.well-known/riserbo"}
+    about_nobody |= {"/v1/audit/checkpoint", "/v1/audit/tile/{level}/{index}", "/v1/audit/consistency"}  # digests, and leaves
+    about_nobody |= {"/audit/{controller_id}/{era}/checkpoint", "/audit/{controller_id}/{era}/tile/{level}/{index}"}
     assert unasked == about_nobody | in_the_body
     assert described["components"]["schemas"]["OccasionIn"]["required"] == ["purpose", "channel"]
 
@@ -138,7 +143,7 @@ def test_every_route_under_v1_is_guarded() -> None:
     """Its class asks who is there before it reads anything; a plain route would not."""
     routes = [route for router in ROUTERS for route in router.routes]
     plain = [route.path for route in routes if isinstance(route, APIRoute) and not isinstance(route, Guarded)]
-    assert sorted(plain) == ["/.well-known/riserbo", "/livez", "/readyz"]
+    assert sorted(plain) == ["/.well-known/riserbo", "/audit/{controller_id}/{era}/checkpoint", "/livez", "/readyz"]
     assert len(plain) < len(routes)
 
 

@@ -62,7 +62,7 @@ class Outside:
         return {name: value for name, value in said.items() if value is not None}
 
     def send(self, expected: int, method: str, path: str, headers: Any, **sent: Any) -> Any:
-        """Send a request and keep its answer, which must have the expected status; return its document."""
+        """Send a request and keep its answer, which must have the expected status; return its document, or its bytes."""
         answer = self.http.request(method, path, headers=headers, **sent)
         raw = b"\r\n".join(name + b": " + value for name, value in answer.headers.raw)
         self.answers.append(Answer(f"{method} {path.partition('?')[0]}", answer.status_code, raw, answer.content))
@@ -446,6 +446,30 @@ def read_accesses(outside: Outside, person: Person) -> None:
     for path in ("/v1/me/accesses", "/v1/me/accesses/bundle"):
         outside.call(404, "GET", path, "customer", subject_id=NOBODY)
         outside.call(403, "GET", path, "system")
+
+
+def read_the_log(outside: Outside, url: str) -> None:
+    """Check the log from outside as the officer, as people and as nobody; and ask for what it does not have."""
+    with psycopg.connect(url) as owner:
+        found = owner.execute("SELECT entry_id FROM vault.audit_lookup ORDER BY position LIMIT 1").fetchone()
+    (entry_id,), prefix = found or ("",), f"/audit/{outside.controller_id}/1"
+    outside.send(200, "GET", f"{prefix}/checkpoint?{STRAYS['query']}={STRAYS['path']}", {})
+    outside.send(404, "GET", f"/audit/{STRAYS['path']}/1/checkpoint", {})
+    outside.send(404, "GET", "/audit/nobody-s/1/checkpoint", {})
+    receipt = {"Prefer": f"{STRAYS['header']}, audit-receipt"}
+    for path in (f"{prefix}/tile", "/v1/audit/tile"):
+        for place, status in {"0/000.p/1": 200, "entries/000.p/2": 200, "0/999": 404, f"0/{STRAYS['path']}": 404}.items():
+            outside.call(status, "GET", f"{path}/{place}", "dpo", **receipt)
+        outside.call(403, "GET", f"{path}/entries/000.p/2", "t1")
+        outside.call(404, "GET", f"{path}/{STRAYS['path']}/000", "dpo")
+    outside.call(200, "GET", "/v1/audit/checkpoint", "dpo")
+    outside.call(403, "GET", "/v1/audit/checkpoint", "system")
+    outside.call(200, "GET", "/v1/audit/consistency?from=1", "dpo")
+    for query in (f"?from={STRAYS['query']}", f"?{STRAYS['query']}=1"):
+        outside.call(400, "GET", f"/v1/audit/consistency{query}", "dpo")
+    outside.call(200, "GET", f"/v1/audit/proofs/{entry_id}", "dpo", **receipt)
+    outside.call(404, "GET", f"/v1/audit/proofs/{entry_id}", "customer", subject_id=NOBODY)
+    outside.call(404, "GET", f"/v1/audit/proofs/{STRAYS['path']}", "dpo")
 
 
 def set_states(outside: Outside, person: Person) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 
 from tests.assurance.desk import NOBODY, Desk
@@ -364,6 +365,32 @@ def test_a_decision_one_may_not_know_of_is_as_missing(house: House, monkeypatch:
     assert seen[HERE].told == seen[MISSING].told
     assert seen[HERE].statements == seen[MISSING].statements
     assert [one.entry.subject_id for one in seen.values()] == [None, None]
+
+
+@pytest.mark.parametrize("role", ["t1", "t2", "billing", "dsr-officer", "operator", "system", "customer"])
+def test_an_entry_one_may_not_have_proved_is_as_missing(house: House, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    """One about somebody who is here, one there is not, one of another company: nobody learns which accesses there were."""
+    desk, me = house.desk, "sub_" + "y" * 26
+    theirs = desk.profile("t1", house.subjects[HERE], "email", ticket="TCK-asserted", purpose="marketing").headers["Vault-Entry"]
+    with psycopg.connect(desk.opened.addresses.url) as owner:
+        elsewhere = owner.execute(
+            "SELECT entry_id FROM vault.audit_lookup WHERE controller_id <> %s AND subject_id = %s",
+            (desk.controller_id, house.subjects[FOREIGN]),
+        ).fetchone()
+    assert elsewhere is not None
+    entries = {HERE: theirs, MISSING: "ent_" + "z" * 26, FOREIGN: elsewhere[0]}
+    seen = {}
+    for which in (*entries, *entries):  # once to warm what is warmed once
+        desk.opened.trail.settle(desk.controller_id)
+        with watched(monkeypatch) as statements:
+            path = f"/v1/audit/proofs/{entries[which]}"
+            answer = desk.call("GET", path, role, subject_id=me if role == "customer" else None, ticket="TCK-asserted")
+        seen[which] = Seen(answer, tuple(statements), desk.entry_of(answer))
+    assert seen[HERE].answer.status_code == 404, seen[HERE].answer.text
+    assert seen[HERE].told == seen[MISSING].told == seen[FOREIGN].told
+    assert seen[HERE].statements == seen[MISSING].statements == seen[FOREIGN].statements
+    assert {one.entry.leaf["outcome"] for one in seen.values()} == {"refused"}
+    assert [one.entry.subject_id for one in seen.values()] == [None] * 3
 
 
 def test_the_explanation_of_a_404_tells_no_more_than_the_404(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

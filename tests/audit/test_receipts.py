@@ -79,24 +79,24 @@ def checks(promises: Promises) -> list[str]:
 
 def test_a_promise_is_met_is_broken_or_may_still_be_met() -> None:
     leaf = b"leaf"
-    from_leaf = Promises(NAME, KEY, AT + PROMISED_MS)
+    from_leaf = Promises((NAME,), KEY, AT + PROMISED_MS)
     met = receipt(bytes.fromhex("5fbf0d5b0e3f0e1d5a1e9e8e7f1b5a6e") * 2)
     assert from_leaf.hold([met.text]).waiting == {met.leaf_hash: AT}
     from_leaf.meet(leaf)
     assert from_leaf.judge()
     assert checks(from_leaf) == ["receipt"]
-    young = Promises(NAME, KEY, AT + PROMISED_MS - 1).hold([GOOD])
+    young = Promises((NAME,), KEY, AT + PROMISED_MS - 1).hold([GOOD])
     assert not young.judge()
     assert checks(young) == []
-    none = Promises(NAME, KEY, AT)
+    none = Promises((NAME,), KEY, AT)
     none.meet(leaf)
     assert none.judge()
 
 
 def test_a_receipt_of_another_log_is_a_finding() -> None:
-    held = Promises(NAME, KEY, AT).hold(["nonsense"])
+    held = Promises((NAME,), KEY, AT).hold(["nonsense"])
     assert checks(held) == ["receipt-signature"]
-    held = Promises(NAME, KEY, AT).hold([receipt(name="elsewhere").text])
+    held = Promises((NAME,), KEY, AT).hold([receipt(name="elsewhere").text])
     assert checks(held) == ["receipt-signature"]
     assert held.judge()
 
@@ -105,7 +105,7 @@ def test_a_receipt_of_another_log_is_a_finding() -> None:
 
 
 def promised(log: Log, hashed: bytes, at_ms: int = AT) -> Promises:
-    return Promises(log.origin, KEY, AT + PROMISED_MS).hold([receipt(hashed, at_ms, log.origin).text])
+    return Promises((log.origin,), KEY, AT + PROMISED_MS).hold([receipt(hashed, at_ms, log.origin).text])
 
 
 def test_an_entry_that_was_promised_and_deleted_before_it_was_sequenced_is_found_by_its_receipt_alone(log: Log) -> None:

@@ -56,6 +56,22 @@ _COPIES = (
     .where(_checkpoint.c.controller_id == sa.bindparam("controller"), _checkpoint.c.era == sa.bindparam("era"))
     .order_by(_checkpoint.c.size)
 )
+_NEWEST = (
+    sa.select(_checkpoint.c.note)
+    .where(_checkpoint.c.controller_id == sa.bindparam("controller"), _checkpoint.c.era == sa.bindparam("era"))
+    .order_by(_checkpoint.c.size.desc())
+    .limit(1)
+)
+_LEAVES = (
+    sa.select(_entry.c.leaf)
+    .where(
+        _entry.c.controller_id == sa.bindparam("controller"),
+        _entry.c.era == sa.bindparam("era"),
+        _entry.c.position >= sa.bindparam("first"),
+        _entry.c.position < sa.bindparam("end"),
+    )
+    .order_by(_entry.c.position)
+)
 _KEEP_COPY = insert(_checkpoint).on_conflict_do_nothing()
 _MEASURE = sa.select(
     _head.c.era,
@@ -257,6 +273,17 @@ def keep_copy(rows: Connection, controller_id: str, at: Head, note: str, signed_
 def copies(rows: Connection, controller_id: str, era: int) -> list[str]:
     """Return the notes of the checkpoints kept beside the log."""
     return [str(note) for note in rows.execute(_COPIES, {"controller": controller_id, "era": era}).scalars()]
+
+
+def newest_copy(rows: Connection, controller_id: str, era: int) -> str | None:
+    """Return the note of the newest checkpoint kept beside the log, None before there is one. It is not verified yet."""
+    return rows.execute(_NEWEST, {"controller": controller_id, "era": era}).scalar_one_or_none()
+
+
+def leaves(rows: Connection, controller_id: str, era: int, first: int, end: int) -> list[bytes]:
+    """Return the leaves at positions first … end - 1, in order; fewer where they are not there, or no more."""
+    found = rows.execute(_LEAVES, {"controller": controller_id, "era": era, "first": first, "end": end})
+    return [bytes(one) for one in found.scalars()]
 
 
 def count(rows: Connection, controller_id: str, most: int) -> Counted | None:
