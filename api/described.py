@@ -100,7 +100,7 @@ def documents(description: str, *media_types: str, statuses: tuple[int, ...] = (
 
 
 def _document_schema(media_type: str) -> dict[str, str]:
-    if media_type == "application/octet-stream":
+    if media_type in ("application/octet-stream", "application/zip"):
         return {"type": "string", "format": "binary"}
     return {"type": "string" if media_type.startswith("text/") else "object"}
 
