@@ -108,6 +108,7 @@ VERB_REASONS = (
     "verb-register",
     "verb-break-glass",
     "verb-states",
+    "verb-review",
     "rights-own-data",
     "rights-request",
 )

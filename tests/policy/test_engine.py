@@ -440,6 +440,11 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
         ("lift_obscuring", {"customer", "dsr-officer"}),
         ("record_death", {"dsr-officer"}),
         ("show_accesses", {"customer", "dsr-officer"}),
+        ("review-search", set()),
+        ("review-open", set()),
+        ("review-note", set()),
+        ("review-filter", set()),
+        ("log-export", set()),
         ("find", {"t1", "t2", "billing", "medical", "dsr-officer", "system"}),
         ("verify", {"t1", "t2", "billing", "medical"}),
         ("reveal", {"t1", "t2", "billing", "medical"}),
@@ -503,6 +508,14 @@ def test_the_officer_reads_no_receipt_for_another_purpose() -> None:
 def test_the_officer_sets_states_for_a_purpose_of_theirs(verb: str, purposes: set[str]) -> None:
     stated = ("rights-fulfilment", "legal-compliance", "customer-care", "marketing")
     assert {purpose for purpose in stated if permission(verb, "dpo", purpose=purpose)[0]} == purposes
+
+
+@pytest.mark.parametrize("verb", ["review-search", "review-open", "review-note", "review-filter", "log-export"])
+def test_the_officer_reads_the_log_for_data_protection_and_security_alone(verb: str) -> None:
+    assert permission(verb, "dpo", purpose="legal-compliance") == (True, "verb-review")
+    allowed = {purpose for purpose in policy().purposes if permission(verb, "dpo", purpose=purpose)[0]}
+    assert allowed == {"rights-fulfilment", "legal-compliance", "fraud-prevention"}
+    assert not permission(verb, "operator", purpose="legal-compliance")[0]
 
 
 def test_a_verb_without_its_ticket_says_what_is_missing() -> None:

@@ -56,6 +56,7 @@ VERBS: Final = (
     *("enroll", "agree", "narrow", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller"),
     *("break_glass", "approve_break_glass", "review_break_glass", "restrict", "lift_restriction", "object", "object_to_marketing"),
     *("withdraw_objection", "overrule_objection", "obscure", "lift_obscuring", "record_death", "show_accesses"),
+    *("review-search", "review-open", "review-note", "review-filter", "log-export"),
 )
 
 Alarm = Callable[[str], None]
