@@ -1,8 +1,9 @@
-"""Who asks, why and where: from a verified token and three headers to a `Context`.
+"""Who asks, why and where: from a verified token and three headers to a `Context`. For a bank two more say on what.
 
 A route of class `Guarded` verifies its caller before it reads a body, so that a stranger's body is never parsed and no route of
 such a router can forget to ask who is there. `Vault-Purpose`, `Vault-Channel` and `Vault-Ticket` say the rest; what is missing,
-unknown or said twice is a 400 that names the header, never its value.
+unknown or said twice is a 400 that names the header, never its value. Whoever works for a bank also says from which workstation and
+on what kind of relationship (Garante 192/2011): without, there is no access, so no row of its register can lack them.
 """
 
 import re
@@ -23,9 +24,14 @@ from vault.errors import ContextIncomplete, Fault
 from vault.policy.model import CHANNELS, Caller, CallerKind, Channel, Context
 
 PURPOSE, CHANNEL, TICKET = "Vault-Purpose", "Vault-Channel", "Vault-Ticket"
-_STATED = {name.lower().encode(): place for place, name in enumerate((PURPOSE, CHANNEL, TICKET))}
+STATION, RELATIONSHIP = "Vault-Station", "Vault-Relationship"
+_STATED = {name.lower().encode(): place for place, name in enumerate((PURPOSE, CHANNEL, TICKET, STATION, RELATIONSHIP))}
+_OF_THE_LOG = "/v1/audit/"  # reading the log is an act on no relationship
+_IN_CHARGE = frozenset({"agent", "system", "dpo"})
 RawHeaders = Iterable[tuple[bytes, bytes]]  # as ASGI hands them over, names in lower case
 TICKET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_STATION = TICKET_ID
+_RELATIONSHIP = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _STEP_UP_S = 300
 _JSON = frozenset({"application/json", "application/merge-patch+json"})
 _WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -92,19 +98,24 @@ def _bound_to(claims: Claims) -> str:
     raise Unauthenticated("subject_id")
 
 
-def read_context(headers: RawHeaders, claims: Claims, caller: Caller, purposes: Collection[str], request_id: str) -> Context:
+def read_context(
+    headers: RawHeaders, claims: Claims, caller: Caller, purposes: Collection[str], request_id: str, *, of_a_bank: bool = False
+) -> Context:
     """Return the context a request states. Raises ContextIncomplete naming each header at fault."""
-    stated: tuple[list[str], ...] = ([], [], [])
+    stated: tuple[list[str], ...] = ([], [], [], [], [])
     for name, value in headers:
         if name in _STATED:
             stated[_STATED[name]].append(value.decode("latin-1"))
-    purpose, channel, ticket = stated
+    purpose, channel, ticket, station, relationship = stated
     faults = [
         _fault(PURPOSE, purpose, known=bool(purpose) and purpose[0] in purposes),
         _fault(CHANNEL, channel, known=bool(channel) and channel[0] in CHANNELS),
     ]
     if ticket or _needs_a_ticket(caller):
         faults.append(_fault(TICKET, ticket, known=bool(ticket) and TICKET_ID.fullmatch(ticket[0]) is not None))
+    for header, said, form in ((STATION, station, _STATION), (RELATIONSHIP, relationship, _RELATIONSHIP)):
+        if said or (of_a_bank and caller.kind in _IN_CHARGE):
+            faults.append(_fault(header, said, known=bool(said) and form.fullmatch(said[0]) is not None))
     if found := [fault for fault in faults if fault is not None]:
         raise ContextIncomplete(faults=found)
     return Context(
@@ -114,7 +125,14 @@ def read_context(headers: RawHeaders, claims: Claims, caller: Caller, purposes: 
         channel=cast(Channel, channel[0]),
         ticket_id=ticket[0] if ticket else None,
         request_id=request_id,
+        station=station[0] if station else None,
+        relationship=relationship[0] if relationship else None,
     )
+
+
+def keeps_a_register(vault: Vault, claims: Claims, path: str) -> bool:
+    """Return whether an access must say workstation and relationship: of a bank's customers, not of its log."""
+    return claims.controller_id in vault.settings.banks and not path.startswith(_OF_THE_LOG)
 
 
 def _needs_a_ticket(caller: Caller) -> bool:
@@ -176,7 +194,10 @@ async def access_context(request: Request) -> Context:
     """Return the context of a call that touches a data subject. Only computes."""
     vault, claims = await running_vault(request), request.state.claims
     caller = caller_of(claims, vault.now().timestamp())
-    return read_context(request.scope["headers"], claims, caller, vault.policy.purposes, call_of(request).request_id)
+    of_a_bank = keeps_a_register(vault, claims, request.scope["path"])
+    return read_context(
+        request.scope["headers"], claims, caller, vault.policy.purposes, call_of(request).request_id, of_a_bank=of_a_bank
+    )
 
 
 def office_context(request: Request, vault: Vault) -> Context:

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
-from api.context import CHANNEL, PURPOSE, TICKET
+from api.context import CHANNEL, PURPOSE, RELATIONSHIP, STATION, TICKET
 from api.problems import FRAMEWORK, MEDIA_TYPE, PRECONDITION_REQUIRED, TABLE, UNAUTHENTICATED
 from api.shapes import SUBJECT_ID
 from vault.policy.model import CHANNELS
@@ -58,6 +58,8 @@ CONTEXT: tuple[dict[str, Any], ...] = (
     _header(CHANNEL, "where the conversation with the customer runs", required=True, values=CHANNELS),
     _header(TICKET, "the case; customers, systems and officers may leave it out", required=False),
     _header("Prefer", "`audit-receipt`: with the answer a signed promise, as `Audit-Receipt` (docs/trail.md)", required=False),
+    _header(STATION, "the workstation: a bank's staff must say it", required=False),
+    _header(RELATIONSHIP, "the kind of relationship, such as current-account: a bank's staff must say it", required=False),
 )
 IDEMPOTENCY = _header(
     "Idempotency-Key", "a name for this request, 24 hours: repeated, it is answered again and not done again", required=False

@@ -6,7 +6,18 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from api.call import call_of
-from api.context import CHANNEL, PURPOSE, TICKET, Guarded, RunningVault, caller_of, read_context
+from api.context import (
+    CHANNEL,
+    PURPOSE,
+    RELATIONSHIP,
+    STATION,
+    TICKET,
+    Guarded,
+    RunningVault,
+    caller_of,
+    keeps_a_register,
+    read_context,
+)
 from api.described import answers
 from api.shapes import Body, Line
 from vault.assembly import Vault
@@ -148,8 +159,10 @@ def _question(vault: Vault, request: Request, body: EvaluationIn, place: str) ->
     claims, said = request.state.claims, body.context
     stated = {PURPOSE: said.purpose, CHANNEL: said.channel, TICKET: said.ticket}
     headers = [(name.lower().encode(), value.encode()) for name, value in stated.items() if value is not None]
+    headers += [(name.lower().encode(), one.encode()) for name in (STATION, RELATIONSHIP) for one in request.headers.getlist(name)]
     caller = caller_of(claims, vault.now().timestamp())
-    context = read_context(headers, claims, caller, vault.policy.purposes, call_of(request).request_id)
+    of_a_bank = keeps_a_register(vault, claims, request.scope["path"])
+    context = read_context(headers, claims, caller, vault.policy.purposes, call_of(request).request_id, of_a_bank=of_a_bank)
     subject_id, _, field = body.resource.id.partition("/")
     if field not in vault.catalogue.fields:
         raise InvalidValue(faults=[Fault(f"{place}/resource/id", "unknown")])

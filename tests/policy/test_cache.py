@@ -260,7 +260,7 @@ FLIPS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {  # every attribute of wha
     },
     "context": {
         "controller_id": ("other",), "ticket_id": ("other",), "request_id": ("other",), "purpose": ("billing", "marketing"),
-        "channel": ("chat", "api", "email"),
+        "channel": ("chat", "api", "email"), "station": ("PDL-0231",), "relationship": ("current-account",),
     },
     "facts": {
         "roles": (frozenset({"t1"}), frozenset({"t1", "billing"}), frozenset()), "training": (frozenset({"gdpr-art9"}),),

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from vault.assembly import Vault
 from vault.audit.entry import Draft
 from vault.errors import AccessDenied, NotFound, Unavailable, VaultError
-from vault.operations.disclosure import asking_parties, chain_of, decision_of, stated_ticket
+from vault.operations.disclosure import asking_parties, chain_of, decision_of, stated_relationship, stated_ticket
 from vault.operations.facts import NOBODY_ID, caller_facts, is_self, parties, ticket_facts
 from vault.permit import ReadPermit
 from vault.policy.model import CallerFacts, Context, Permission, TicketFacts
@@ -162,7 +162,7 @@ def draft(
         count=count,
         terms=terms,
         bundle=bytes.fromhex(vault.policy.digest.removeprefix("sha256:")),
-        details={**subject, **team, **ticket, **(details or {})},
+        details={**subject, **team, **ticket, **stated_relationship(context), **(details or {})},
         internal={**by, **request, **(internal or {})},
         chain=chain,
         opens=opens or {},

@@ -9,10 +9,13 @@ import orjson
 
 from vault.assembly import Vault
 from vault.audit.entry import Chain, Draft
+from vault.audit.filters import FLAGS
 from vault.errors import VaultError
 from vault.keys.frame import Frame
 from vault.policy.model import Act, CallerFacts, Context, Decision, TicketFacts
 from vault.profiles.records import Person
+
+SPECIAL = "special"  # the class of GDPR Art. 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def disclosure_draft(vault: Vault, case: Case) -> Draft:
             resting[agreement_id] = held
     shown = [name for names in resting.values() for name in names]
     refused = decision.hidden or decision.restricted
+    clear = tuple(sorted({fields[name].class_name for name in shown if levels[name] == "clear"}))
     return Draft(
         entry_id=case.entry_id,
         operation=case.ask.operation,
@@ -129,8 +133,15 @@ def disclosure_draft(vault: Vault, case: Case) -> Draft:
         ticket_id=context.ticket_id,
         ticket_state=case.ticket.state,
         classes=tuple(sorted({fields[name].class_name for name in shown})),
-        clear_classes=tuple(sorted({fields[name].class_name for name in shown if levels[name] == "clear"})),
+        clear_classes=clear,
+        flags=_flags(case, clear),
     )
+
+
+def _flags(case: Case, clear: Sequence[str]) -> int:
+    """Return what makes an entry one to be looked at first."""
+    broken = FLAGS["break-glass"] if case.ticket.break_glass != "none" else 0
+    return broken | (FLAGS["special-in-clear"] if SPECIAL in clear else 0)
 
 
 def chain_of(subject_id: str, person: Person) -> Chain | None:
@@ -161,7 +172,12 @@ def _details(vault: Vault, case: Case, resting: Mapping[str, Sequence[str]]) -> 
         details["result"] = case.decision.told
     if case.ask.reason is not None:
         details["reason"] = case.ask.reason
-    return details
+    return details | stated_relationship(context)
+
+
+def stated_relationship(context: Context) -> dict[str, Any]:
+    """Return what an entry says of the relationship an access was for, where one was stated: its kind, never its number."""
+    return {"relationship": {"type": context.relationship}} if context.relationship is not None else {}
 
 
 def stated_ticket(ticket_id: str, ticket: TicketFacts) -> dict[str, Any]:
@@ -171,7 +187,7 @@ def stated_ticket(ticket_id: str, ticket: TicketFacts) -> dict[str, Any]:
 
 
 def asking_parties(context: Context, unfit: str | None) -> dict[str, Any]:
-    """Return who asked, as an entry tells officers: the caller, the system the call came through, and the system acting for them.
+    """Return who asked, as an entry tells officers: the caller, the system it came through, the one acting for them, and where.
 
     Of whom the register does not know (any more) it says so.
     """
@@ -180,6 +196,8 @@ def asking_parties(context: Context, unfit: str | None) -> dict[str, Any]:
         named["actor"] = context.caller.actor
     if unfit is not None:
         named["unfit"] = unfit
+    if context.station is not None:
+        named["station"] = context.station
     return named
 
 

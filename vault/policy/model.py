@@ -39,7 +39,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Caller, purpose, ticket and channel of one access."""
+    """Caller, purpose, ticket and channel of one access; for a bank, workstation and kind of relationship too."""
 
     controller_id: str
     caller: Caller
@@ -47,6 +47,8 @@ class Context:
     channel: Channel
     ticket_id: str | None = None
     request_id: str | None = None
+    station: str | None = None
+    relationship: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
