@@ -4,7 +4,7 @@ Details are opened and their commitments recomputed; each person's tags are foll
 leaf and caller tag. Fed rows ordered by person and stream, so that one audit key at a time is in memory.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,17 @@ from vault.errors import Unreadable
 from vault.octets import b64u
 
 _SAME = ("operation", "outcome", "kind", "recipient", "purpose", "channel")
+
+
+def row_fits(row: Any, members: Mapping[str, Any], caller_keys: Callable[[], Iterable[bytes]]) -> bool:
+    """Return whether a look-up row says of an entry what its leaf says, the caller by one of the keys of their tags included."""
+    fits = members.get("id") == row.entry_id and members.get("at") == row.at
+    fits = fits and all(members.get(name) == getattr(row, name) for name in _SAME)
+    fits = fits and list(members.get("roles", [])) == sorted(row.roles or [])
+    if not fits or (row.caller_id is None and "caller" not in members):
+        return fits
+    tags = (entry.caller_tag(key, row.caller_id or "", row.entry_id) for key in caller_keys())
+    return any(members.get("caller") == b64u(tag) for tag in tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +106,7 @@ class Scrub:
     def lookup(self, row: Any) -> None:
         """Check one look-up row, which comes with its `leaf`, against that."""
         members = members_of(row.leaf) or {}
-        fits = members.get("id") == row.entry_id and members.get("at") == row.at
-        fits = fits and all(members.get(name) == getattr(row, name) for name in _SAME)
-        fits = fits and list(members.get("roles", [])) == sorted(row.roles or [])
-        if fits and (row.caller_id is not None or "caller" in members):
-            key = entry.caller_key(self._secret(members))
-            tag = entry.caller_tag(key, row.caller_id or "", row.entry_id)
-            fits = members.get("caller") == b64u(tag)
-        if not fits:
+        if not row_fits(row, members, lambda: [entry.caller_key(self._secret(members))]):
             self._findings.add("lookup", "a look-up row does not fit its entry", row.position)
 
     def _follow(self, row: DetailRow, members: Mapping[str, Any]) -> None:

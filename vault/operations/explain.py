@@ -5,34 +5,24 @@ else gets the uniform 404. The reading is on record before anything is opened. A
 is an alarm and an error, never an explanation.
 """
 
-import hmac
 import re
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
 from vault.assembly import Vault
-from vault.audit import records as audit
-from vault.audit.entry import caller_key, caller_tag
-from vault.audit.reading import ReadEntry, open_details
 from vault.audit.records import StoredEntry
-from vault.audit.scan import members_of
-from vault.errors import AuditUnavailable, Erased, Fault, InvalidValue, NotFound, Unreadable
-from vault.octets import b64u
-from vault.operations.acting import HOUSE, NOBODY, Acting, prepare, record, refuse, telling
+from vault.errors import Erased, Fault, InvalidValue, NotFound, Unreadable
+from vault.operations.acting import HOUSE, Acting, prepare, record, refuse, telling
 from vault.operations.bundle_of import bundle_of
 from vault.operations.facts import is_self
+from vault.operations.kept_entry import found_entry, is_by, opened_entry
 from vault.operations.told import Reader, in_outline, told
-from vault.operations.verify_trail import scrub_keys
 from vault.policy.explaining import Unlike, replay
 from vault.policy.model import Caller, Context, Permission
 
 log = structlog.get_logger()
-LONGEST_WAIT_S: Final = 2.0
-_LOOK_EVERY_S: Final = 0.02
 _DECISION_ID: Final = re.compile("dec_[a-z2-7]{26}")
 _OWN = Permission(allowed=True, because="own-decision")
 
@@ -51,7 +41,7 @@ def explain(vault: Vault, context: Context, decision_id: str) -> Explanation:
     Raises NotFound for whoever may not know of it, Conflict `bundle-not-kept`, Erased when its details are gone, AuditUnavailable
     while its entry has no position yet, Unreadable `decision-differs` after an alarm.
     """
-    stored = _found(vault, context.controller_id, decision_id)
+    stored = found_entry(vault, context.controller_id, _entry_of(decision_id))
     asking = prepare(vault, "explain", context, permission=_OWN)
     reader = _reader(vault, asking, stored)
     if stored is None or reader is None:
@@ -67,29 +57,15 @@ def explain_in_house(vault: Vault, controller_id: str, decision_id: str) -> Expl
     if not _DECISION_ID.fullmatch(decision_id):
         raise InvalidValue(faults=[Fault("decision_id", "malformed")])
     operator = Caller(id="operator", kind="operator", roles=frozenset({"operator"}), client_id="riserbo")
-    stored = _found(vault, controller_id, decision_id)
+    stored = found_entry(vault, controller_id, _entry_of(decision_id))
     asking = prepare(vault, "explain", Context(controller_id, operator, "legal-compliance", "api"), permission=HOUSE)
     if stored is None:
         raise refuse(vault, asking, NotFound("decision-not-found"))
     return _explained(vault, asking, stored, decision_id, "office")
 
 
-def _found(vault: Vault, controller_id: str, decision_id: str) -> StoredEntry | None:
-    """Return the entry that shares the decision's random part, once it has its position.
-
-    What waits cannot be read back, so this waits for what was written before the question. Raises AuditUnavailable if that is long.
-    """
-    entry_id = "ent_" + decision_id.removeprefix("dec_")
-    asked_ms, ends_at = int(vault.now().timestamp() * 1000), vault.monotonic() + LONGEST_WAIT_S
-    with vault.database.snapshot(controller_id) as rows:
-        while True:
-            waits = audit.waits(rows, controller_id, asked_ms)  # first: else it could get its position between the two
-            found = audit.entry_by_id(rows, controller_id, entry_id)
-            if found is not None or not waits:
-                return found
-            if vault.monotonic() > ends_at:
-                raise AuditUnavailable("entry-pending", retry_after_s=1)
-            time.sleep(_LOOK_EVERY_S)
+def _entry_of(decision_id: str) -> str:
+    return "ent_" + decision_id.removeprefix("dec_")
 
 
 def _reader(vault: Vault, asking: Acting, stored: StoredEntry | None) -> Reader | None:
@@ -101,25 +77,8 @@ def _reader(vault: Vault, asking: Acting, stored: StoredEntry | None) -> Reader 
         return "office" if "dpo" in roles else None
     if caller.kind == "subject":
         return "person" if stored.subject_id == caller.subject_id and stored.stream == "open" else None
-    own = caller.kind in ("agent", "system") and bool(roles) and _is_by(vault, asking.context, stored)
+    own = caller.kind in ("agent", "system") and bool(roles) and is_by(vault, asking.context, stored)
     return "desk" if own else None
-
-
-def _is_by(vault: Vault, context: Context, stored: StoredEntry) -> bool:
-    leaf = members_of(stored.leaf) or {}
-    tag, entry_id = str(leaf.get("caller")), str(leaf.get("id"))
-    return any(
-        hmac.compare_digest(b64u(caller_tag(caller_key(secret), context.caller.id, entry_id)), tag)
-        for _, secret in _secrets(vault, context.controller_id)
-    )
-
-
-def _secrets(vault: Vault, controller_id: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the controller's secret `audit`, the newest version first."""
-    current = vault.keys.secret(controller_id, "audit")
-    yield current.version, current.key
-    for version in range(current.version - 1, 0, -1):
-        yield version, vault.keys.secret(controller_id, "audit", version).key
 
 
 def _explained(vault: Vault, asking: Acting, stored: StoredEntry, decision_id: str, reader: Reader) -> Explanation:
@@ -136,7 +95,7 @@ def _explained(vault: Vault, asking: Acting, stored: StoredEntry, decision_id: s
 
 
 def _document(vault: Vault, controller_id: str, stored: StoredEntry, reader: Reader) -> dict[str, Any]:
-    entry = _opened(vault, controller_id, stored)
+    entry = opened_entry(vault, controller_id, stored)
     kept = entry.internal.get("decision")
     if not entry.internal:
         raise Erased("details-gone")
@@ -148,17 +107,3 @@ def _document(vault: Vault, controller_id: str, stored: StoredEntry, reader: Rea
     except Unlike:
         log.error("unreadable", code="decision-differs", entry_id=entry.leaf.get("id"))
         raise Unreadable("decision-differs") from None
-
-
-def _opened(vault: Vault, controller_id: str, stored: StoredEntry) -> ReadEntry:
-    """Return the entry with its details. Raises Unreadable when they open under no version of what should open them."""
-    keys = scrub_keys(vault, controller_id)
-    if stored.subject_id != NOBODY:
-        return open_details(stored, controller_id, keys, 0)
-    keys.audit_key(NOBODY)  # finds nothing: the same statement as for somebody
-    for version, _ in _secrets(vault, controller_id):
-        try:
-            return open_details(stored, controller_id, keys, version)
-        except Unreadable:
-            continue
-    raise Unreadable
