@@ -417,6 +417,30 @@ policy_activation = _table(  # compared with the entries `policy:activated` of t
     key=("sequence",),
 )
 
+# --- review: what officers wrote about entries, and filters they keep ------------------------------------------------------------
+
+review_remark = _table(  # insert-only; a note's words are sealed in the entry `review_id`, never here
+    "review_remark",
+    _text("entry_id"),  # of the entry that is reviewed
+    Column("number", Integer, nullable=False),
+    _text("review_id"),  # the entry that recorded it
+    _text("by"),
+    _instant("at"),
+    _text("state", nullable=True),  # open in-review closed
+    _text("verdict", nullable=True),  # of a closed one: justified unjustified training breach false-alarm
+    key=("entry_id", "number"),
+)
+
+review_filter = _table(  # labels stand for callers and tickets
+    "review_filter",
+    _text("name"),
+    _text("owner"),
+    _text("filter"),  # canonical JSON
+    _instant("saved_at"),
+    _text("entry_id"),
+    key=("name",),
+)
+
 # --- how rows lie in their pages: set by migrations, compared by their tests -------------------------------------------------
 
 OPTIONS = {

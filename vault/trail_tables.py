@@ -119,6 +119,14 @@ Index(
     audit_lookup.c.at.desc(),
     audit_lookup.c.position.desc(),
 )
+Index(
+    "audit_lookup_by_ticket",
+    audit_lookup.c.controller_id,
+    audit_lookup.c.ticket,
+    audit_lookup.c.at.desc(),
+    audit_lookup.c.position.desc(),
+    postgresql_where=text("ticket IS NOT NULL"),
+)
 Index("audit_lookup_by_entry", audit_lookup.c.controller_id, audit_lookup.c.entry_id)
 Index(
     "audit_lookup_of_policy",  # a handful of rows: what came into force, asked at each start

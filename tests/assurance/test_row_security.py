@@ -24,7 +24,7 @@ TABLES = sorted(f"{one.schema}.{one.name}" for one in tables.metadata.sorted_tab
 HERE = "ctl-without-a-row"
 SEALED = (
     *("vault.audit_entry", "vault.agreement", "vault.agreement_event", "vault.template", "vault.template_text"),
-    *("vault.policy_bundle", "vault.policy_activation", "vault.audit_pruned"),
+    *("vault.policy_bundle", "vault.policy_activation", "vault.audit_pruned", "vault.review_remark"),
 )
 GUARDED = (*SEALED, "vault.audit_checkpoint", "vault.audit_witnessed")  # a trigger refuses even the owner
 EVERY_TABLE = """
