@@ -16,7 +16,20 @@ from api.described import API_VERSION, declared_members
 from api.express import Direct, Express
 from api.problems import Shield, install
 from api.requests_log import SLOT_S, Edge
-from api.routes import access, accesses, agreements, break_glass, decisions, helpdesk, public, reveals, states, tickets, trail
+from api.routes import (
+    access,
+    accesses,
+    agreements,
+    break_glass,
+    decisions,
+    helpdesk,
+    public,
+    reveals,
+    review,
+    states,
+    tickets,
+    trail,
+)
 from api.routes.public import CheckOut
 from vault.assembly import Vault
 from vault.connectors.signing_keys import SigningKeys
@@ -31,7 +44,7 @@ from vault.settings import Settings, read_settings
 YOUNG_OBJECTS = 20_000  # a batch of asks makes about as many, and frees them all
 ROUTERS = (
     *(helpdesk.router, reveals.router, break_glass.router, agreements.router, states.router, tickets.router, decisions.router),
-    *(access.router, accesses.router, trail.router, trail.served, trail.public, public.router),
+    *(access.router, accesses.router, review.router, trail.router, trail.served, trail.public, public.router),
 )
 # The framework's own telemetry would export what bodies held and the text of exceptions.
 _SILENT = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)

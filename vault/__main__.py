@@ -4,6 +4,7 @@ import typer
 
 from vault.commands.data import import_file, profile
 from vault.commands.demo import demo
+from vault.commands.exporting_entries import export_entries
 from vault.commands.policy import policy
 from vault.commands.running import serve, token, worker
 from vault.commands.setting_up import callers, config, controllers, doctor, keys, migrate
@@ -26,6 +27,7 @@ app.add_typer(callers, name="callers")
 app.command(name="import")(import_file)
 app.command()(profile)
 app.command()(token)
+audit.command(name="export-entries")(export_entries)
 app.add_typer(audit, name="audit")
 app.add_typer(policy, name="policy")
 app.command()(doctor)

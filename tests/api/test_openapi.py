@@ -20,7 +20,10 @@ HARMLESS = {
     *("subject_id", "grant_id", "agreement_id", "ticket_id", "decision_id"),
     *("fields", "template", "version", "format", "event", "limit", "cursor", "until"),
     *("entry_id", "controller_id", "era", "level", "index", "from", "to"),
+    *("name", "caller", "system", "role", "field", "purpose", "ticket", "agreement", "outcome"),
+    *("operation", "flag", "cursor", "reason", "by"),  # of the log: ids, labels and closed lists; no address as an id
 }
+WINDOWS = {"listEntries", "countEntries"}  # a query that is well formed and asks for too much
 DOCUMENTS = {  # what is handed out in a published form of its own
     "readReceipt": ["application/ld+json", "text/plain", "application/json"],
     "readTerms": ["application/ld+json"],
@@ -28,8 +31,12 @@ DOCUMENTS = {  # what is handed out in a published form of its own
     "downloadMyAccesses": ["application/zip"],
     **{name: ["text/plain"] for name in ("readCheckpoint", "proveConsistency", "proveEntry")},
     **{name: ["application/octet-stream"] for name in ("readTile", "readLogTile")},
+    "exportEntries": ["application/x-ndjson", "text/csv"],
 }
-HEADERS = {"Vault-Purpose", "Vault-Channel", "Vault-Ticket", "If-Match", "Idempotency-Key", "Prefer"}
+HEADERS = {
+    *("Vault-Purpose", "Vault-Channel", "Vault-Ticket", "Vault-Station", "Vault-Relationship", "If-Match", "Idempotency-Key"),
+    "Prefer",
+}
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +100,12 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         "post /v1/subjects/{subject_id}/obscurings",
         "post /v1/subjects/{subject_id}/obscurings:lift",
         "put /v1/subjects/{subject_id}/death",
+        "post /v1/audit/entries/{entry_id}/reviews",
+        "put /v1/audit/filters/{name}",
     }
     schemas = described["components"]["schemas"]
     shows = {name for name in schemas if name.endswith("Out") and schemas[name].get("x-has-pii")}
-    assert shows == {"ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut"}
+    assert shows == {"ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut"}
 
 
 def test_every_body_refuses_members_it_does_not_know(described: dict[str, Any]) -> None:
@@ -115,7 +124,7 @@ def test_every_refusal_is_a_problem(described: dict[str, Any]) -> None:
             fine = DOCUMENTS.get(operation["operationId"], ["application/json"])
             expected = fine if status.startswith("2") else ["application/problem+json"]
             assert list(response["content"]) == expected, (method, path, status)
-        assert ("422" in operation["responses"]) is ("requestBody" in operation)
+        assert ("422" in operation["responses"]) is ("requestBody" in operation or operation["operationId"] in WINDOWS)
     assert "HTTPValidationError" not in str(described)
 
 

@@ -63,11 +63,19 @@ class Outside:
 
     def send(self, expected: int, method: str, path: str, headers: Any, **sent: Any) -> Any:
         """Send a request and keep its answer, which must have the expected status; return its document, or its bytes."""
+        answer = self._sent(expected, method, path, headers, **sent)
+        return answer.json() if "json" in answer.headers["Content-Type"] else answer.content
+
+    def stream(self, expected: int, path: str, headers: Any, body: Any) -> bytes:
+        """Post for an answer that is no single document, and return it."""
+        return self._sent(expected, "POST", path, headers, json=body).content
+
+    def _sent(self, expected: int, method: str, path: str, headers: Any, **sent: Any) -> httpx2.Response:
         answer = self.http.request(method, path, headers=headers, **sent)
         raw = b"\r\n".join(name + b": " + value for name, value in answer.headers.raw)
         self.answers.append(Answer(f"{method} {path.partition('?')[0]}", answer.status_code, raw, answer.content))
         assert answer.status_code == expected, (len(self.answers), method, expected, answer.status_code)
-        return answer.json() if "json" in answer.headers["Content-Type"] else answer.content
+        return answer
 
     def call(
         self, expected: int, method: str, path: str, role: str, body: Any = None, subject_id: str | None = None,

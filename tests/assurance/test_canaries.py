@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from api.main import bare_app
-from tests.assurance import canaries, driving, leaks
+from tests.assurance import canaries, driving, driving_review, leaks
 from tests.assurance.canaries import FIELDS, IMPORTED, STRAYS, Canary, Hit, Search, planned
 from tests.assurance.house import CONTROLLER, House, keeping_house, until
 from tests.assurance.leaks import JOBS, PLACES, TABLES, WHILE_RUNNING, search_table
@@ -102,6 +102,7 @@ def drive(house: House) -> None:
         driving.change_health(outside, patient)
         driving.set_states(outside, patient)
         driving.ask_of_decisions(outside, person)
+        driving_review.review(outside, person)
         driving.send_malformed(outside)
         driving.send_bad_tokens(outside, person)
         driving.send_odd_requests(outside, person)

@@ -28,7 +28,9 @@ from vault.operations.enroll import enroll
 from vault.settings import Settings
 
 KEY_LIFETIME_S = 1.0
-OPENS_NOTHING = ("/v1/templates", "/v1/audit/checkpoint", "/v1/audit/consistency")  # texts of the bundle; digests
+OPENS_NOTHING = (  # texts of the bundle; digests; nobody's data
+    *("/v1/templates", "/v1/audit/checkpoint", "/v1/audit/consistency", "/v1/audit/counts"),
+)
 CANARIES = ("giulia.bianchi@example.it", "Giulia", "g•••@example.it", "IT60X0542811101000000123456", "RSSMRA85T10A562S")
 SUPPOSED = {"roles": ["t1"], "purpose": "customer-care", "channel": "phone", "agreements": [{"template": "retail@1"}]}
 RETAIL = {name: value for name, value in EVERYTHING.items() if name != "related_person"}
@@ -103,6 +105,7 @@ class Lone:
             "readTile": lambda: desk.call("GET", "/v1/audit/tile/entries/000.p/1", "dpo"),
             "readLogTile": lambda: desk.call("GET", f"/audit/{desk.controller_id}/1/tile/entries/000.p/1", "dpo"),
             **self._changes_of_state(),
+            **self._reviews(),
         }
 
     def _changes_of_state(self) -> dict[str, Callable[[], Any]]:
@@ -119,6 +122,19 @@ class Lone:
             "obscure": lambda: desk.call("POST", f"{subject}/obscurings", "customer", obscured, self.subject_id),
             "liftObscuring": lambda: desk.call("POST", f"{subject}/obscurings:lift", "customer", obscured, self.subject_id),
             "recordDeath": lambda: desk.call("PUT", f"{subject}/death", "dpo", {"on": "2026-01-02", "evidence": "notary"}),
+        }
+
+    def _reviews(self) -> dict[str, Callable[[], Any]]:
+        desk, log = self.desk, "/v1/audit"
+        wish = {"format": "jsonl", "from": "2020-01-01T00:00:00Z", "to": "2090-01-01T00:00:00Z", "destination": "siem"}
+        return {
+            "listEntries": lambda: desk.call("GET", f"{log}/entries", "dpo"),
+            "openEntry": lambda: desk.call("GET", f"{log}/entries/ent_{'a' * 26}?reason=SAMPLE", "dpo"),
+            "reviewEntry": lambda: desk.call("POST", f"{log}/entries/ent_{'a' * 26}/reviews", "dpo", {"state": "open"}),
+            "listFilters": lambda: desk.call("GET", f"{log}/filters", "dpo"),
+            "saveFilter": lambda: desk.call("PUT", f"{log}/filters/mine", "dpo", {"purpose": "billing"}),
+            "removeFilter": lambda: desk.call("DELETE", f"{log}/filters/mine", "dpo"),
+            "exportEntries": lambda: desk.call("POST", f"{log}/exports", "dpo", wish),
         }
 
     def expect_closed(self, *named: str) -> None:

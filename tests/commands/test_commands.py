@@ -225,3 +225,28 @@ def test_a_trail_that_does_not_hold_is_not_pruned(controller_id: str, opened: Op
         app, ["audit", "prune", "-c", controller_id, "--archive", str(tmp_path), "--json", "--before", "2001-01-01"]
     )
     assert (refused.exit_code, json.loads(refused.stdout)["error"]) == (1, "trail-not-verified")
+
+
+@pytest.mark.usefixtures("environment")
+def test_entries_are_exported_to_a_file_that_is_whole_or_not_there(controller_id: str, tmp_path: Path) -> None:
+    out, line = tmp_path / "entries.jsonl", ["audit", "export-entries", "-c", controller_id, "--json"]
+    done = runner.invoke(app, [*line, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert said["bytes"] == out.stat().st_size
+    assert out.stat().st_mode & 0o077 == 0
+    written = [json.loads(one) for one in out.read_text().splitlines()]
+    assert "writer-open" in {one["operation"] for one in written}
+    assert not list(tmp_path.glob("*.part"))
+    for refused, pointer in (
+        (["--out", str(out)], "--out"),
+        (["--out", str(tmp_path / "x"), "--from", "yesterday"], "--from"),
+        (["--out", str(tmp_path / "x"), "--format", "xml"], "/format"),
+        (["--out", str(tmp_path / "x"), "--from", "2026-02-01", "--to", "2026-01-01"], "/from"),
+    ):
+        answered = runner.invoke(app, [*line, *refused])
+        assert answered.exit_code == 1
+        assert json.loads(answered.stdout)["errors"][0]["pointer"] == pointer
+    register = json.loads(runner.invoke(app, [*line, "--out", str(tmp_path / "x"), "--format", "garante"]).stdout)
+    assert register["error"] == "not-a-bank"
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,191 @@
+"""Rows of the log as officers read it: pages newest first, the counts kept beside it, and its length.
+
+Look-up rows propose, by an index; leaves are what is shown. The indexes each statement expects (all begin with the controller):
+
+- by subject (subject_id, at, position), by caller (caller_id, at, position), by ticket (ticket, at, position; partial);
+- by flag (at, position; partial on `flags <> 0`, so that condition stands in the statement and not beside it);
+- else the primary key (at, position, subject_id), read backwards.
+
+Ordered by `at, position`, never by position alone, which walks another index; and bounded by `at`, for a row comparison prunes no
+partition. Nothing is ever counted: a page asks for one row more than it shows.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Connection, Row
+
+from vault import tables
+from vault.audit.filters import Place, Window
+
+STEPS: Final = (26, 51, 101, 201)  # a page and one row more: the number stands in the statement, so that its plan knows it
+DIMENSIONS: Final = ("day", "operation", "outcome", "purpose", "recipient")
+MOST_GROUPS: Final = 20_000
+
+_L = tables.audit_lookup.c
+_E = tables.audit_entry.c
+_D = tables.audit_daily.c
+_H = tables.audit_head.c
+_K = tables.audit_checkpoint.c
+_C = tables.caller.c
+
+_AT, _POSITION = (sa.bindparam(name, type_=sa.BigInteger) for name in ("at", "position"))
+_BEGINS, _ENDS = (sa.bindparam(name, type_=sa.BigInteger) for name in ("begins", "ends"))
+_NARROWED: Final[Mapping[str, ColumnElement[bool]]] = {
+    "subject_id": _L.subject_id == sa.bindparam("subject_id"),
+    "caller": _L.caller_id == sa.bindparam("caller"),
+    "ticket": _L.ticket == sa.bindparam("ticket"),
+    "flags": sa.and_(
+        _L.flags != sa.literal_column("0"),
+        _L.flags.bitwise_and(sa.bindparam("flags", type_=sa.Integer)) != sa.literal_column("0"),
+    ),
+    "system": _L.recipient == sa.bindparam("system"),
+    "role": sa.bindparam("role", type_=sa.Text) == sa.any_(_L.roles),
+    "purpose": _L.purpose == sa.bindparam("purpose"),
+    "outcome": _L.outcome == sa.bindparam("outcome"),
+    "operation": _L.operation == sa.bindparam("operation"),
+}
+_LEAVES = sa.select(_E.position, _E.leaf).where(
+    _E.controller_id == sa.bindparam("controller"),
+    _E.era == sa.bindparam("era"),
+    _E.position == sa.any_(sa.bindparam("positions", type_=sa.ARRAY(sa.BigInteger))),
+)
+_SHOWN = (
+    *(_L.at, _L.position, _L.era, _L.subject_id, _L.entry_id, _L.operation, _L.outcome, _L.kind, _L.caller_id, _L.roles, _L.team),
+    *(_L.recipient, _L.purpose, _L.channel, _L.ticket, _L.ticket_state, _L.station, _L.clear_classes, _L.flags, _L.stream),
+)
+_CHECKPOINT = (
+    sa.select(_K.size)
+    .where(_K.controller_id == sa.bindparam("controller"), _K.era == _H.era)
+    .order_by(_K.size.desc())
+    .limit(sa.literal_column("1"))
+    .scalar_subquery()
+)
+_LENGTH = sa.select(_H.era, _H.size, _CHECKPOINT.label("checkpoint")).where(_H.controller_id == sa.bindparam("controller"))
+_REGISTERED = sa.select(_C.caller_id).where(_C.controller_id == sa.bindparam("controller"))
+
+EXPORT_STATEMENT: Final[sa.Select[Any]] = (
+    sa.select(*_SHOWN)
+    .where(_L.controller_id == sa.bindparam("controller"), _L.at >= _AT, _L.at < _ENDS)
+    .where(sa.tuple_(_L.at, _L.position) > sa.tuple_(_AT, _POSITION))
+    .order_by(_L.at, _L.position)
+    .limit(sa.literal_column("1000"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A filter in terms of columns: only what narrows, by name of the condition.
+
+    `tickets` are the hashes one ticket has had, under each version of the secret: read one by one, for an index that is asked for
+    several values gives no order.
+    """
+
+    window: Window
+    values: Mapping[str, Any] = field(default_factory=dict)
+    tickets: Sequence[bytes] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """One look-up row with the leaf it points to; `leaf` is None where there is none (any more)."""
+
+    row: Row[Any]
+    leaf: bytes | None
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in the order of pages."""
+        return Place(self.row.at, self.row.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long the log is, and how much of it the newest checkpoint covers."""
+
+    era: int
+    size: int
+    checkpoint: int | None
+
+
+def first_place(window: Window) -> Place:
+    """Return where the first page begins."""
+    return Place(window.ends, 0)
+
+
+def proposals(rows: Connection, controller_id: str, asked: Asked, before: Place, most: int) -> list[Proposed]:
+    """Return at most `most` entries before a place (one of STEPS, or fewer), newest first, each with its leaf."""
+    step = next((one for one in STEPS if one >= most), STEPS[-1])
+    said = {
+        "controller": controller_id,
+        "begins": asked.window.begins,
+        "at": before.at,
+        "position": before.position,
+        **asked.values,
+    }
+    tries = [{**said, "ticket": one} for one in asked.tickets] or [said]
+    statement = page_statement(frozenset(asked.values) | ({"ticket"} if asked.tickets else frozenset()), step)
+    found = [row for values in tries for row in rows.execute(statement, values)]
+    found.sort(key=lambda row: (row.at, row.position), reverse=True)
+    return _with_leaves(rows, controller_id, found[:most])
+
+
+def following(rows: Connection, controller_id: str, ends: int, after: Place) -> list[Proposed]:
+    """Return the next entries after a place and before an instant, oldest first, each with its leaf: what an export reads."""
+    values = {"controller": controller_id, "ends": ends, "at": after.at, "position": after.position}
+    found: Sequence[Row[Any]] = rows.execute(EXPORT_STATEMENT, values).all()
+    return _with_leaves(rows, controller_id, found)
+
+
+@cache
+def page_statement(narrowed: frozenset[str], most: int) -> sa.Select[Any]:
+    """Return the statement of a page. One for each set of conditions: a condition that may be absent would use no index."""
+    return (
+        sa.select(*_SHOWN)
+        .where(
+            _L.controller_id == sa.bindparam("controller"),
+            _L.at >= _BEGINS,
+            _L.at <= _AT,
+            sa.tuple_(_L.at, _L.position) < sa.tuple_(_AT, _POSITION),
+            *(_NARROWED[name] for name in sorted(narrowed)),
+        )
+        .order_by(_L.at.desc(), _L.position.desc())
+        .limit(sa.literal_column(str(most)))
+    )
+
+
+def counts(rows: Connection, controller_id: str, first_day: int, last_day: int, by: Iterable[str]) -> Sequence[Row[Any]]:
+    """Return entries and clear values of these days (since 1970), grouped by some of DIMENSIONS. Reads the rollups alone."""
+    values = {"controller": controller_id, "first": first_day, "last": last_day}
+    return rows.execute(_counts(tuple(one for one in DIMENSIONS if one in set(by))), values).all()
+
+
+@cache
+def _counts(by: tuple[str, ...]) -> sa.Select[Any]:
+    grouped = [_D[name] for name in by]
+    sums = (sa.func.sum(_D.entries).label("entries"), sa.func.sum(_D.clear_values).label("clear_values"))
+    days = (_D.controller_id == sa.bindparam("controller"), _D.day >= sa.bindparam("first"), _D.day <= sa.bindparam("last"))
+    return sa.select(*grouped, *sums).where(*days).group_by(*grouped).order_by(*grouped).limit(MOST_GROUPS)
+
+
+def length(rows: Connection, controller_id: str) -> Length:
+    """Return how long the log is."""
+    row = rows.execute(_LENGTH, {"controller": controller_id}).one_or_none()
+    return Length(0, 0, None) if row is None else Length(row.era, row.size, row.checkpoint)
+
+
+def registered(rows: Connection, controller_id: str) -> list[str]:
+    """Return the ids on the register of callers, former ones too: among them a label is looked for."""
+    return list(rows.execute(_REGISTERED, {"controller": controller_id}).scalars())
+
+
+def _with_leaves(rows: Connection, controller_id: str, found: Sequence[Row[Any]]) -> list[Proposed]:
+    leaves: dict[tuple[int, int], bytes] = {}
+    for era in sorted({row.era for row in found}):
+        positions = [row.position for row in found if row.era == era]
+        read = rows.execute(_LEAVES, {"controller": controller_id, "era": era, "positions": positions})
+        leaves.update(((era, row.position), bytes(row.leaf)) for row in read)
+    return [Proposed(row, leaves.get((row.era, row.position))) for row in found]
