@@ -11,6 +11,7 @@ import pytest
 from tests.makers import EVERYTHING, make_context, make_subject, make_ticket, register, years_before
 from tests.operations.conftest import Ledger
 from vault.assembly import Vault
+from vault.audit.filters import FLAGS
 from vault.errors import Conflict, InvalidValue, VaultError
 from vault.operations.break_glass import Grant, Plea, break_glass, working_days_after
 from vault.operations.callers import Registration, register_caller
@@ -88,6 +89,15 @@ def test_a_grant_opens_its_fields_for_its_time_and_nothing_else(house: House) ->
     assert house.shown("email", vault=at(house.vault, minutes=31)) == {"refused": "ticket-not-yours"}
     assert house.shown("email", agent=replace(house.agent, purpose="customer-care")) == {"refused": "ticket-not-yours"}
     assert house.shown("email", agent=replace(house.agent, ticket_id="TCK-unheard")) == {"refused": "not-found"}
+
+
+def test_what_a_grant_opened_is_flagged_and_what_was_read_without_is_not(house: House, ledger: Ledger) -> None:
+    house.shown("given_name")
+    house.open()
+    house.shown(*PLEA.fields)
+    ledger.leaves("reveal")
+    flags = ledger.rows("vault.audit_lookup", "operation = 'reveal' ORDER BY position", "flags")
+    assert [flags[0], flags[-1]] == [(0,), (FLAGS["break-glass"],)]
 
 
 def test_the_officer_is_told_at_once_and_the_person_sees_the_reason_not_the_words(house: House, ledger: Ledger) -> None:

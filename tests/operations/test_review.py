@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.makers import make_context
+from tests.makers import make_complete_subject, make_context, register
 from tests.operations.conftest import Ledger
 from tests.operations.officers import VALUES, Office, make_office, text_of
 from vault.audit.filters import CALLER_LABEL, DAY_MS
@@ -78,6 +78,14 @@ def test_what_is_flagged_is_found_by_its_flag(office: Office, ledger: Ledger) ->
     assert office.ids(flag="break-glass") == office.ids(flag="any") == [entry_id]
     assert office.ids(flag="special-in-clear") == []
     assert office.page(flag="any").entries[0]["flags"] == ["break-glass"]
+
+
+def test_health_data_shown_in_clear_are_flagged(office: Office) -> None:
+    register(office.vault, office.controller_id, "medical")
+    patient = make_complete_subject(office.vault, office.controller_id, "health-insurance", customer_number="C0000003")
+    office.read("medical", patient, "given_name")
+    entry_id = office.read("medical", patient, "given_name", "health_note")
+    assert office.ids(flag="special-in-clear") == office.ids(flag="any", subject_id=patient) == [entry_id]
 
 
 def test_pages_hold_together(office: Office) -> None:
