@@ -145,7 +145,7 @@ class Made:
             "outcome": outcome,
             "kind": "agent",
             "recipient": "helpdesk",
-            "purpose": PURPOSES[int(10 * dice.random())],
+            "purpose": PURPOSES[len(agent) % 10 if snoops else int(agent[6:]) % 10],  # an agent's own work
             "channel": RARE_CHANNEL if draw < 0.00002 else ("phone" if draw < 0.7 else "chat"),
         }
         entry_id = f"ent_{ids[:26]}"

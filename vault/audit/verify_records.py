@@ -122,9 +122,9 @@ class Log:
         """Yield position, leaf, stored hash and MAC of every entry, or of those from `first` on, in order."""
         driver: psycopg.Connection[Any] = self.rows.connection.driver_connection  # type: ignore[assignment]  # the only driver
         with driver.cursor("riserbo_entries", binary=True) as cursor:
-            cursor.itersize = _BLOCK
             cursor.execute(_ENTRIES, {**self._log, "first": first})
-            yield from cursor
+            while block := cursor.fetchmany(_BLOCK):
+                yield from block
 
     def leaf(self, position: int) -> bytes | None:
         """Return the leaf at a position."""
