@@ -144,7 +144,7 @@ def witnessed(text: str, seconds: int) -> str:
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_witnesss_signature_is_kept_served_and_shown_by_its_age(opened: Opened, controller_id: str, tmp_path: Path) -> None:
+def test_a_witnesss_signature_is_kept_and_shown_by_its_age(opened: Opened, controller_id: str, tmp_path: Path) -> None:
     added = runner.invoke(app, ["callers", "add", "agent-7", "--role", "t1", "-c", controller_id])
     assert added.exit_code == 0, added.output
     text, now_s = signed(opened, controller_id), int(opened.vault.now().timestamp())

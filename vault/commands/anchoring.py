@@ -91,7 +91,7 @@ def cosign(
     controller: ControllerOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a witness's signature of a checkpoint back. It is served with the checkpoint, and its age is on /readyz."""
+    """Take a witness's signature of a checkpoint back. It is kept beside the checkpoint, and its age is on /readyz."""
     with said(as_json=as_json):
         settings, text = read_settings(), _read(file, "FILE")
         witnesses = read_witnesses(settings.witness_keys)

@@ -1,4 +1,4 @@
-"""Take a witness's signature of a checkpoint back: checked against the pinned keys, recorded, kept, and served with the checkpoint.
+"""Take a witness's signature of a checkpoint back: checked against the pinned keys, recorded, and kept beside the checkpoint.
 
 A note that the log's key signed and its signer does not know is refused and alarmed: somebody else signs with that key.
 """
