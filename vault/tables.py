@@ -161,6 +161,24 @@ break_glass = _table(  # grants that lift role and assignment for one person's n
 Index("break_glass_by_id", break_glass.c.controller_id, break_glass.c.grant_id)
 Index("break_glass_by_requester", break_glass.c.controller_id, break_glass.c.requester)
 
+naming = _table(  # whose name was asked for: one agent, for a suspicion or for one report to a customer
+    "naming",
+    _text("naming_id"),
+    _text("kind"),  # suspicion report
+    _text("of_entry_id"),  # an access of theirs
+    _text("subject_id"),  # whom it concerned; `-` for nobody
+    _text("reference"),  # the suspicion, or the person's request
+    _text("asked_by"),
+    _instant("asked_at"),
+    _instant("approve_by"),
+    _text("approver", nullable=True),
+    _instant("approved_at", nullable=True),
+    _instant("lapses_at", nullable=True),
+    _instant("used_at", nullable=True),  # of a report: it is one
+    _text("entry_id"),
+    key=("naming_id",),
+)
+
 policy_denial = _table(  # what nobody gets for a while, whatever policy says: all that is stated must be so
     "policy_denial",
     _text("denial_id"),

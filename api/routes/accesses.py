@@ -31,6 +31,11 @@ Until = Annotated[
 ]
 
 
+Naming = Annotated[
+    str | None, Query(pattern=r"^nam_[a-z2-7]{26}$", description="an approved naming, for this one report: see /v1/namings")
+]
+
+
 class AccessOut(BaseModel):
     """One access. What would tell of somebody else is left out, and `month` stands in the place of `at`."""
 
@@ -109,14 +114,19 @@ def download_my_accesses(context: AccessContext, vault: RunningVault, request: R
     "/subjects/{subject_id}/accesses/bundle",
     operation_id="downloadAccesses",
     response_class=Response,
-    responses=documents("The whole list, with proofs and the program that checks them.", ZIP, statuses=(403,)),
+    responses=documents("The whole list, with proofs and the program that checks them.", ZIP, statuses=(403, 409)),
     openapi_extra=headers(),
 )
 def download_accesses(
-    subject_id: SubjectId, context: AccessContext, vault: RunningVault, request: Request, until: Until = None
+    subject_id: SubjectId,
+    context: AccessContext,
+    vault: RunningVault,
+    request: Request,
+    until: Until = None,
+    naming: Naming = None,
 ) -> Response:
     """Download the list of who looked at somebody's data, to be handed to them."""
-    return _bundle(vault, context, subject_id, request, until)
+    return _bundle(vault, context, subject_id, request, until, naming)
 
 
 def _page(
@@ -132,8 +142,10 @@ def _page(
     return AccessesOut(accesses=[AccessOut(**one) for one in shown.accesses], next=shown.next, entry_id=shown.entry_id)
 
 
-def _bundle(vault: Vault, context: Context, subject_id: str, request: Request, until: str | None) -> Response:
-    made = hand_over_accesses(vault, context, subject_id, until)
+def _bundle(
+    vault: Vault, context: Context, subject_id: str, request: Request, until: str | None, naming: str | None = None
+) -> Response:
+    made = hand_over_accesses(vault, context, subject_id, until, naming)
     call_of(request).entry_id = made.entry_id
     told = {
         "Vault-Entry": made.entry_id,

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 GUARDED = ("/v1/", "/access/v1/", "/audit/{controller_id}/{era}/tile/")
 METHODS = {"get", "post", "put", "patch", "delete"}
 HARMLESS = {
-    *("subject_id", "grant_id", "agreement_id", "ticket_id", "decision_id"),
+    *("subject_id", "grant_id", "agreement_id", "ticket_id", "decision_id", "naming_id", "naming"),
     *("fields", "template", "version", "format", "event", "limit", "cursor", "until"),
     *("entry_id", "controller_id", "era", "level", "index", "from", "to"),
     *("name", "caller", "system", "role", "field", "purpose", "ticket", "agreement", "outcome"),
@@ -100,12 +100,13 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         "post /v1/subjects/{subject_id}/obscurings",
         "post /v1/subjects/{subject_id}/obscurings:lift",
         "put /v1/subjects/{subject_id}/death",
+        "post /v1/namings",
         "post /v1/audit/entries/{entry_id}/reviews",
         "put /v1/audit/filters/{name}",
     }
     schemas = described["components"]["schemas"]
     shows = {name for name in schemas if name.endswith("Out") and schemas[name].get("x-has-pii")}
-    assert shows == {"ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut"}
+    assert shows == {"ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut", "NamedOut"}
 
 
 def test_every_body_refuses_members_it_does_not_know(described: dict[str, Any]) -> None:

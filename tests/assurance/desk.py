@@ -24,7 +24,11 @@ from vault.operations.tickets import TicketFactsIn, put_ticket
 from vault.policy.model import Caller, Context
 
 NOBODY = "sub_" + "z" * 26
-LEADS = {"demo-lead": "break-glass-eligible", "demo-approver": "break-glass-approver"}  # of the tests alone
+LEADS = {
+    "demo-lead": "break-glass-eligible",
+    "demo-approver": "break-glass-approver",
+    "demo-namer": "unmask-approver",
+}  # of tests alone
 _HEADERS = {"purpose": "Vault-Purpose", "channel": "Vault-Channel", "ticket": "Vault-Ticket", "if_match": "If-Match"}
 
 

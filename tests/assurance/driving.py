@@ -480,6 +480,24 @@ def read_the_log(outside: Outside, url: str) -> None:
     outside.call(404, "GET", f"/v1/audit/proofs/{STRAYS['path']}", "dpo")
 
 
+def name_agents(outside: Outside, person: Person) -> None:
+    """Have an agent named by two people, and fail to."""
+    shown = outside.call(200, "GET", f"{person.path}/profile", "t1", Vault_Ticket=person.tickets["t1"])
+    plea = {"entry_id": shown["entry_id"], "kind": "suspicion", "reference": f"sus_{'a' * 26}", "why": STRAYS["justification"]}
+    made = outside.call(201, "POST", "/v1/namings", "dpo", plea)
+    for unfit in ({"why": STRAYS["short words"]}, {"kind": STRAYS["wrong type"]}, {"reference": STRAYS["wrong type"]}):
+        outside.call(422, "POST", "/v1/namings", "dpo", {**plea, **unfit})
+    path = f"/v1/namings/{made['naming_id']}"
+    factor: dict[str, Any] = {"acr": "phr", "auth_time": int(now().timestamp())}
+    token = outside.token("t2", sub="demo-namer", roles=["t2", "unmask-approver"], **factor)
+    approver = {"Vault_Ticket": person.tickets["t2"], "Authorization": f"Bearer {token}"}
+    outside.call(409, "GET", path, "dpo")
+    outside.call(403, "POST", f"{path}:approve", "t1", {}, Vault_Ticket=person.tickets["t1"])
+    outside.call(200, "POST", f"{path}:approve", "t2", {}, **approver)
+    outside.call(200, "GET", path, "dpo")
+    outside.call(404, "GET", f"/v1/namings/nam_{'z' * 26}", "dpo")
+
+
 def set_states(outside: Outside, person: Person) -> None:
     """Restrict, object, obscure, record a death, and take each back; try each where it is not right."""
     path, words = person.path, STRAYS["justification"]

@@ -98,6 +98,7 @@ def drive(house: House) -> None:
         for one in (person, patient):
             driving.read_as_everybody(outside, one)
             driving.read_accesses(outside, one)
+        driving.name_agents(outside, person)
         version = driving.change(outside, person, made["version"])
         driving.change_health(outside, patient)
         driving.set_states(outside, patient)

@@ -92,10 +92,6 @@ class Lone:
             "readAgreementHistory": lambda: desk.call(
                 "GET", f"/v1/agreements/{self.agreement_id}/history", "t2", ticket=self.ticket
             ),
-            "listAccesses": lambda: desk.call("GET", f"{subject}/accesses", "dpo"),
-            "downloadAccesses": lambda: desk.call("GET", f"{subject}/accesses/bundle", "dpo"),
-            "listMyAccesses": lambda: desk.call("GET", "/v1/me/accesses", "customer", subject_id=self.subject_id),
-            "downloadMyAccesses": lambda: desk.call("GET", "/v1/me/accesses/bundle", "customer", subject_id=self.subject_id),
             "putTicket": lambda: desk.call("PUT", "/v1/tickets/TCK-9", "system", about),
             "explainDecision": lambda: desk.call("GET", f"/v1/decisions/dec_{'a' * 26}", "t2", ticket=self.ticket),
             "simulateDecision": lambda: desk.call("POST", "/v1/decisions:simulate", "t2", SUPPOSED, ticket=self.ticket),
@@ -106,6 +102,26 @@ class Lone:
             "readLogTile": lambda: desk.call("GET", f"/audit/{desk.controller_id}/1/tile/entries/000.p/1", "dpo"),
             **self._changes_of_state(),
             **self._reviews(),
+            **self._on_the_trail(),
+        }
+
+    def _on_the_trail(self) -> dict[str, Callable[[], Any]]:
+        subject, desk = f"/v1/subjects/{self.subject_id}", self.desk
+        return {
+            "listAccesses": lambda: desk.call("GET", f"{subject}/accesses", "dpo"),
+            "downloadAccesses": lambda: desk.call("GET", f"{subject}/accesses/bundle", "dpo"),
+            "listMyAccesses": lambda: desk.call("GET", "/v1/me/accesses", "customer", subject_id=self.subject_id),
+            "downloadMyAccesses": lambda: desk.call("GET", "/v1/me/accesses/bundle", "customer", subject_id=self.subject_id),
+            "askNaming": lambda: desk.call(
+                "POST",
+                "/v1/namings",
+                "dpo",
+                {"entry_id": f"ent_{'a' * 26}", "kind": "suspicion", "reference": f"sus_{'a' * 26}", "why": "x" * 20},
+            ),
+            "approveNaming": lambda: desk.client.post(
+                f"/v1/namings/nam_{'z' * 26}:approve", headers=desk.lead("demo-approver", self.ticket), json={}
+            ),
+            "seeName": lambda: desk.call("GET", f"/v1/namings/nam_{'z' * 26}", "dpo"),
         }
 
     def _changes_of_state(self) -> dict[str, Callable[[], Any]]:

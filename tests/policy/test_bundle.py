@@ -104,6 +104,7 @@ VERB_REASONS = (
     "verb-agreements",
     "verb-receipts",
     "verb-accesses",
+    "verb-unmask",
     "verb-tickets",
     "verb-register",
     "verb-break-glass",

@@ -167,7 +167,7 @@ def test_systems_and_the_person_are_kept_to_their_purposes_and_acts() -> None:
 
 
 def test_roles_that_are_only_names_show_nothing() -> None:
-    for role in ("legal-archive", "minors-desk", "break-glass-eligible", "break-glass-approver"):
+    for role in ("legal-archive", "minors-desk", "break-glass-eligible", "break-glass-approver", "unmask-approver"):
         for start in (*DESKS, "dsr-officer"):
             assert shown(row_of(start, roles=frozenset({role}))) == set()
 

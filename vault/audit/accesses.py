@@ -18,7 +18,7 @@ from vault.octets import b64u, base32_id, lp, mac
 
 STAFF: Final = frozenset({"agent", "dpo", "operator"})
 ANOTHER_S: Final = frozenset({"of-another-person", "not-yours"})  # what was found of the ticket: it is, or may be, somebody else's
-_SAID_OF_ANOTHER_S: Final = frozenset({"reason", "ticket", "team", "position", "at"})
+_SAID_OF_ANOTHER_S: Final = frozenset({"reason", "ticket", "team", "position", "at", "name"})
 _LABEL_CHARACTERS: Final = 6
 _OF_LEAF: Final = ("operation", "outcome", "purpose", "channel", "recipient", "fields")
 
@@ -60,7 +60,8 @@ class Audience:
     """Whose report it is, and what protects others.
 
     `about` maps tickets that are known now to whom they are about; `about_others` are the purposes that touch somebody else by
-    their nature. `own_ids` are ids by which the person's own calls come.
+    their nature. `own_ids` are ids by which the person's own calls come, `named` those of staff whom two people
+    decided to name in this one report.
     """
 
     subject_id: str
@@ -68,6 +69,7 @@ class Audience:
     about: Mapping[str, str]
     about_others: Collection[str]
     own_ids: Collection[str]
+    named: Collection[str] = ()
 
 
 def concerns_others(one: Opened, audience: Audience) -> bool:
@@ -152,7 +154,8 @@ def _by(one: Opened, audience: Audience) -> dict[str, str]:
     """Return who: staff under their name for this person, the person as `you`; nobody where a system or a job acted by itself."""
     kind, caller_id = one.leaf.get("kind"), one.internal.get("caller_id")
     if kind in STAFF and caller_id is not None:
-        return {"agent": agent_label(audience.label_key, caller_id)}
+        name = {"name": caller_id} if caller_id in audience.named else {}
+        return {"agent": agent_label(audience.label_key, caller_id), **name}
     if kind != "subject":
         return {}
     return {"agent": "you" if _is_own(one, audience) else "somebody else, refused"}

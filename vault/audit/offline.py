@@ -277,8 +277,16 @@ FROM_LEAF = {"entry_id": "id", "role": "roles"} | {
     name: name for name in ("operation", "outcome", "purpose", "channel", "recipient", "fields")
 }
 FROM_DETAILS = ("team", "reason")
-NOT_PROVED = ("agent", "system")  # sealed from you: the vault's word
-FOR_OTHERS = {"entry_id", "month", *FROM_LEAF, "basis", "agreement", *NOT_PROVED}  # all that is said where others must be protected
+NOT_PROVED = ("agent", "name", "system")  # sealed from you: the vault's word
+FOR_OTHERS = {
+    "entry_id",
+    "month",
+    *FROM_LEAF,
+    "basis",
+    "agreement",
+    "agent",
+    "system",
+}  # all that is said where others must be protected
 
 
 def files_of(place: Path) -> dict[str, bytes]:

@@ -21,7 +21,7 @@ from vault.policy.model import Caller, Context
 CALLER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@|+=/~-]{0,254}")  # the `sub` of a token: an id, nobody's words
 TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}")
 ROLES = frozenset({"t1", "t2", "billing", "medical", "dpo", "dsr-officer", "system", "operator"})
-ROLES |= {"break-glass-eligible", "break-glass-approver"}
+ROLES |= {"break-glass-eligible", "break-glass-approver", "unmask-approver"}
 ALONE = frozenset({"dpo", "operator", "system"})  # as in a token: nobody is one thing by one token and another by the next
 APART = frozenset({"break-glass-eligible", "break-glass-approver"})
 

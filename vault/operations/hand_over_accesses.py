@@ -7,7 +7,7 @@ which the checkpoint is checked is not in it: who makes a false log makes a fals
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from vault.audit.proofs import LogProof
 from vault.audit.records import head, tile_reader
 from vault.errors import AuditUnavailable, NotFound, Unreadable
 from vault.operations.acting import Acting, telling
+from vault.operations.name_agent import for_report
 from vault.operations.show_accesses import VERB, audience_of, audit_key, own_entry, read, recorded
 from vault.policy.model import Context
 
@@ -43,8 +44,12 @@ class HandedOver:
     entry_id: str
 
 
-def hand_over_accesses(vault: Vault, context: Context, subject_id: str, until: str | None = None) -> HandedOver:
+def hand_over_accesses(
+    vault: Vault, context: Context, subject_id: str, until: str | None = None, naming: str | None = None
+) -> HandedOver:
     """Hand over the list up to this act, or up to an earlier one of the same kind (`until`, its entry id).
+
+    `naming`: an agent whom two people decided to name in one report; this is it. Raises Conflict (`naming-closed`).
 
     Raises NotFound, AccessDenied, and AuditUnavailable (`entry-pending`, `checkpoint-pending`, with the entry to ask for again as
     `until`) while no signed checkpoint covers the end of the list; Unreadable, with an alarm, where entries are missing.
@@ -53,7 +58,9 @@ def hand_over_accesses(vault: Vault, context: Context, subject_id: str, until: s
     with telling(vault, acting):
         vault.settle(context.controller_id)
         last = own_entry(vault, acting) if until is None else _earlier(vault, acting, until)
-        package = _package(vault, acting, last)
+        _checkpoint(vault, context.controller_id, last)  # before a naming is spent
+        named = () if naming is None else (for_report(vault, acting, naming),)
+        package = _package(vault, acting, last, named)
     return HandedOver(package, acting.entry_id)
 
 
@@ -67,7 +74,7 @@ def _earlier(vault: Vault, acting: Acting, entry_id: str) -> ChainRow:
     return found
 
 
-def _package(vault: Vault, acting: Acting, last: ChainRow) -> bytes:
+def _package(vault: Vault, acting: Acting, last: ChainRow, named: tuple[str, ...]) -> bytes:
     controller_id = acting.context.controller_id
     size, note = _checkpoint(vault, controller_id, last)
     with vault.database.snapshot(controller_id) as rows:
@@ -77,7 +84,7 @@ def _package(vault: Vault, acting: Acting, last: ChainRow) -> bytes:
         log.error("unreadable", code="accesses-missing", entry_id=acting.entry_id)
         raise Unreadable("accesses-missing")
     opened = read(vault, acting, found)
-    audience = audience_of(vault, acting, opened)
+    audience = replace(audience_of(vault, acting, opened), named=named)
     proofs = _proofs(vault, controller_id, last.era, opened, audience, (size, note))
     return zipped(files_of(opened, audience, chain_key, note, proofs))
 

@@ -57,6 +57,7 @@ VERBS: Final = (
     *("break_glass", "approve_break_glass", "review_break_glass", "restrict", "lift_restriction", "object", "object_to_marketing"),
     *("withdraw_objection", "overrule_objection", "obscure", "lift_obscuring", "record_death", "show_accesses"),
     *("review-search", "review-open", "review-note", "review-filter", "log-export"),
+    *("ask_unmask", "approve_unmask", "unmask"),
 )
 
 Alarm = Callable[[str], None]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 ROLES: Final = (
     *("t1", "t2", "billing", "medical", "dpo", "dsr-officer", "system", "operator"),
-    *("legal-archive", "minors-desk", "break-glass-eligible", "break-glass-approver"),
+    *("legal-archive", "minors-desk", "break-glass-eligible", "break-glass-approver", "unmask-approver"),
 )
 TRAINING: Final = ("gdpr-art9",)
 RIGHTS: Final = "rights-fulfilment"
