@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -306,7 +307,14 @@ def test_a_list_no_checkpoint_covers_yet_is_asked_for_again_by_its_entry(
     house: House, opened: Opened, verified: Callable[..., tuple[int, str]]
 ) -> None:
     house.look("t1")
-    elsewhere = replace(house, vault=replace(house.vault, settle=lambda _controller_id: None, monotonic=impatient()))
+
+    def sequenced(controller_id: str) -> None:
+        opened.trail._sequencer.drain(controller_id)
+        while opened.trail._sequencer.waiting(controller_id):  # the trail's own thread has it
+            time.sleep(0.01)
+
+    elsewhere = replace(house, vault=replace(house.vault, settle=sequenced, monotonic=lambda: time.monotonic() * 10))
+    opened.trail._done_at["sign", house.controller_id] = time.monotonic()  # nobody signs by the clock meanwhile
     opened.trail.settle(house.controller_id)
     with pytest.raises(AuditUnavailable) as pending:
         elsewhere.files()
@@ -320,13 +328,6 @@ def test_a_list_no_checkpoint_covers_yet_is_asked_for_again_by_its_entry(
     for other in (rows(files)[-2]["entry_id"], "ent_" + "z" * 26):
         with pytest.raises(NotFound):
             elsewhere.files(until=other)
-
-
-def impatient() -> Callable[[], float]:
-    """Return a clock that runs ten times as fast once it is asked: nobody waits in a test."""
-    import time  # noqa: PLC0415
-
-    return lambda: time.monotonic() * 10
 
 
 def test_a_first_page_waits_for_its_own_entry_and_says_so_where_that_is_long(house: House, opened: Opened) -> None:
