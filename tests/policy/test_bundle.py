@@ -110,6 +110,7 @@ VERB_REASONS = (
     "verb-break-glass",
     "verb-states",
     "verb-review",
+    "verb-breaches",
     "rights-own-data",
     "rights-request",
 )

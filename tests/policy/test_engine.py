@@ -448,6 +448,10 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
         ("ask_unmask", set()),
         ("approve_unmask", set()),
         ("unmask", set()),
+        ("open_breach", set()),
+        ("advance_breach", set()),
+        ("show_breach", set()),
+        ("show_affected", set()),
         ("find", {"t1", "t2", "billing", "medical", "dsr-officer", "system"}),
         ("verify", {"t1", "t2", "billing", "medical"}),
         ("reveal", {"t1", "t2", "billing", "medical"}),
@@ -501,6 +505,10 @@ def test_the_officer_reads_no_receipt_for_another_purpose() -> None:
         ("overrule_objection", {"rights-fulfilment"}),
         ("record_death", {"rights-fulfilment"}),
         ("show_accesses", {"rights-fulfilment"}),
+        ("open_breach", {"legal-compliance"}),
+        ("advance_breach", {"legal-compliance"}),
+        ("show_breach", {"legal-compliance"}),
+        ("show_affected", {"legal-compliance"}),
         ("object", set()),
         ("object_to_marketing", set()),
         ("withdraw_objection", set()),
@@ -508,7 +516,7 @@ def test_the_officer_reads_no_receipt_for_another_purpose() -> None:
         ("lift_obscuring", set()),
     ],
 )
-def test_the_officer_sets_states_for_a_purpose_of_theirs(verb: str, purposes: set[str]) -> None:
+def test_the_officer_sets_states_and_handles_breaches_for_a_purpose_of_theirs(verb: str, purposes: set[str]) -> None:
     stated = ("rights-fulfilment", "legal-compliance", "customer-care", "marketing")
     assert {purpose for purpose in stated if permission(verb, "dpo", purpose=purpose)[0]} == purposes
 

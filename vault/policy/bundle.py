@@ -13,6 +13,7 @@ from vault.policy.cedar import compiled, distinctions, families
 from vault.policy.groups import field_groups
 from vault.policy.lexicon import Lexicon
 from vault.policy.lint import faults
+from vault.policy.regimes import Regime, regimes_of
 
 Json = dict[str, Any]
 
@@ -44,6 +45,12 @@ class Bundle:
             name: field_groups(self.lexicon, distinctions(some), law=name == "law")
             for name, some in families(self.policies).items()
         }
+
+    @cached_property
+    def regimes(self) -> tuple[Regime, ...]:
+        """What the law gives how long for; none in a bundle from before there were any."""
+        held = self.files.get("regimes.yaml")
+        return regimes_of(bundle_files.parsed(held)) if held is not None else ()
 
     @property
     def matrix(self) -> Json:

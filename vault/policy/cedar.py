@@ -34,6 +34,7 @@ FAMILIES: Final = {  # requests of one kind are evaluated against the policies t
     **dict.fromkeys(("obscure", "lift_obscuring", "record_death", "show_accesses"), "verb"),
     **dict.fromkeys(("review-search", "review-open", "review-note", "review-filter", "log-export"), "verb"),
     **dict.fromkeys(("ask_unmask", "approve_unmask", "unmask"), "verb"),
+    **dict.fromkeys(("open_breach", "advance_breach", "show_breach", "show_affected"), "verb"),
 }
 GROUPS: Final = {  # of actions, with one of each kind
     "touch_any": ("view_clear", "verify", "amend"),

@@ -58,6 +58,7 @@ VERBS: Final = (
     *("withdraw_objection", "overrule_objection", "obscure", "lift_obscuring", "record_death", "show_accesses"),
     *("review-search", "review-open", "review-note", "review-filter", "log-export"),
     *("ask_unmask", "approve_unmask", "unmask"),
+    *("open_breach", "advance_breach", "show_breach", "show_affected"),
 )
 
 Alarm = Callable[[str], None]
@@ -84,6 +85,7 @@ class Policy:
         self._bundle, self._alarm = bundle, alarm
         self._lexicon = bundle.lexicon
         self.limits = Limits.of(bundle.limits)
+        self.regimes = bundle.regimes
         self._granted = {reference: self._lexicon.granted(reference) for reference in self._lexicon.terms}
         self._held_classes = {reference: self._lexicon.held_classes(reference, frozenset()) for reference in self._lexicon.terms}
         self._engine = engine or CedarEngine(bundle.policies, bundle.lexicon)

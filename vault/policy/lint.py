@@ -22,6 +22,7 @@ from vault.policy.lexicon import TRAINING
 from vault.policy.limits import Limits
 from vault.policy.literals import OPERATORS, conditions, entities, exemption_lines, exemptions, operators, strings
 from vault.policy.model import CHANNELS
+from vault.policy.regimes import regimes_of
 from vault.policy.templates import catalogue_faults, recipient_faults, template_faults
 
 Json = dict[str, Any]
@@ -33,6 +34,7 @@ _SCHEMAS: Final = {
     "masks.yaml": "riserbo-masks/1",
     "recipients.yaml": "riserbo-recipients/1",
     "limits.yaml": "riserbo-limits/1",
+    "regimes.yaml": "riserbo-regimes/1",
     "agreements/": "riserbo-template/1",
     "tests/matrix/": "riserbo-matrix/1",
     "plan/": "riserbo-accepted/1",
@@ -46,9 +48,8 @@ _OF_THE_SCHEMA: Final = ("Vault::Action",)  # the validator knows them
 def faults(files: Mapping[str, bytes]) -> list[str]:
     """Return what is wrong, `path: what`, in order; empty for a sound bundle. Later rules wait until earlier ones hold."""
     rules: tuple[Callable[[Mapping[str, bytes]], Iterator[str]], ...] = (
-        _file_faults, _document_faults, _limit_faults, _accepted_faults, _catalogue_faults, _template_faults, _form_faults,
-        _policy_faults,
-        _exemption_faults,
+        _file_faults, _document_faults, _limit_faults, _regime_faults, _accepted_faults, _catalogue_faults, _template_faults,
+        _form_faults, _policy_faults, _exemption_faults,
     )  # fmt: skip
     for rule in rules:
         found = list(rule(files))
@@ -100,6 +101,13 @@ def _limit_faults(files: Mapping[str, bytes]) -> Iterator[str]:
         Limits.of(bundle_files.parsed(files["limits.yaml"]))
     except ValueError as error:
         yield f"limits.yaml: {error}"
+
+
+def _regime_faults(files: Mapping[str, bytes]) -> Iterator[str]:
+    try:
+        regimes_of(bundle_files.parsed(files["regimes.yaml"]))
+    except ValueError as error:
+        yield f"regimes.yaml: {error}"
 
 
 def _accepted_faults(files: Mapping[str, bytes]) -> Iterator[str]:
