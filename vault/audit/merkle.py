@@ -90,6 +90,20 @@ class Tree:
             raise ValueError("outside the tree")
         return self._range(0, end) if end else EMPTY_ROOT
 
+    def parts(self, size: int) -> list[bytes]:
+        """Return the roots of the perfect parts of the first `size` leaves, the largest first: what a `Frontier` goes on from.
+
+        Raises ValueError outside the tree.
+        """
+        if not 0 <= size <= self.size:
+            raise ValueError("outside the tree")
+        found, low = [], 0
+        for height in reversed(range(size.bit_length())):
+            if size >> height & 1:
+                found.append(self._range(low, low + (1 << height)))
+                low += 1 << height
+        return found
+
     def inclusion(self, position: int) -> list[bytes]:
         """Return the sibling hashes that prove a leaf is in the tree, lowest first (RFC 9162, section 2.1.3.1).
 
@@ -166,6 +180,20 @@ class Frontier:
     def __init__(self) -> None:
         self.size = 0
         self._parts: list[bytes] = []
+
+    @classmethod
+    def resumed(cls, size: int, parts: Sequence[bytes]) -> "Frontier":
+        """Return a frontier that has taken `size` leaves, from its `parts`. Raises ValueError where they are of another size."""
+        if len(parts) != size.bit_count() or any(len(one) != HASH_BYTES for one in parts):
+            raise ValueError("the parts do not fit the size")
+        found = cls()
+        found.size, found._parts = size, list(parts)
+        return found
+
+    @property
+    def parts(self) -> tuple[bytes, ...]:
+        """The roots of its perfect parts, the largest first: enough to go on from."""
+        return tuple(self._parts)
 
     def append(self, hashed: bytes) -> list[bytes]:
         """Take one leaf hash; return the roots of the subtrees of 256, 65,536 … leaves that it completed, lowest first."""
