@@ -95,4 +95,5 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "clear_answers": "15 * * * *",
         "recheck_agreements": "30 2 * * *",
         "tell_of_grants": "20 * * * *",
+        "confirm_affected": "* * * * *",
     }

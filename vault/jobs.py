@@ -9,6 +9,7 @@ from procrastinate import App, PsycopgConnector
 from vault.assembly import Vault
 from vault.errors import PolicyUnavailable
 from vault.operations.clear_answers import clear_answers
+from vault.operations.confirm_affected import confirm_affected
 from vault.operations.expire import expire
 from vault.operations.recheck_agreements import recheck_agreements
 from vault.operations.tell_of_grants import tell_of_grants
@@ -47,6 +48,12 @@ def job_app(vault: Vault, url: str) -> App:
     def tell_people(timestamp: int) -> int:  # noqa: ARG001  # as above
         """Tell people of break-glass whose review is overdue, for every controller; return how many."""
         return _in_each(vault, tell_of_grants)
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name="confirm_affected", queueing_lock="confirm_affected", pass_context=False)
+    def confirm_lists(timestamp: int) -> int:  # noqa: ARG001  # as above
+        """Read every entry again for the lists of whose data was touched, for every controller; return how many were read."""
+        return _in_each(vault, confirm_affected)
 
     return app
 

@@ -13,7 +13,7 @@ NAMES = frozenset({
     "agreement:narrowed",
     "class:emptied", "class:archived", "break-glass:opened", "break-glass:approved", "break-glass:reviewed",
     "break-glass:notice-due", "suspicion:raised", "verification:locked",
-    "policy:denied", "policy:denial-lifted",
+    "policy:denied", "policy:denial-lifted", "breach:opened", "breach:closed",
     "subject:restricted", "subject:unrestricted", "subject:objected", "subject:objection-ended", "subject:died",
     "subject:death-retracted",
 })  # fmt: skip

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from vault.breach_tables import affected_list, affected_part, breach, breach_deadline, breach_phase
 from vault.columns import instant as _instant
 from vault.columns import metadata
 from vault.columns import octets as _bytes
@@ -40,7 +41,9 @@ from vault.trail_tables import (
     audit_writer,
 )
 
-__all__ = [  # the tables of the trail are named here too: who reads tables need not know the files
+__all__ = [  # the tables of the trail and of breaches are named here too: who reads tables need not know the files
+    "affected_list",
+    "affected_part",
     "audit_checkpoint",
     "audit_daily",
     "audit_detail",
@@ -54,6 +57,9 @@ __all__ = [  # the tables of the trail are named here too: who reads tables need
     "audit_tile",
     "audit_witnessed",
     "audit_writer",
+    "breach",
+    "breach_deadline",
+    "breach_phase",
     "metadata",
 ]
 

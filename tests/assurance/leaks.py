@@ -1,6 +1,7 @@
 """The places where a value could stay behind, each with its search; and a leak planted in each, which that search must find."""
 
 import json
+import re
 import subprocess
 import sys
 import zlib
@@ -21,15 +22,18 @@ from vault.tables import metadata
 
 TABLES = [f"{one.schema}.{one.name}" for one in metadata.sorted_tables]
 JOBS = ["jobs.procrastinate_jobs", "jobs.procrastinate_periodic_defers"]
+_BREACH = re.compile("GET /v1/breaches/brc_[a-z2-7]{26}")
 _OWN_PLACES = ("data", "tmp", "out", "inbox", "keyring.credential", "state/imports")
 
 
 def _answers(house: House, search: Search) -> list[Hit]:
-    """Search every header, and every body but what a caller may see of a profile that was shown."""
+    """Search every header, and every body but what a caller may see of a profile that was shown, or of a breach."""
     found = []
     for one in house.outside.answers:
         shown = one.status == 200 and one.asked.endswith(("/profile", "/reveals"))
         body = json.dumps(_without_what_is_shown(json.loads(one.body))).encode() if shown else one.body
+        if one.status == 200 and _BREACH.fullmatch(one.asked):
+            body = json.dumps(_without_words(json.loads(one.body))).encode()
         found += search.octets(f"answer {one.status}", one.headers + b"\r\n\r\n" + body)
     return found
 
@@ -39,6 +43,11 @@ def _without_what_is_shown(profile: dict[str, Any]) -> dict[str, Any]:
     cells = {name: cell for name, cell in profile["fields"].items() if cell["state"] != "clear"}
     cities = {name: {**cell["value"], "city": None} for name, cell in cells.items() if cell["mask"] == "address_city"}
     return {**profile, "fields": {name: {**cell, "value": cities.get(name, cell["value"])} for name, cell in cells.items()}}
+
+
+def _without_words(breach: dict[str, Any]) -> dict[str, Any]:
+    """Return a breach without what officers wrote of it, which the officer who reads it is shown."""
+    return {**breach, "words": None, "phases": [{**one, "words": None} for one in breach["phases"]]}
 
 
 PLACES: Mapping[str, Callable[[House, Search], list[Hit]]] = {
@@ -198,6 +207,8 @@ def _leaking(column: "sa.Column[Any]", octets: bytes, text: str) -> Any:
         return None
     if isinstance(column.type, sa.ARRAY) and isinstance(column.type.item_type, sa.DateTime):
         return [now()]
+    if isinstance(column.type, sa.ARRAY) and isinstance(column.type.item_type, sa.BigInteger):
+        return [0]
     kinds: list[tuple[Any, Any]] = [
         (sa.LargeBinary, octets), (sa.ARRAY, [text]), (JSONB, {"a": [text]}), (sa.Boolean, False), (sa.Integer, 0),
         (sa.DateTime, now()), (sa.Date, now().date()),

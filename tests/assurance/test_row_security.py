@@ -25,6 +25,7 @@ HERE = "ctl-without-a-row"
 SEALED = (
     *("vault.audit_entry", "vault.agreement", "vault.agreement_event", "vault.template", "vault.template_text"),
     *("vault.policy_bundle", "vault.policy_activation", "vault.audit_pruned", "vault.review_remark"),
+    *("vault.breach", "vault.breach_phase", "vault.breach_deadline", "vault.affected_list", "vault.affected_part"),
 )
 GUARDED = (*SEALED, "vault.audit_checkpoint", "vault.audit_witnessed")  # a trigger refuses even the owner
 EVERY_TABLE = """
@@ -69,6 +70,8 @@ def made_up(column: "sa.Column[Any]") -> Any:
     """Return a value of a column's type that no key in use has."""
     if isinstance(column.type, sa.ARRAY) and isinstance(column.type.item_type, sa.DateTime):
         return [datetime(2000, 1, 1, tzinfo=UTC)]
+    if isinstance(column.type, sa.ARRAY) and isinstance(column.type.item_type, sa.BigInteger):
+        return [7]
     kinds: Mapping[type[Any], Any] = {
         sa.Text: f"made-up {column.name}", sa.LargeBinary: b"\x00", sa.Boolean: True, sa.ARRAY: ["made-up"],
         sa.DateTime: datetime(2000, 1, 1, tzinfo=UTC), sa.Date: date(2000, 1, 1), sa.JSON: psycopg.types.json.Jsonb({}),
@@ -273,6 +276,7 @@ def test_the_application_changes_nothing_that_is_on_record(neighbour: str, datab
         assert count(connection, table) > 0
         columns = {
             "vault.audit_entry": "leaf", "vault.template": "digest", "vault.template_text": "text", "vault.policy_bundle": "digest",
+            "vault.affected_part": "reached",
         }  # fmt: skip
         column = columns.get(table, "entry_id")
         for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"TRUNCATE {table}"):

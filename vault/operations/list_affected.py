@@ -1,0 +1,152 @@
+"""List whose data was touched (GDPR 33(3)(a), 34): every person, field, level and entry, never a sample.
+
+At once from look-up rows, each judged by its leaf; and, as a frozen list, from a pass over every leaf, which `confirm_affected`
+makes. Reading is on record before anything is told, as one `review-search` with count and the SHA-256 of what was told. Not one
+entry for each person: thousands of entries at once in people's own logs would tell them of a breach before the officer does
+(34(2) says in what words), and who was named can be recomputed from query, size and root, which the entry and the list keep.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from vault import breaches
+from vault.assembly import Vault
+from vault.breaches import ListRow, PartRow
+from vault.errors import Conflict, ContextIncomplete, InvalidValue, NotFound
+from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
+from vault.operations.affected import (
+    NOTES,
+    Frozen,
+    as_csv,
+    audit_secrets,
+    digest_of,
+    document,
+    frozen,
+    judge_of,
+    judged,
+    proposed,
+    signed,
+)
+from vault.operations.affected_query import Query, criteria_kept, criteria_of, kept_criteria, query_faults
+from vault.operations.report_breach import required_breach
+from vault.policy.model import Context
+
+MOST: Final = 200_000  # entries in one list: beyond that a narrower query is needed, said and never cut
+Form = Literal["json", "note", "csv"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The answer in a form: the document, or the bytes of the note or the CSV."""
+
+    told: Mapping[str, Any]
+    octets: bytes | None
+    entry_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A list that was asked for: how many leaves the pass will read."""
+
+    list_id: str
+    size: int
+    entry_id: str
+
+
+def list_affected(vault: Vault, context: Context, breach_id: str, query: Query, form: Form = "json") -> Listed:
+    """List what look-up rows propose and leaves bear out.
+
+    Raises ContextIncomplete `query-unfit`, NotFound, AccessDenied, Conflict `too-many-entries`, AuditUnavailable while an entry has
+    no position yet.
+    """
+    acting = _prepared(vault, context, breach_id, query, confirming=False)
+    at = frozen(vault, context.controller_id)
+    asked, secrets = criteria_of(vault, query, at.size), audit_secrets(vault, context.controller_id)
+    positions = proposed(vault, context.controller_id, at, asked, secrets, MOST)
+    if len(positions) > MOST:
+        raise refuse(vault, acting, Conflict("too-many-entries"))
+    found = document(judged(vault, context.controller_id, at, judge_of(secrets, asked), positions))
+    told = {**_head(vault, acting, breach_id, at, query.stated()), "confirmed": False, "note": NOTES["look-ups"], **found}
+    return _answer(vault, acting, told, form)
+
+
+def ask_confirmation(vault: Vault, context: Context, breach_id: str, query: Query) -> Asked:
+    """Freeze a query at the log as it stands and have every leaf read for it. Raises InvalidValue, NotFound, AccessDenied."""
+    acting = _prepared(vault, context, breach_id, query, confirming=True)
+    at = frozen(vault, context.controller_id)
+    kept = {"stated": query.stated(), **kept_criteria(criteria_of(vault, query, at.size))}
+    asked = ListRow(
+        breach_id, vault.new_id("lst"), kept, at.era, at.size, at.root, at.checkpoint, acting.at, context.caller.id,
+        acting.entry_id,
+    )  # fmt: skip
+    said = {"list": asked.list_id, "query": kept["stated"]}
+    record(vault, acting, details={"result": "asked", "breach": breach_id}, internal=said)
+    with carrying_out(vault, acting) as transaction:
+        breaches.add_list(transaction, context.controller_id, asked)
+    return Asked(asked.list_id, at.size, acting.entry_id)
+
+
+def show_affected(vault: Vault, context: Context, breach_id: str, list_id: str, form: Form = "json") -> Listed:
+    """Show a frozen list: how far the pass has come, then what it found. Raises NotFound, AccessDenied, Conflict."""
+    acting = prepare(vault, "show_affected", context)
+    require_permission(vault, acting)
+    with vault.database.snapshot(context.controller_id) as rows:
+        asked = breaches.affected_list(rows, context.controller_id, breach_id, list_id)
+        parts = breaches.parts(rows, context.controller_id, list_id) if asked is not None else []
+    if asked is None:
+        raise refuse(vault, acting, NotFound("list-not-found"))
+    at = Frozen(asked.era, asked.size, asked.root, asked.checkpoint)
+    last = parts[-1] if parts else None
+    state = last.verdict or "running" if last is not None else "running"
+    told: dict[str, Any] = {
+        **_head(vault, acting, breach_id, at, asked.criteria["stated"]), "list_id": list_id, "state": state,
+        "confirmed": state == "confirmed", "note": NOTES[state],
+        "progress": {"done": last.reached if last is not None else 0, "total": asked.size},
+        "read_from": parts[0].begun if parts else None,
+    }  # fmt: skip
+    if state != "running":
+        told |= _found(vault, acting, asked, at, parts)
+    return _answer(vault, acting, told, form)
+
+
+def _found(vault: Vault, acting: Acting, asked: ListRow, at: Frozen, parts: list[PartRow]) -> dict[str, Any]:
+    """Return subjects and totals of a pass that has ended."""
+    positions = [position for one in parts for position in one.positions]
+    if len(positions) > MOST:
+        raise refuse(vault, acting, Conflict("too-many-entries"))
+    controller_id = acting.context.controller_id
+    criteria = {name: value for name, value in asked.criteria.items() if name != "stated"}
+    judge = judge_of(audit_secrets(vault, controller_id), criteria_kept(criteria))
+    return document(judged(vault, controller_id, at, judge, positions))
+
+
+def _prepared(vault: Vault, context: Context, breach_id: str, query: Query, *, confirming: bool) -> Acting:
+    if faults := list(query_faults(vault, query, confirming=confirming)):
+        raise InvalidValue(faults=faults) if confirming else ContextIncomplete("query-unfit", faults=faults)
+    acting = prepare(vault, "show_affected", context)
+    require_permission(vault, acting)
+    required_breach(vault, acting, breach_id)
+    return acting
+
+
+def _head(vault: Vault, acting: Acting, breach_id: str, at: Frozen, stated: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "breach_id": breach_id, "entry_id": acting.entry_id, "query": dict(stated),
+        "log": at.told(vault, acting.context.controller_id),
+    }  # fmt: skip
+
+
+def _answer(vault: Vault, acting: Acting, told: Mapping[str, Any], form: Form) -> Listed:
+    """Record the reading, then answer."""
+    reading = replace(acting, verb="review-search")
+    said = {"query": told["query"], "sha256": digest_of(told), "size": told["log"]["size"], "form": form}
+    listed = {"list": told["list_id"]} if "list_id" in told else {}
+    count = len(told.get("subjects", ()))
+    record(vault, reading, count=count, details={"result": "listed", "breach": told["breach_id"]}, internal={**said, **listed})
+    octets = None
+    if form == "note":
+        octets = signed(vault, acting.context.controller_id, told)
+    elif form == "csv":
+        octets = as_csv(told)
+    return Listed(told, octets, acting.entry_id)
