@@ -41,6 +41,7 @@ BARE = frozenset({"begin", "commit", "rollback"})
 # for its lane. Everything else is synchronous (docs/decisions/0002).
 WAITING: Mapping[str, frozenset[str]] = {
     "api/authentication.py": frozenset({"authenticate"}),
+    "api/routes/affected.py": frozenset({"stated_query"}),
     "api/context.py": frozenset({"access_context", "guarded", "running_vault"}),
     "api/express.py": frozenset({"__call__"}),
     "api/idempotency.py": frozenset({"once"}),

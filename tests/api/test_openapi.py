@@ -22,6 +22,7 @@ HARMLESS = {
     *("entry_id", "controller_id", "era", "level", "index", "from", "to"),
     *("name", "caller", "system", "role", "field", "purpose", "ticket", "agreement", "outcome"),
     *("operation", "flag", "cursor", "reason", "by"),  # of the log: ids, labels and closed lists; no address as an id
+    *("breach_id", "list_id", "station", "class", "policy", "first", "end"),
 }
 WINDOWS = {"listEntries", "countEntries"}  # a query that is well formed and asks for too much
 DOCUMENTS = {  # what is handed out in a published form of its own
@@ -31,6 +32,8 @@ DOCUMENTS = {  # what is handed out in a published form of its own
     "downloadMyAccesses": ["application/zip"],
     **{name: ["text/plain"] for name in ("readCheckpoint", "proveConsistency", "proveEntry")},
     **{name: ["application/octet-stream"] for name in ("readTile", "readLogTile")},
+    "listAffected": ["application/json", "text/plain", "text/csv"],
+    "readAffected": ["application/json", "text/plain", "text/csv"],
     "exportEntries": ["application/x-ndjson", "text/csv"],
 }
 HEADERS = {
@@ -99,6 +102,11 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         "post /v1/subjects/{subject_id}/objections:overrule",
         "post /v1/subjects/{subject_id}/obscurings",
         "post /v1/subjects/{subject_id}/obscurings:lift",
+        "post /v1/breaches",
+        "post /v1/breaches/{breach_id}:assess",
+        "post /v1/breaches/{breach_id}:notify",
+        "post /v1/breaches/{breach_id}:tell-subjects",
+        "post /v1/breaches/{breach_id}:close",
         "put /v1/subjects/{subject_id}/death",
         "post /v1/namings",
         "post /v1/audit/entries/{entry_id}/reviews",
@@ -106,7 +114,10 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
     }
     schemas = described["components"]["schemas"]
     shows = {name for name in schemas if name.endswith("Out") and schemas[name].get("x-has-pii")}
-    assert shows == {"ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut", "NamedOut"}
+    assert shows == {
+        *("ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut", "NamedOut"),
+        *("WholeBreachOut", "AffectedOut"),
+    }
 
 
 def test_every_body_refuses_members_it_does_not_know(described: dict[str, Any]) -> None:

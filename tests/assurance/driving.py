@@ -299,6 +299,44 @@ def ask_of_decisions(outside: Outside, person: Person) -> None:
     outside.call(422, "POST", f"{path}s", "t1", {"evaluations": [{}]})
 
 
+def handle_a_breach(outside: Outside) -> None:
+    """Open a breach, do all that is done about one, and ask whose data it touched; rightly, wrongly, and as others."""
+    path, words, stray = "/v1/breaches", STRAYS["justification"], STRAYS["wrong type"]
+    at, why = now().isoformat(), {"Vault_Purpose": "legal-compliance"}
+    report = {"aware_at": at, "aware_because": words, "summary": words, "kinds": ["confidentiality"]}
+    breach = f"{path}/{outside.call(201, 'POST', path, 'dpo', report, **why)['breach_id']}"
+    outside.call(422, "POST", path, "dpo", {**report, "kinds": [stray]}, **why)
+    outside.call(422, "POST", path, "dpo", {**report, "aware_at": "2026-02-30T00:00:00Z"}, **why)
+    done: dict[str, Any] = {
+        "assess": {"risk": "high", "consequences": words, "measures": words, "exposed_keys": ["contact"]},
+        "notify": {"regime": "breach-gdpr", "notice": "initial", "sent_at": at, "said": words, "reference": "GAR-2026-1"},
+        "tell-subjects": {"how": "individual", "at": at, "said": words, "count": 2},
+        "close": {"reasons": words},
+    }
+    for verb, body in done.items():
+        outside.call(422, "POST", f"{breach}:{verb}", "dpo", {**body, STRAYS["unknown member"]: stray}, **why)
+        outside.call(200, "POST", f"{breach}:{verb}", "dpo", body, **why)
+    outside.call(409, "POST", f"{breach}:close", "dpo", done["close"], **why)
+    for where in (path, breach):
+        outside.call(200, "GET", where, "dpo", **why)
+        outside.call(403, "GET", where, "t1", Vault_Ticket="TCK-0", **why)
+    query = f"caller={IDENTITIES['t1'].caller_id}"
+    for form in ("json", "note", "csv"):
+        outside.send(200, "GET", f"{breach}/affected?{query}&format={form}", outside.headers("dpo", **why), parsed=form == "json")
+    for unfit in (
+        f"caller={STRAYS['query']} x",
+        f"field={STRAYS['query']}",
+        f"from={STRAYS['query']}",
+        "from=2026-02-30T00:00:00Z",
+        "",
+    ):
+        outside.call(400, "GET", f"{breach}/affected?{unfit}", "dpo", **why)
+    asked = outside.call(202, "POST", f"{breach}/affected", "dpo", {"caller": IDENTITIES["t1"].caller_id}, **why)
+    outside.call(422, "POST", f"{breach}/affected", "dpo", {"caller": stray}, **why)
+    outside.call(200, "GET", f"{breach}/affected/{asked['list_id']}", "dpo", **why)
+    outside.call(404, "GET", f"{breach}/affected/lst_{'a' * 26}", "dpo", **why)
+
+
 def send_malformed(outside: Outside) -> None:
     """Send bodies that are none: broken, of another type, too large, with members nobody declared."""
     path, stray = "/v1/subjects", STRAYS["broken body"]

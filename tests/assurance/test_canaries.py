@@ -104,6 +104,7 @@ def drive(house: House) -> None:
         driving.set_states(outside, patient)
         driving.ask_of_decisions(outside, person)
         driving_review.review(outside, person)
+        driving.handle_a_breach(outside)
         driving.send_malformed(outside)
         driving.send_bad_tokens(outside, person)
         driving.send_odd_requests(outside, person)

@@ -101,6 +101,7 @@ class Lone:
             "readTile": lambda: desk.call("GET", "/v1/audit/tile/entries/000.p/1", "dpo"),
             "readLogTile": lambda: desk.call("GET", f"/audit/{desk.controller_id}/1/tile/entries/000.p/1", "dpo"),
             **self._changes_of_state(),
+            **self._breaches(),
             **self._reviews(),
             **self._on_the_trail(),
         }
@@ -152,6 +153,31 @@ class Lone:
             "removeFilter": lambda: desk.call("DELETE", f"{log}/filters/mine", "dpo"),
             "exportEntries": lambda: desk.call("POST", f"{log}/exports", "dpo", wish),
         }
+
+    def _breaches(self) -> dict[str, Callable[[], Any]]:
+        words, past = "x" * 20, "2026-01-02T00:00:00Z"
+        breach, asked = f"/v1/breaches/brc_{'a' * 26}", {"caller": "demo-t1"}
+        bodies: dict[str, tuple[str, str, Any]] = {
+            "openBreach": ("POST", "/v1/breaches", {
+                "aware_at": past, "aware_because": words, "summary": words, "kinds": ["confidentiality"],
+            }),
+            "listBreaches": ("GET", "/v1/breaches", None),
+            "readBreach": ("GET", breach, None),
+            "assessBreach": ("POST", f"{breach}:assess", {"risk": "high", "consequences": words, "measures": words}),
+            "notifyBreach": ("POST", f"{breach}:notify", {
+                "regime": "breach-gdpr", "notice": "initial", "sent_at": past, "said": words,
+            }),
+            "tellSubjects": ("POST", f"{breach}:tell-subjects", {"how": "public", "at": past, "said": words}),
+            "closeBreach": ("POST", f"{breach}:close", {"reasons": words}),
+            "listAffected": ("GET", f"{breach}/affected?caller=demo-t1", None),
+            "confirmAffected": ("POST", f"{breach}/affected", asked),
+            "readAffected": ("GET", f"{breach}/affected/lst_{'a' * 26}", None),
+        }  # fmt: skip
+
+        def calling(method: str, path: str, body: Any) -> Callable[[], Any]:
+            return lambda: self.desk.call(method, path, "dpo", body, purpose="legal-compliance")
+
+        return {name: calling(*one) for name, one in bodies.items()}
 
     def expect_closed(self, *named: str) -> None:
         """Expect 503 with a time to wait and no canary from every route, or those named, within three seconds each."""
