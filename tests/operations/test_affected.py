@@ -11,12 +11,13 @@ from typing import Any
 import orjson
 import pytest
 
+from benchmarks import affected as bench
 from tests.makers import make_context, make_subject, make_ticket, register
 from tests.operations.conftest import Ledger
 from vault import breaches
 from vault.assembly import Vault
 from vault.audit import affected_records
-from vault.audit.entry import Draft
+from vault.audit.entry import Chain, Draft
 from vault.audit.merkle import TILE_WIDTH, Frontier, leaf_hash
 from vault.audit.reading import ReadEntry
 from vault.errors import AccessDenied, AuditUnavailable, Conflict, ContextIncomplete, InvalidValue, NotFound, Unreadable
@@ -506,3 +507,29 @@ def test_every_version_of_the_secret_is_tried_until_one_is_gone(house: House) ->
     versions: Any = Versions()
     renewed = replace(house.vault, keys=versions)
     assert len(parts_of_a_list.audit_secrets(renewed, house.controller_id)) == 2
+
+
+# --- what is measured
+
+
+def test_the_benchmark_does_what_the_officer_does_and_names_invented_people(house: House) -> None:
+    invented, entry_id = "sub_" + "0" * 26, house.vault.new_id("ent")
+    bench.keep_audit_keys(house.vault, house.controller_id, [invented])
+    chain = Chain(invented, *_wrap(house, invented), era=1)
+    made = Draft(
+        entry_id=entry_id, operation="disclose", outcome="allowed", kind="agent", caller_id="t1-1", fields={"email": "clear"},
+        chain=chain, subject_id=invented,
+    )  # fmt: skip
+    house.vault.audit.record(house.controller_id, made)
+    house.ledger.opened.trail.settle(house.controller_id)
+    leaf = next(one for one in house.ledger.leaves("disclose") if one["id"] == entry_id)
+    assert leaf["subject"] == bench.tag_for(invented, entry_id, b"")
+    assert leaf["subject"] != bench.tag_for(invented, entry_id, bytes(16))
+    measured = bench.measure_affected(house.vault, house.controller_id, "t1-1", rounds=1)
+    assert (measured["affected_entries"], measured["affected_subjects"], measured["affected_unattributed"]) == (7, 7, 0)
+    assert measured["confirm_leaves"] > 7
+
+
+def _wrap(house: House, subject_id: str) -> tuple[int, bytes]:
+    ((epoch, wrap),) = house.ledger.rows("keys.subject_audit_key", f"subject_id = '{subject_id}'", "epoch, wrap")
+    return epoch, bytes(wrap)
