@@ -25,6 +25,7 @@ from api.routes import (
     break_glass,
     decisions,
     helpdesk,
+    log_exports,
     namings,
     public,
     reveals,
@@ -47,8 +48,8 @@ from vault.settings import Settings, read_settings
 YOUNG_OBJECTS = 20_000  # a batch of asks makes about as many, and frees them all
 ROUTERS = (
     *(helpdesk.router, reveals.router, break_glass.router, agreements.router, states.router, tickets.router, decisions.router),
-    *(access.router, accesses.router, namings.router, review.router, breaches.router, affected.router),
-    *(trail.router, trail.served, trail.public, public.router),
+    *(access.router, accesses.router, namings.router, review.router, log_exports.router, breaches.router),
+    *(affected.router, trail.router, trail.served, trail.public, public.router),
 )
 # The framework's own telemetry would export what bodies held and the text of exceptions.
 _SILENT = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
