@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.audit.makers import HOST, Log, chain_of, draft, leaves, log_on
+from tests.audit.makers import HOST, Log, chain_of, draft, leaves, log_on, vkey
 from tests.audit.tampering import checks, on, store
 from tests.audit.test_health import Clock
 from vault.audit import recovering
@@ -20,6 +20,8 @@ from vault.audit.records import Head, head, tile_reader
 from vault.audit.recovering import Rejected
 from vault.audit.scan import GivenNote
 from vault.audit.sequencer import Break
+from vault.audit.signer import stand
+from vault.connectors.signer_state import DirectorySignerState
 from vault.errors import AuditUnavailable, Conflict
 
 
@@ -170,7 +172,7 @@ def test_what_was_pending_is_moved_aside_verbatim(log: Log) -> None:
 def test_an_era_is_begun_once(log: Log) -> None:
     written(log, "sub-1").close()
     next_era(log)
-    with log.sequencing.transaction(log.controller_id) as rows, pytest.raises(Conflict, match="era-has-changed"):
+    with pytest.raises(Conflict, match="era-has-changed"), log.sequencing.transaction(log.controller_id) as rows:
         recovering.begin_era(rows, log.controller_id, 1, 2)
     with pytest.raises(AuditUnavailable):  # nor is one signed as begun that was
         log.signer().begin(log.controller_id)
@@ -185,6 +187,24 @@ def test_an_era_that_was_begun_and_not_signed_opens_nothing(log: Log) -> None:
         recovering.begin_era(rows, log.controller_id, 1, 2)
     watch.look(log.controller_id)
     assert log.health.state(log.controller_id).closed == ("signer-state-missing",)
+
+
+def test_an_era_that_begins_while_it_is_looked_at_is_looked_at_again(log: Log) -> None:
+    written(log, "sub-1").close()
+    log.settle()
+
+    class Turning(DirectorySignerState):
+        def last(self, origin: str) -> str | None:
+            if not turned:
+                turned.append(origin)
+                next_era(log)
+            return super().last(origin)
+
+    turned: list[str] = []
+    with log.signing.snapshot(log.controller_id) as rows:
+        standing = stand(rows, log.controller_id, HOST, Turning(log.state._directory), vkey)
+    assert standing is not None
+    assert (standing.head.era, standing.fault, standing.origin) == (2, None, origin(HOST, log.controller_id, 2))
 
 
 def test_a_log_of_the_era_before_is_behind_although_nothing_of_it_is_missing(log: Log) -> None:
@@ -315,8 +335,11 @@ def test_rows_that_came_in_between_are_not_moved_unseen(log: Log) -> None:
     recorder = log.recorder(lanes=1)
     recorder.record(log.controller_id, draft("sub-1"))
     writer_id = leaves(log)[0]["writer"]
-    with log.sequencing.transaction(log.controller_id) as rows, pytest.raises(Conflict, match="pending-has-changed"):
+    with pytest.raises(Conflict, match="pending-has-changed"), log.sequencing.transaction(log.controller_id) as rows:
         recovering.reject(rows, log.controller_id, Rejected(writer_id, 0, 7))
+    with pytest.raises(Conflict, match="pending-has-changed"), log.sequencing.transaction(log.controller_id) as rows:
+        recovering.reject(rows, log.controller_id, Rejected("wrt_gone", 0, 1))
+    assert len(log.pending()) == 2
 
 
 def test_a_number_that_has_its_position_already_is_moved_aside_too(log: Log) -> None:

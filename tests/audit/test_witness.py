@@ -154,6 +154,12 @@ def test_an_era_before_the_pinned_one_is_another_log() -> None:
         seen_by(note(60), vkey(name(2)))
 
 
+def test_each_era_is_compared_with_its_own_last() -> None:
+    one, other = (parse_note(note(60, era=era)).checkpoint for era in (1, 2))
+    with pytest.raises(Doubt, match="another-log"):
+        expect_continued(other, one, [])
+
+
 def test_a_witnesss_line_is_taken_only_when_it_holds() -> None:
     text = cosigned(parse_note(note(60)), WITNESS, SECRET.sign, 1_791_040_000)
     found = cosignatures(parse_note(text), [WITNESS, VerifierKey("other", bytes(32), COSIGNATURE)])
