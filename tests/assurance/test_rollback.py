@@ -299,6 +299,7 @@ def test_the_witness_tells_of_the_new_era(served: Served, tmp_path: Path) -> Non
     pinned = VerifierKey(served.origin(1), served.opened.vault.signing.checkpoint_key)
     witness = Witness(pinned, key.public, key.sign, DirectorySignerState(tmp_path / "seen"), lambda: datetime.now(UTC))
     served.settle()
+    assert reached(lambda: Outside(served).checkpoint(1) is not None)  # the copy follows the note
     first = witness_log(Outside(served), witness)
     assert [(one.doubt, one.new_era) for one in first] == [(None, False)]
     put_back(served)
