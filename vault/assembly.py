@@ -1,6 +1,6 @@
 """A running vault, as a value: what operations are functions of. Built by `opening.open_vault`, or by a test."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from vault.audit.recorder import Recorder
 from vault.database import Database
 from vault.errors import PolicyUnavailable
 from vault.keys.controller_keys import ControllerKeys
+from vault.notes import VerifierKey
 from vault.policy.bundle import Bundle
 from vault.policy.engine import Policy
 from vault.profiles.catalogue import Catalogue
@@ -34,13 +35,17 @@ class Controller:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What documents and receipts of entries are signed with, and the Ed25519 keys an outsider checks by: 32 bytes each."""
+    """What documents and receipts of entries are signed with, and the Ed25519 keys an outsider checks by: 32 bytes each.
+
+    `witnesses` are those whose signatures of checkpoints count; theirs are kept and served beside ours.
+    """
 
     sign_document: Callable[[bytes], bytes]  # 64 bytes; raises KeysUnavailable
     sign_receipt: Callable[[bytes], bytes]  # the same
     document_key: bytes
     checkpoint_key: bytes
     receipt_key: bytes
+    witnesses: Sequence[VerifierKey] = ()
 
 
 @dataclass(frozen=True, slots=True)

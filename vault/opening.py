@@ -28,6 +28,7 @@ from vault.audit.watch import Watch
 from vault.connectors.announcer import announcing
 from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
 from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_keyring
+from vault.connectors.policy_keys import read_witnesses
 from vault.connectors.publishers import read_publisher
 from vault.connectors.signer_state import DirectorySignerState
 from vault.database import Database
@@ -273,7 +274,7 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
             tickets=PushedTickets(),
             controller=cache(lambda controller_id: _controller(app, controller_id)),
             publisher=lambda controller_id: read_publisher(settings.publishers, controller_id),
-            signing=_signing(keyring),
+            signing=_signing(keyring, settings),
             now=now,
             monotonic=time.monotonic,
             new_id=new_id,
@@ -385,13 +386,14 @@ def _mac(keyring: FileKeyring) -> Callable[[str, bytes], bytes]:
     return lambda key, message: keyring.mac(key, [message])[0]
 
 
-def _signing(keyring: FileKeyring) -> Signing:
+def _signing(keyring: FileKeyring, settings: Settings) -> Signing:
     return Signing(
         sign_document=lambda message: keyring.sign(DOCUMENT_KEY, message),
         sign_receipt=lambda message: keyring.sign(RECEIPT_KEY, message),
         document_key=keyring.public_key(DOCUMENT_KEY),
         checkpoint_key=keyring.public_key(CHECKPOINT_KEY),
         receipt_key=keyring.public_key(RECEIPT_KEY),
+        witnesses=read_witnesses(settings.witness_keys),
     )
 
 

@@ -36,7 +36,7 @@ class CountsOut(BaseModel):
     def of(cls, found: Counts) -> "CountsOut":
         """Return them."""
         days = found.begins_on.isoformat(), found.ends_on.isoformat()
-        head = HeadOut(size=found.length.size, checkpoint_size=found.length.checkpoint)
+        head = HeadOut.of(found.length.size, found.length.checkpoint, found.length.witnessed_s)
         return cls(groups=list(found.groups), begins_on=days[0], ends_on=days[1], head=head)
 
 

@@ -1,6 +1,6 @@
 """The officer's review of the log: pages of entries, one opened for a reason, and what is written of it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -124,6 +124,12 @@ class HeadOut(BaseModel):
     checkpoint_size: int | None
     witnessed_at: str | None = None
 
+    @classmethod
+    def of(cls, size: int, checkpoint: int | None, witnessed_s: int | None) -> "HeadOut":
+        """Return it, with the instant spelt out."""
+        at = datetime.fromtimestamp(witnessed_s, UTC).isoformat() if witnessed_s is not None else None
+        return cls(size=size, checkpoint_size=checkpoint, witnessed_at=at)
+
 
 class PageOut(BaseModel):
     """A page, newest first. `next` is null at the end; a page that filters on leaves may hold less than asked and yet go on."""
@@ -138,8 +144,8 @@ class PageOut(BaseModel):
     def of(cls, page: Page) -> "PageOut":
         """Return it."""
         entries = [EntryRowOut(**one) for one in page.entries]
-        head = HeadOut(size=page.length.size, checkpoint_size=page.length.checkpoint)
         window = WindowOut(begins=page.window[0], ends=page.window[1])
+        head = HeadOut.of(page.length.size, page.length.checkpoint, page.length.witnessed_s)
         return cls(entries=entries, next=page.following, window=window, head=head, entry_id=page.entry_id)
 
 

@@ -88,6 +88,9 @@ def test_a_promise_is_met_is_broken_or_may_still_be_met() -> None:
     young = Promises((NAME,), KEY, AT + PROMISED_MS - 1).hold([GOOD])
     assert not young.judge()
     assert checks(young) == []
+    archived = Promises((NAME,), KEY, AT + PROMISED_MS, began_ms=AT + 1).hold([GOOD])
+    assert not archived.judge()
+    assert archived.findings.all() == ()
     none = Promises((NAME,), KEY, AT)
     none.meet(leaf)
     assert none.judge()

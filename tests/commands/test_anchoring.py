@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -21,6 +22,7 @@ from vault.connectors.policy_keys import read_witnesses
 from vault.errors import DatabaseUnavailable, InvalidValue
 from vault.notes import VerifierKey, parse_vkey
 from vault.opening import Opened
+from vault.operations.show_log import served
 from vault.operations.witness import Witnessed
 
 runner = CliRunner()
@@ -156,6 +158,9 @@ def test_a_witnesss_signature_is_kept_and_shown_by_its_age(opened: Opened, contr
     size = parse_note(text).checkpoint.size
     with opened.vault.database.snapshot(controller_id) as rows:
         lines = witness_lines(rows, controller_id, 1, size)
+        pinned = replace(opened.vault, signing=replace(opened.vault.signing, witnesses=(WITNESS,)))
+        assert served(pinned, rows, controller_id, parse_note(text)) == text + lines[0]
+        assert served(opened.vault, rows, controller_id, parse_note(text)) == text
     assert lines == [witnessed(text, now_s - 20).removeprefix(text)]
     opened.trail.settle(controller_id)
     age = next(one.age_s for one in opened.health() if one.name == f"witness of {controller_id}")

@@ -59,6 +59,7 @@ class Promises:
     now_ms: int
     findings: Findings = field(default_factory=Findings)
     waiting: dict[bytes, int] = field(default_factory=dict)  # leaf hash -> when it was promised
+    began_ms: int = 0  # of the oldest entry that is kept, where older ones were archived
 
     def hold(self, texts: Iterable[str]) -> "Promises":
         """Take the receipts; one that is none of this log's is a finding."""
@@ -80,8 +81,11 @@ class Promises:
             self.waiting.pop(leaf_hash(leaf), None)
 
     def judge(self) -> bool:
-        """Find, at the end of the log, the entries that were promised and are not there; False when one may still come."""
-        due = [at_ms for at_ms in self.waiting.values() if at_ms + PROMISED_MS <= self.now_ms]
+        """Find, at the end of the log, the entries that were promised and are not there.
+
+        False when one cannot be judged: it may still come, or was archived.
+        """
+        due = [at_ms for at_ms in self.waiting.values() if self.began_ms <= at_ms <= self.now_ms - PROMISED_MS]
         if due:
             self.findings.add("receipt", f"{len(due)} promised entries are not in the log")
         return len(due) == len(self.waiting)

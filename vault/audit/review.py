@@ -30,6 +30,7 @@ _E = tables.audit_entry.c
 _D = tables.audit_daily.c
 _H = tables.audit_head.c
 _K = tables.audit_checkpoint.c
+_W = tables.audit_witnessed.c
 _C = tables.caller.c
 
 _AT, _POSITION = (sa.bindparam(name, type_=sa.BigInteger) for name in ("at", "position"))
@@ -64,7 +65,12 @@ _CHECKPOINT = (
     .limit(sa.literal_column("1"))
     .scalar_subquery()
 )
-_LENGTH = sa.select(_H.era, _H.size, _CHECKPOINT.label("checkpoint")).where(_H.controller_id == sa.bindparam("controller"))
+_WITNESSED = (
+    sa.select(sa.func.max(_W.seconds)).where(_W.controller_id == sa.bindparam("controller"), _W.era == _H.era).scalar_subquery()
+)
+_LENGTH = sa.select(_H.era, _H.size, _CHECKPOINT.label("checkpoint"), _WITNESSED.label("witnessed")).where(
+    _H.controller_id == sa.bindparam("controller")
+)
 _REGISTERED = sa.select(_C.caller_id).where(_C.controller_id == sa.bindparam("controller"))
 
 EXPORT_STATEMENT: Final[sa.Select[Any]] = (
@@ -104,11 +110,12 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long the log is, and how much of it the newest checkpoint covers."""
+    """How long the log is, how much of it the newest checkpoint covers, and when (s since 1970) a witness signed one last."""
 
     era: int
     size: int
     checkpoint: int | None
+    witnessed_s: int | None = None
 
 
 def first_place(window: Window) -> Place:
@@ -174,7 +181,7 @@ def _counts(by: tuple[str, ...]) -> sa.Select[Any]:
 def length(rows: Connection, controller_id: str) -> Length:
     """Return how long the log is."""
     row = rows.execute(_LENGTH, {"controller": controller_id}).one_or_none()
-    return Length(0, 0, None) if row is None else Length(row.era, row.size, row.checkpoint)
+    return Length(0, 0, None) if row is None else Length(row.era, row.size, row.checkpoint, row.witnessed)
 
 
 def registered(rows: Connection, controller_id: str) -> list[str]:

@@ -109,6 +109,8 @@ class _Run:
             for position, leaf, stored_hash, leaf_mac in entries:
                 members = scan.take(position, leaf, stored_hash, leaf_mac)
                 self.promises.meet(leaf)
+                if pruned is not None and position == pruned.bound:
+                    self.promises.began_ms = max(self.promises.began_ms, members.get("at", 0))
                 self.shredded = self.shredded or members.get("operation") in ("details-shred", "log-prune")
         stray = log.stray_eras() if size is not None else []
         report = scan.finish(scan.size if size is None else size, log.writers(), log.highest_tiles(), stray)

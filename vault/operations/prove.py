@@ -19,7 +19,7 @@ from vault.audit.scan import members_of
 from vault.errors import Conflict, NotFound, Unreadable
 from vault.operations.acting import NOBODY, Acting, prepare, record, refuse, telling
 from vault.operations.facts import is_self
-from vault.operations.show_log import OFFICE, is_officer, newest_note
+from vault.operations.show_log import OFFICE, is_officer, newest_note, served
 from vault.policy.model import Context
 
 log = structlog.get_logger()
@@ -74,10 +74,11 @@ def _proof(vault: Vault, acting: Acting, stored: StoredEntry, entry_id: str) -> 
             path = Tree(point.size, tile_reader(rows, controller_id, Head(stored.era, point.size))).inclusion(stored.position)
         except ValueError:  # a tile is cut or missing
             path = []
+        text = served(vault, rows, controller_id, note)
     if not _holds(point, stored, entry_id, path):
         log.error("unreadable", code="proof-differs", entry_id=entry_id)
         raise Unreadable("proof-differs", entry_id=acting.entry_id)
-    return LogProof(stored.position, tuple(path), note.text)
+    return LogProof(stored.position, tuple(path), text)
 
 
 def _holds(point: Checkpoint, stored: StoredEntry, entry_id: str, path: list[bytes]) -> bool:

@@ -18,10 +18,12 @@ from sqlalchemy import Connection
 from vault.assembly import Vault
 from vault.audit import records as audit
 from vault.audit.checkpoint import Note, origin, parse_note, signed_by
+from vault.audit.eras import era_of
 from vault.audit.merkle import HASH_BYTES, Tree
 from vault.audit.proofs import hash_line
 from vault.audit.records import Head, tile_reader
 from vault.audit.tiles import Place, bundle, place_of
+from vault.audit.witness import Doubt, cosignatures
 from vault.errors import AccessDenied, NotFound, Unreadable, VaultError
 from vault.notes import VerifierKey
 from vault.operations.acting import Acting, prepare, record, refuse, telling
@@ -46,7 +48,7 @@ def show_public_checkpoint(vault: Vault, controller_id: str, era: int) -> str:
     if not vault.settings.public_checkpoints or controller_id not in vault.database.controllers():
         raise NotFound  # whoever guesses names is given no connection of that name
     with vault.database.snapshot(controller_id) as rows:
-        return newest_note(vault, rows, controller_id, era).text
+        return served(vault, rows, controller_id, newest_note(vault, rows, controller_id, era))
 
 
 def show_checkpoint(vault: Vault, context: Context) -> str:
@@ -54,7 +56,7 @@ def show_checkpoint(vault: Vault, context: Context) -> str:
     asking = office(vault, "show_log", context)
     with vault.database.snapshot(context.controller_id) as rows:
         note = _note_for(vault, asking, rows, present_era(rows, context.controller_id))
-    return note.text
+        return served(vault, rows, context.controller_id, note)
 
 
 def show_tile(vault: Vault, context: Context, level: str, index: str, log_of: tuple[str, int] | None = None) -> Part:
@@ -126,6 +128,22 @@ def newest_note(vault: Vault, rows: Connection, controller_id: str, era: int) ->
     if note.checkpoint.origin != name or not signed_by(note, VerifierKey(name, vault.signing.checkpoint_key)):
         raise _differing("checkpoint-differs")
     return note
+
+
+def served(vault: Vault, rows: Connection, controller_id: str, note: Note) -> str:
+    """Return a checkpoint with what pinned witnesses signed of it, as it is handed out.
+
+    A line that does not hold is a row somebody wrote: it is left out after an alarm. So is, without one, that of a witness who is
+    pinned no more.
+    """
+    era, size = era_of(note.checkpoint.origin), note.checkpoint.size
+    text = note.text
+    for line in audit.witness_lines(rows, controller_id, era, size):
+        try:
+            text += "".join(one.line for one in cosignatures(parse_note(note.text + line), vault.signing.witnesses))
+        except (ValueError, Doubt):
+            log.error("unreadable", code="cosignature-differs")
+    return text
 
 
 def _differing(code: str) -> VaultError:
