@@ -351,7 +351,7 @@ def test_everyone_may_ask_whether_it_lives(desk: Desk) -> None:
     body = ready.json()
     assert body["ready"] is True
     assert {"disclosure_lanes", "key_service"} <= {one["name"] for one in body["checks"]}
-    assert all(one.keys() == {"name", "ok"} for one in body["checks"])
+    assert all({"name", "ok"} <= one.keys() <= {"name", "ok", "warnings", "age_s"} for one in body["checks"])  # never a note
 
 
 def test_the_way_in_is_described(desk: Desk) -> None:

@@ -322,7 +322,7 @@ def handle_a_breach(outside: Outside) -> None:
         outside.call(403, "GET", where, "t1", Vault_Ticket="TCK-0", **why)
     query = f"caller={IDENTITIES['t1'].caller_id}"
     for form in ("json", "note", "csv"):
-        outside.send(200, "GET", f"{breach}/affected?{query}&format={form}", outside.headers("dpo", **why), parsed=form == "json")
+        outside.send(200, "GET", f"{breach}/affected?{query}&format={form}", outside.headers("dpo", **why))
     for unfit in (
         f"caller={STRAYS['query']} x",
         f"field={STRAYS['query']}",

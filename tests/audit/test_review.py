@@ -53,5 +53,7 @@ def plan(connection: "psycopg.Connection[Any]", *narrowed: str) -> str:
 )
 def test_a_page_is_read_by_its_index(planned: "psycopg.Connection[Any]", narrowed: tuple[str, ...], index: str) -> None:
     said = plan(planned, *narrowed)
-    assert index in said, said
-    assert "Seq Scan" not in said
+    where = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass"
+    parts = [name.removeprefix("vault.") for (name,) in planned.execute(where, (f"vault.{index}",))]
+    assert any(f"using {one} on audit_lookup_first" in said for one in parts), said
+    assert "Seq Scan on audit_lookup_first" not in said  # where the rows are; a partition without any may be looked through
