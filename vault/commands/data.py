@@ -9,6 +9,7 @@ import typer
 
 from vault.commands.say import AsJson, ControllerOption, answer, counting, said, the_controller
 from vault.connectors.vault_client import Why, ask_profile
+from vault.errors import Fault, InvalidValue
 from vault.opening import open_vault
 from vault.operations.import_subjects import ImportResult, run_import
 from vault.settings import read_settings
@@ -59,11 +60,20 @@ def profile(
 ) -> None:
     """Read one masked profile over HTTP, with a token, like any helpdesk. Recorded like any other reading."""
     with said(as_json=as_json):
-        token = (sys.stdin.read() if str(token_file) == "-" else token_file.read_text()).strip()
+        token = _token(token_file)
         reply = ask_profile(url, token, subject_id, fields, Why(purpose, ticket, channel))
         typer.echo(orjson.dumps(reply.body, option=0 if as_json else orjson.OPT_INDENT_2).decode())
     if reply.status >= 400:
         raise typer.Exit(1)
+
+
+def _token(file: Path) -> str:
+    """Return the token. Raises InvalidValue where there is none: the command before the pipe said why."""
+    text = (sys.stdin.read() if str(file) == "-" else file.read_text()).strip()
+    if not text:
+        where = "standard input" if str(file) == "-" else "that file"
+        raise InvalidValue("token-missing", faults=[Fault("--token-file", f"no token on {where}")])
+    return text
 
 
 def _import_text(document: dict[str, Any]) -> str:

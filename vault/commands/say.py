@@ -56,5 +56,5 @@ def said(*, as_json: bool = False) -> Iterator[None]:
         for fault in error.faults:
             people.print(f"  {fault.pointer}: {fault.code}")
         if isinstance(error, Unavailable):
-            people.print("  Nothing was changed or shown. Check `riserbo doctor`, then try again.")
+            people.print("  What could not be recorded was neither done nor shown. Check `riserbo doctor`, then try again.")
         raise typer.Exit(1) from None
