@@ -3,6 +3,8 @@
 Everything is real: PostgreSQL, keys, policies, the audit trail, tokens, HTTP. Only the token issuer exists for the demo alone.
 """
 
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,10 +22,10 @@ import typer
 from vault.commands.data import import_document
 from vault.commands.running import until_stopped
 from vault.commands.say import AsJson, people, said
-from vault.connectors.demo_issuer import IDENTITIES, DemoIssuer, run_demo_issuer
+from vault.connectors.demo_issuer import IDENTITIES, ISSUER, DemoIssuer, demo_home, run_demo_issuer
 from vault.connectors.policy_keys import make_key
 from vault.connectors.vault_client import Reply, Why, ask, ask_profile, is_serving
-from vault.errors import Conflict, DatabaseUnavailable, VaultError
+from vault.errors import Conflict, DatabaseUnavailable, Fault, VaultError
 from vault.opening import Opened, assembled, draw_seed, new_id, now, open_keyring, reach_database
 from vault.operations.callers import Registration, register_caller
 from vault.operations.import_subjects import run_import
@@ -32,7 +34,10 @@ from vault.settings import Settings, environment_with, read_settings
 
 CONTROLLER = "demo"
 CUSTOMER = "C0000001"
-TICKET = "TCK-1"
+# Each role's own ticket, and its topic: an open one of topic `care` is a care relation, of `request` an accepted request.
+TICKETS = {"t1": "TCK-1", "t2": "TCK-2", "billing": "TCK-3", "medical": "TCK-4", "dsr-officer": "TCK-5"}
+TOPICS = {"medical": "care", "dsr-officer": "request"}
+SEES_NOTHING = ("dpo", "operator")
 STARTING_S = 30.0
 DECIDERS = {"policy": "ada", "dpo": "cora"}
 
@@ -44,6 +49,7 @@ class _Stage:
     opened: Opened
     issuer: DemoIssuer
     url: str
+    home: Path
 
     def token(self, role: str, subject_id: str | None = None) -> str:
         return self.issuer.sign(role, CONTROLLER, now(), new_id("jti"), subject_id)
@@ -58,7 +64,7 @@ def demo(
     with said(as_json=as_json), _stage(0 if once else port) as stage:
         imported = _import(stage)
         subject_id = _customer(stage)
-        reply = ask_profile(stage.url, stage.token("t1"), subject_id, None, Why("customer-care", TICKET, "phone"))
+        reply = ask_profile(stage.url, stage.token("t1"), subject_id, None, Why("customer-care", TICKETS["t1"], "phone"))
         people.print(f"\n[bold]A first-tier agent asks for a profile[/bold]: {reply.status}")
         _show(reply.body, as_json=as_json)
         stage.opened.trail.settle(CONTROLLER)
@@ -85,24 +91,34 @@ def demo(
 
 @contextmanager
 def _stage(port: int) -> Iterator[_Stage]:
-    """Start database, issuer and server, in a home of the demo's own."""
-    home = read_settings().home / "demo"
+    """Start database, issuer and server, in a home of the demo's own. Raises Conflict for an older version's."""
+    home = demo_home(read_settings().home)
     people.print(f"Everything lives in {home}.")
-    with run_demo_issuer(home / "issuer", "riserbo") as issuer:
-        settings = read_settings(
-            home=home, token_issuer=issuer.issuer, jwks_url=issuer.jwks_url, unbound_systems=True, token_audience=issuer.audience
-        )
-        with reach_database(settings) as addresses:
-            keyring = open_keyring(settings)
-            settings = settings.model_copy(update={"database_url": addresses.url})
-            with _server(settings, port) as url, assembled(settings, addresses, keyring) as opened:
-                with suppress(Conflict):  # it is there at a second run
-                    opened.add_controller(CONTROLLER)
-                _describe(settings)
-                _decide(settings)
-                _register(opened)
-                _await(url)
-                yield _Stage(opened, issuer, url)
+    settings = read_settings(home=home, unbound_systems=True)
+    with reach_database(settings) as addresses:
+        settings = settings.model_copy(update={"database_url": addresses.url})
+        keyring = open_keyring(read_settings(home=home))
+        with assembled(settings, addresses, keyring) as opened:
+            _require_ours(opened, home)
+            with run_demo_issuer(home / ISSUER, settings.token_audience) as issuer:
+                known = {"token_issuer": issuer.issuer, "jwks_url": issuer.jwks_url}
+                with _server(settings.model_copy(update=known), port) as url:
+                    with suppress(Conflict):  # it is there at a second run
+                        opened.add_controller(CONTROLLER)
+                    _describe(settings)
+                    _decide(settings)
+                    _register(opened)
+                    _await(url)
+                    yield _Stage(opened, issuer, url, home)
+
+
+def _require_ours(opened: Opened, home: Path) -> None:
+    """Expect a new demo, or one this version can decide for. Raises Conflict; neither keys nor lists were written before."""
+    if CONTROLLER in opened.vault.database.controllers():
+        ok, code = opened.standing.state(CONTROLLER)
+        if not ok:
+            advice = f"this demo was made by an older version ({code}): delete it, or set RISERBO_HOME to another directory"
+            raise Conflict("demo-of-another-version", faults=[Fault(str(home), advice)])
 
 
 @contextmanager
@@ -166,12 +182,15 @@ def _import(stage: _Stage) -> dict[str, Any]:
 
 
 def _customer(stage: _Stage) -> str:
-    """Find the demo's customer as an agent would, and let the helpdesk say whose ticket it is."""
-    why, wanted = Why("customer-care", TICKET, "phone"), {"by": "customer_number", "value": CUSTOMER}
+    """Find the demo's customer as an agent would, and let the helpdesk say whose tickets about them are whose."""
+    why, wanted = Why("customer-care", TICKETS["t1"], "phone"), {"by": "customer_number", "value": CUSTOMER}
     found = ask(stage.url, "POST", "/v1/subjects:search", stage.token("t1"), why, wanted)
     subject_id = str(_expect(found)["matches"][0]["subject_id"])
-    ticket = {"subject_id": subject_id, "state": "open", "assignee": "demo-t1", "team": "first-line"}
-    _expect(ask(stage.url, "PUT", f"/v1/tickets/{TICKET}", stage.token("system"), Why("customer-care", None, "api"), ticket))
+    for role, ticket_id in TICKETS.items():
+        who = IDENTITIES[role]
+        stated = {"subject_id": subject_id, "state": "open", "assignee": who.caller_id, "team": who.team, "topic": TOPICS.get(role)}
+        ticket = {name: one for name, one in stated.items() if one is not None}
+        _expect(ask(stage.url, "PUT", f"/v1/tickets/{ticket_id}", stage.token("system"), Why("customer-care", None, "api"), ticket))
     return subject_id
 
 
@@ -192,17 +211,34 @@ def _show(document: Any, *, as_json: bool) -> None:
 
 
 def _invite(stage: _Stage, subject_id: str) -> None:
-    """Print lines to copy: agent, DPO, customer, then the others."""
+    """Print lines to copy: one for each role, each on a ticket of its own, and what every other command needs."""
     people.print(f"\nServing on {stage.url}. Ctrl-C ends it. In another terminal:\n")
-    for role in ("t1", "dpo", "customer", "t2", "billing", "medical", "dsr-officer", "system", "operator"):
-        who = IDENTITIES[role]
-        ticket = "" if role == "customer" else f" --ticket {TICKET}"
-        subject = f" --subject {subject_id}" if role == "customer" else ""
-        line = (
-            f"riserbo token --role {role}{subject} | riserbo profile {subject_id} --purpose {who.purpose}{ticket}"
-            f" --channel {who.channel} --url {stage.url}"
-        )
+    for line in invitation(riserbo(), stage.home, stage.url, subject_id):
         typer.echo(line)
+
+
+def invitation(command: str, home: Path, url: str, subject_id: str) -> list[str]:
+    """Return the lines to copy. `command` is how `riserbo` is called here; comments say what to expect."""
+    lines = [f"export RISERBO_HOME={shlex.quote(str(home))}", f"{command} doctor"]
+    for role in ("t1", "t2", "billing", "medical", "dsr-officer", "customer", "system", *SEES_NOTHING):
+        who = IDENTITIES[role]
+        if role == SEES_NOTHING[0]:
+            lines.append("# These two see nothing of anybody, whatever they ask: 404, as if nobody were there.")
+        ticket = f" --ticket {TICKETS[role]}" if role in TICKETS else ""
+        subject = f" --subject {subject_id}" if role == "customer" else ""
+        lines.append(
+            f"{command} token --role {role}{subject} | {command} profile {subject_id} --purpose {who.purpose}{ticket}"
+            f" --channel {who.channel} --url {url}"
+        )
+    return lines
+
+
+def riserbo() -> str:
+    """Return how the command is called from a shell that knows nothing of this environment."""
+    beside = Path(sys.executable).with_name("riserbo")
+    if not beside.exists():
+        return f"{shlex.quote(sys.executable)} -m vault"
+    return "riserbo" if shutil.which("riserbo") == str(beside) else shlex.quote(str(beside))
 
 
 def _free_port() -> int:

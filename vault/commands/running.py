@@ -8,7 +8,7 @@ import typer
 import uvicorn
 
 from vault.commands.say import AsJson, answer, people, said
-from vault.connectors.demo_issuer import IDENTITIES, running_demo_issuer
+from vault.connectors.demo_issuer import IDENTITIES, ISSUER, demo_home, running_demo_issuer
 from vault.jobs import job_app
 from vault.opening import new_id, now, open_vault
 from vault.settings import read_settings
@@ -49,7 +49,7 @@ def token(
 ) -> None:
     """Print an access token of one hour, signed by the demo's issuer. Only while `riserbo demo` runs."""
     with said(as_json=as_json):
-        issuer = running_demo_issuer(read_settings().home / "demo" / "issuer")
+        issuer = running_demo_issuer(demo_home(read_settings().home) / ISSUER)
         signed = issuer.sign(role, controller, now(), new_id("jti"), subject)
     if as_json:
         answer({"token": signed}, as_json=True, text="")

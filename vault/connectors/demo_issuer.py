@@ -26,6 +26,7 @@ from vault.octets import b64u
 
 LIFETIME_S = 3_600
 HELPDESK = "demo-helpdesk"
+ISSUER = "issuer"  # the directory of its key, in the demo's home
 _KEY_FILE = "demo-issuer.json"
 _COORDINATE = 32
 
@@ -126,6 +127,11 @@ def run_demo_issuer(directory: Path, audience: str) -> Iterator[DemoIssuer]:
         server.server_close()
 
 
+def demo_home(home: Path) -> Path:
+    """Return where the demo lives: `demo` in the home, or the home itself where it is a demo's already."""
+    return home if (home / ISSUER).is_dir() else home / "demo"
+
+
 def running_demo_issuer(directory: Path) -> DemoIssuer:
     """Return the issuer whose key is kept in `directory`. Raises KeysUnavailable (`demo-not-running`) when there is none."""
     path = directory / _KEY_FILE
@@ -134,7 +140,8 @@ def running_demo_issuer(directory: Path) -> DemoIssuer:
         key = load_pem_private_key(kept["key"].encode(), password=None)
         issuer, audience = str(kept["issuer"]), str(kept["audience"])
     except (OSError, ValueError, KeyError):
-        raise KeysUnavailable("demo-not-running") from None
+        advice = "no issuer here: start `riserbo demo`, or set RISERBO_HOME to the demo's"
+        raise KeysUnavailable("demo-not-running", faults=[Fault(str(directory), advice)]) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise KeysUnavailable("demo-not-running")
     return DemoIssuer(issuer, f"{issuer}/jwks.json", audience, key)
