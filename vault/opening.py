@@ -232,8 +232,14 @@ def _age(measure: Measure | None) -> int | None:
 
 
 @contextmanager
-def open_vault(settings: Settings) -> Iterator[Opened]:
-    """Open the vault these settings describe; its trail runs until the block ends. Raises KeysUnavailable, DatabaseUnavailable."""
+def open_vault(settings: Settings, *, founding: bool = False) -> Iterator[Opened]:
+    """Open the vault these settings describe; its trail runs until the block ends. Raises KeysUnavailable, DatabaseUnavailable.
+
+    Raises NotFound for a home that holds no vault: only who is `founding` one makes server and keyring there.
+    """
+    if not founding and settings.database_url is None and not (settings.data.exists() or settings.keyring.exists()):
+        advice = f"no vault in {settings.home}: `riserbo controllers add` makes one"
+        raise NotFound("vault-not-found", faults=[Fault("RISERBO_HOME", advice)])
     with ExitStack() as closing:
         addresses = closing.enter_context(reach_database(settings))
         keyring = open_keyring(settings)

@@ -39,7 +39,8 @@ def test_migrate_can_be_repeated() -> None:
 @pytest.mark.usefixtures("environment")
 def test_a_controller_is_created_once(opened: Opened) -> None:
     name = opened.vault.new_id("ctl")
-    assert runner.invoke(app, ["controllers", "add", name]).exit_code == 0
+    made = runner.invoke(app, ["controllers", "add", name])
+    assert (made.exit_code, made.stderr) == (0, f"Controller {name} is created.\n")
     again = runner.invoke(app, ["controllers", "add", name, "--json"])
     assert again.exit_code == 1
     assert json.loads(again.stdout)["error"] == "controller-exists"
@@ -128,6 +129,20 @@ def test_a_keyring_is_made_once_for_a_database_elsewhere(monkeypatch: pytest.Mon
     assert Path(made["keyring"]).stat().st_mode & 0o077 == 0
     assert Path(made["credential"]).stat().st_mode & 0o077 == 0
     assert runner.invoke(app, ["keys", "init"]).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [["doctor"], ["policy", "explain", "dec_x"], ["policy", "denials"], ["audit", "verify"], ["callers", "end", "x"], ["worker"]],
+)
+def test_nothing_is_made_in_a_home_without_a_vault(line: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("RISERBO_HOME", str(home))
+    refused = runner.invoke(app, line)
+    assert refused.exit_code == 1
+    assert "vault-not-found" in refused.stderr
+    assert f"no vault in {home}" in " ".join(refused.stderr.split())
+    assert not home.exists()
 
 
 @pytest.mark.usefixtures("environment")

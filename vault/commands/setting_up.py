@@ -35,10 +35,10 @@ def controllers_add(
     languages: Annotated[str, typer.Option(help="Languages of its texts: it, en, or both with a comma.")] = "it,en",
     as_json: AsJson = False,
 ) -> None:
-    """Create a controller: its keys, its secrets and its own audit log."""
-    with said(as_json=as_json), open_vault(read_settings()) as opened:
+    """Create a controller: its keys, its secrets and its own audit log. In an empty RISERBO_HOME, the vault with it."""
+    with said(as_json=as_json), open_vault(read_settings(), founding=True) as opened:
         opened.add_controller(controller_id, zone, [one.strip() for one in languages.split(",") if one.strip()])
-        answer({"controller_id": controller_id}, as_json=as_json, text=f"Controller {controller_id} is there.")
+        answer({"controller_id": controller_id}, as_json=as_json, text=f"Controller {controller_id} is created.")
 
 
 @callers.command("add")
