@@ -119,7 +119,26 @@ def test_callers_whose_roles_exclude_each_other_are_refused(controller_id: str) 
     line = ["callers", "add", "agent-8", "--role", "t1", "--role", "dpo", "-c", controller_id]
     refused = runner.invoke(app, line)
     assert refused.exit_code == 1
-    assert "/roles" in refused.stderr
+    assert "--role: roles.unfit" in refused.stderr
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("stated", "option", "said"),
+    [
+        (["--role", "t9"], "--role", "break-glass-approver"),
+        (["--role", "t1", "--region", "Italy"], "--region", "two capital letters"),
+        (["--role", "t1", "--region", "it"], "--region", "two capital letters"),
+        (["--role", "t1", "--training", "first-aid"], "--training", "gdpr-art9"),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_it_may_be(controller_id: str, stated: list[str], option: str, said: str) -> None:
+    refused = runner.invoke(app, ["callers", "add", "agent-8", "-c", controller_id, "--json", *stated])
+    assert refused.exit_code == 1
+    (fault,) = json.loads(refused.stdout)["errors"]
+    assert fault["pointer"] == option
+    assert said in fault["code"]
+    assert "Italy" not in refused.output
 
 
 def test_a_keyring_is_made_once_for_a_database_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

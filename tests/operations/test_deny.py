@@ -252,4 +252,9 @@ def test_commands_deny_list_and_lift(house: House, controller_id: str) -> None:
     assert "class special, channel chat" in runner.invoke(app, ["policy", "denials", *own]).stderr
     assert run("lift", made["denial_id"])["exit"] == 0
     assert run("denials")["denials"] == []
-    assert run("deny", "--why", WHY)["exit"] == 1
+    nothing = run("deny", "--why", WHY)
+    assert (nothing["exit"], nothing["errors"][0]["code"]) == (1, "denial.of-nothing: state at least one")
+    wrong = run("deny", "--class", "financal", "--caller", " ", "--hours", "99", "--why", "short")
+    assert [one["pointer"] for one in wrong["errors"]] == ["--class", "--hours", "--why"]
+    assert "financial" in wrong["errors"][0]["code"]
+    assert wrong["errors"][1]["code"] == "hours.range: 1 to 72"

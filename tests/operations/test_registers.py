@@ -158,6 +158,7 @@ def test_a_registration_counts_until_its_end_and_not_a_moment_longer(vault: Vaul
         (Registration("x" * 256, ("t1",)), "/caller_id"),
         (Registration("anna", ("t1",), "prima linea"), "/team"),
         (Registration("anna", ("t1",), ""), "/team"),
+        *((Registration("anna", ("t1",), region=one), "/region") for one in ("Italy", "it", "ITA", "I\u0422", "IT\n", "")),
         (Registration("anna", ("medical",), training=("first-aid",)), "/training"),
         (Registration("anna", ("medical",), training=("gdpr-art9", "gdpr-art9")), "/training"),
         (Registration("anna", ("t1",), training_until={"gdpr-art9": datetime(2027, 1, 1, tzinfo=UTC)}), "/training_until"),

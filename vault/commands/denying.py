@@ -4,24 +4,33 @@ from typing import Annotated, Any
 
 import typer
 
-from vault.commands.say import AsJson, ControllerOption, answer, said, the_controller
+from vault.commands.say import AsJson, ControllerOption, answer, by_option, said, the_controller
 from vault.opening import open_vault
-from vault.operations.deny import Denial, Order, What, denials_in_force, lift_denial
+from vault.operations.callers import ROLES
+from vault.operations.deny import Denial, Order, What, closed_lists, denials_in_force, lift_denial
 from vault.operations.deny import deny as deny_now
+from vault.policy.model import CHANNELS
 from vault.settings import read_settings
 
+_MEMBERS = {"role": "role", "caller_id": "caller", "purpose": "purpose", "field": "field", "class": "class"}
+_MEMBERS |= {"channel": "channel", "recipient": "recipient", "hours": "hours", "why": "why"}
+_CRITERIA = "--role --caller --purpose --field --class --channel --recipient"
+_OPTIONS = {f"/{member}": f"--{option}" for member, option in _MEMBERS.items()} | {"/what": _CRITERIA}
+_ALLOWED = {"/what": "state at least one", "/hours": "1 to 72"}
 WhyOption = Annotated[str, typer.Option(help="Why, in your own words: at least 20 characters, for officers alone.")]
 
 
 def deny(
     why: WhyOption,
     hours: Annotated[int, typer.Option(help="For how long: 1 to 72.")] = 24,
-    role: Annotated[str | None, typer.Option(help="Callers of this role; customer for the people themselves.")] = None,
+    role: Annotated[str | None, typer.Option(help=f"Callers of this role: {' '.join(sorted(ROLES))}, or customer.")] = None,
     caller: Annotated[str | None, typer.Option(help="This caller: the `sub` of their token.")] = None,
     purpose: Annotated[str | None, typer.Option(help="Readings for this purpose.")] = None,
     field: Annotated[str | None, typer.Option(help="This field; without field and class: every field.")] = None,
-    class_name: Annotated[str | None, typer.Option("--class", help="Fields of this class.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Readings over this channel.")] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Fields of this class: of the catalogue, such as financial.")
+    ] = None,
+    channel: Annotated[str | None, typer.Option(help=f"Readings over this channel: {' '.join(sorted(CHANNELS))}.")] = None,
     recipient: Annotated[str | None, typer.Option(help="Callers who work for this party.")] = None,
     controller: ControllerOption = None,
     as_json: AsJson = False,
@@ -33,7 +42,10 @@ def deny(
     with said(as_json=as_json), open_vault(read_settings()) as opened:
         order = Order(What(role, caller, purpose, field, class_name, channel, recipient), hours, why)
         name = the_controller(opened.vault.database.controllers(), controller)
-        made = deny_now(opened.vault.closing(name), name, order)
+        closing = opened.vault.closing(name)
+        allowed = {f"/{member}": " ".join(sorted(names)) for member, names in closed_lists(closing).items()}
+        with by_option(_OPTIONS, _ALLOWED | allowed):
+            made = deny_now(closing, name, order)
         answer(_document(made), as_json=as_json, text=f"Denied: {_line(made)}")
 
 

@@ -58,3 +58,16 @@ def said(*, as_json: bool = False) -> Iterator[None]:
         if isinstance(error, Unavailable):
             people.print("  What could not be recorded was neither done nor shown. Check `riserbo doctor`, then try again.")
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def by_option(options: Mapping[str, str], allowed: Mapping[str, str]) -> Iterator[None]:
+    """Name what is wrong by the option that states it, and say what it may be; both by the pointer of the member behind it."""
+    try:
+        yield
+    except InvalidValue as error:
+        faults = [
+            Fault(options.get(one.pointer, one.pointer), ": ".join(filter(None, (one.code, allowed.get(one.pointer)))))
+            for one in error.faults
+        ]
+        raise InvalidValue(error.code, faults=faults) from None

@@ -5,13 +5,25 @@ from typing import Annotated, Any
 
 import typer
 
-from vault.commands.say import AsJson, ControllerOption, answer, people, said, the_controller
+from vault.commands.say import AsJson, ControllerOption, answer, by_option, people, said, the_controller
 from vault.opening import found_keyring, open_vault, reach_database
-from vault.operations.callers import Registration, end_registration, register_caller
+from vault.operations.callers import ALONE, APART, ROLES, Registration, end_registration, register_caller
 from vault.operations.examine import Check, examine
 from vault.operations.migrate import migrate as run_migrations
+from vault.policy.lexicon import TRAINING
 from vault.settings import Settings, read_settings
 
+_ROLES = f"{' '.join(sorted(ROLES))}; each of {' '.join(sorted(ALONE))} alone; never both of {' '.join(sorted(APART))}"
+_OPTIONS = {
+    "/roles": "--role", "/caller_id": "CALLER_ID", "/team": "--team", "/region": "--region", "/training": "--training",
+    "/training_until": "--trained-until", "/acts_for_agents": "--acts-for-agents",
+}  # fmt: skip
+_ALLOWED = {
+    "/roles": _ROLES,
+    "/region": "two capital letters, ISO 3166-1 alpha-2, such as IT",
+    "/training": " ".join(TRAINING),
+    "/acts_for_agents": "for --role system alone",
+}
 INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 controllers = typer.Typer(help="Companies whose customers' data are kept here.", no_args_is_help=True)
 callers = typer.Typer(help="The register of callers: who may ask, in which roles, until when.", no_args_is_help=True)
@@ -44,10 +56,10 @@ def controllers_add(
 @callers.command("add")
 def callers_add(
     caller_id: Annotated[str, typer.Argument(help="The `sub` of their token (a system: its client id).")],
-    role: Annotated[list[str], typer.Option(help="t1 t2 billing medical dpo dsr-officer system operator; may be repeated.")],
+    role: Annotated[list[str], typer.Option(help=f"May be repeated. {_ROLES}.")],
     controller: ControllerOption = None,
     team: Annotated[str | None, typer.Option(help="Their team at the helpdesk.")] = None,
-    training: Annotated[list[str] | None, typer.Option(help="Training on record, such as gdpr-art9; may be repeated.")] = None,
+    training: Annotated[list[str] | None, typer.Option(help=f"Training on record; may be repeated. {' '.join(TRAINING)}.")] = None,
     recipient: Annotated[str, typer.Option(help="The party they work for: controller, helpdesk or care-unit.")] = "helpdesk",
     region: Annotated[str, typer.Option(help="Country of their desk, ISO 3166-1 alpha-2.")] = "IT",
     valid_from: Annotated[datetime | None, typer.Option("--from", formats=INSTANTS, help="Valid from then on (UTC); now.")] = None,
@@ -62,7 +74,8 @@ def callers_add(
         start, end = (None if one is None else one.replace(tzinfo=UTC) for one in (valid_from, valid_until))
         registration = Registration(caller_id, role, team, training or (), recipient, region, end, start, ends, acts_for_agents)
         name = the_controller(opened.vault.database.controllers(), controller)
-        entry_id = register_caller(opened.vault.governed(name), name, registration)
+        with by_option(_OPTIONS, _ALLOWED):
+            entry_id = register_caller(opened.vault.governed(name), name, registration)
         answer({"caller_id": caller_id, "entry_id": entry_id}, as_json=as_json, text=f"{caller_id} is registered ({entry_id}).")
 
 

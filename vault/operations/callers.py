@@ -20,6 +20,7 @@ from vault.policy.model import Caller, Context
 
 CALLER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@|+=/~-]{0,254}")  # the `sub` of a token: an id, nobody's words
 TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}")
+REGION = re.compile(r"[A-Z]{2}")  # ISO 3166-1 alpha-2; a word here would be in no group of states, and policy would go by that
 ROLES = frozenset({"t1", "t2", "billing", "medical", "dpo", "dsr-officer", "system", "operator"})
 ROLES |= {"break-glass-eligible", "break-glass-approver", "unmask-approver"}
 ALONE = frozenset({"dpo", "operator", "system"})  # as in a token: nobody is one thing by one token and another by the next
@@ -91,6 +92,8 @@ def _faults(one: Registration) -> Iterator[Fault]:
         yield Fault("/caller_id", "caller.syntax")
     if one.team is not None and not TEAM.fullmatch(one.team):
         yield Fault("/team", "team.syntax")
+    if not REGION.fullmatch(one.region):
+        yield Fault("/region", "region.syntax")
     if not {*one.training} <= {*TRAINING} or len({*one.training}) < len(one.training):
         yield Fault("/training", "training.unknown")
     if not one.training_until.keys() <= {*one.training}:

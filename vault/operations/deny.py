@@ -112,17 +112,21 @@ def _in_house(vault: Vault, verb: str, controller_id: str) -> Acting:
     return prepare(vault, verb, Context(controller_id, operator, "legal-compliance", "api"), permission=HOUSE)
 
 
+def closed_lists(vault: Vault) -> dict[str, frozenset[str]]:
+    """Return what each member of a denial may be, for those that are of a closed list."""
+    return {
+        "role": ROLES | {"customer"},
+        "purpose": vault.policy.purposes,
+        "field": frozenset(vault.catalogue.fields),
+        "class": frozenset(vault.catalogue.classes),
+        "channel": frozenset(CHANNELS),
+        "recipient": vault.policy.recipients | {"subject"},
+    }
+
+
 def _faults(vault: Vault, order: Order) -> Iterator[Fault]:
     """Yield what is of no closed list, by member."""
-    policy, what = vault.policy, order.what
-    known = {
-        "role": ROLES | {"customer"},
-        "purpose": policy.purposes,
-        "field": vault.catalogue.fields.keys(),
-        "class": vault.catalogue.classes,
-        "channel": CHANNELS,
-        "recipient": policy.recipients | {"subject"},
-    }
+    known, what = closed_lists(vault), order.what
     stated = what.stated()
     if not stated:
         yield Fault("/what", "denial.of-nothing")
