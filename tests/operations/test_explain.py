@@ -81,7 +81,7 @@ def test_the_person_is_told_in_plain_words_and_not_of_what_is_kept_from_them(vau
     assert told["reader"] == "person"
     assert set(told["fields"]) == set(FIELDS) - {"aml_note"}
     assert "shown in part only" in told["fields"]["email"]["words"]["en"]
-    assert "mostrato solo in parte" in told["fields"]["email"]["words"]["it"]
+    assert "dato mostrato solo in parte" in told["fields"]["email"]["words"]["it"]
     assert b"aml_note" not in orjson.dumps(told)
     assert "needed" not in told["fields"]["email"]
     assert "policies" not in told["fields"]["email"]

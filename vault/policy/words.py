@@ -12,10 +12,10 @@ def _said(italian: str, english: str) -> Words:
 
 
 LEVELS: Final[Mapping[str, Words]] = {
-    "clear": _said("mostrato per intero", "shown in full"),
-    "masked": _said("mostrato solo in parte", "shown in part only"),
-    "token": _said("sostituito da un codice senza significato", "replaced by a meaningless code"),
-    "withheld": _said("non mostrato", "not shown"),
+    "clear": _said("dato mostrato per intero", "shown in full"),
+    "masked": _said("dato mostrato solo in parte", "shown in part only"),
+    "token": _said("dato sostituito da un codice senza significato", "replaced by a meaningless code"),
+    "withheld": _said("dato non mostrato", "not shown"),
     "absent": _said("nessun valore presente", "no value held"),
 }
 
