@@ -77,10 +77,13 @@ class NamedFields:
         if names is None and (said := QueryParams(query).getlist("fields")):
             if len(said) > 1:  # of two, whoever stands in front may have looked at the other
                 raise ContextIncomplete(faults=[Fault("fields", "repeated")])
-            fields = said[0]
-            names = tuple(dict.fromkeys(fields.split(",")))
-            if len(fields) > LONGEST_FIELDS or len(names) > MOST_FIELDS or any(name not in self._known for name in names):
-                raise ContextIncomplete("unknown-field", faults=[Fault("fields", "unknown")])
+            listed = said[0].split(",")
+            names = tuple(dict.fromkeys(listed))
+            if len(said[0]) > LONGEST_FIELDS or len(names) > MOST_FIELDS:
+                raise ContextIncomplete("unknown-field", faults=[Fault("fields", "too-long")])
+            # By its place in the list: the name itself could be somebody's.
+            if unknown := [Fault(f"fields/{place}", "unknown") for place, name in enumerate(listed) if name not in self._known]:
+                raise ContextIncomplete("unknown-field", faults=unknown)
             if query == b"fields=" + ",".join(names).encode() and len(self._read) < MOST_LISTS:
                 self._read[query] = names
         return names

@@ -54,11 +54,25 @@ def test_only_the_named_fields_are_answered(desk: Desk, customer: str) -> None:
     assert set(desk.profile("t1", customer, query="?fields=email,given_name,email").json()["fields"]) == {"email", "given_name"}
 
 
-@pytest.mark.parametrize("fields", ["", "givenname", "email,", "email,,given_name", "EMAIL", "email,giulia@example.it"])
-def test_a_field_that_is_not_in_the_catalogue_is_400(desk: Desk, customer: str, fields: str) -> None:
+@pytest.mark.parametrize(
+    ("fields", "places"),
+    [
+        ("", [0]), ("givenname", [0]), ("email,", [1]), ("email,,given_name", [1]), ("EMAIL", [0]), ("email,giulia@example.it", [1]),
+        ("email,email,x,given_name,y", [2, 4]),
+    ],
+)  # fmt: skip
+def test_a_field_that_is_not_in_the_catalogue_is_400_by_its_place(
+    desk: Desk, customer: str, fields: str, places: list[int]
+) -> None:
     answer = desk.profile("t1", customer, query=f"?fields={fields}")
     assert (answer.status_code, code(answer)) == (400, "unknown-field")
+    assert answer.json()["errors"] == [{"pointer": f"fields/{place}", "code": "unknown"} for place in places]
     assert "giulia" not in answer.text
+
+
+def test_a_list_of_fields_has_an_end(desk: Desk, customer: str) -> None:
+    answer = desk.profile("t1", customer, query=f"?fields={'email,' * 2_000}email")
+    assert (answer.status_code, answer.json()["errors"]) == (400, [{"pointer": "fields", "code": "too-long"}])
 
 
 def test_only_lists_that_say_nothing_else_are_kept() -> None:
