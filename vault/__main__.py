@@ -2,12 +2,13 @@
 
 import typer
 
+from vault.commands.checking import config_check, doctor
 from vault.commands.data import import_file, profile
 from vault.commands.demo import demo
 from vault.commands.exporting_entries import export_entries
 from vault.commands.policy import policy
 from vault.commands.running import serve, token, worker
-from vault.commands.setting_up import callers, config, controllers, doctor, keys, migrate
+from vault.commands.setting_up import callers, controllers, keys, migrate
 from vault.commands.trail import audit
 from vault.logs import configure_logs
 
@@ -18,6 +19,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback with locals would show values
 )
+config = typer.Typer(help="Settings (environment variables RISERBO_…).", no_args_is_help=True)
+config.command("check")(config_check)
 app.command()(demo)
 app.command()(serve)
 app.command()(worker)

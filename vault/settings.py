@@ -60,6 +60,11 @@ class Settings(BaseSettings):
         return algorithms
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """The variables that are unset and without which nothing can be served."""
+        return tuple(variable(name) for name in ("token_issuer", "jwks_url") if getattr(self, name) is None)
+
+    @property
     def data(self) -> Path:
         """The embedded server's data directory."""
         return self.home / "data"
@@ -95,6 +100,11 @@ class Settings(BaseSettings):
         if self.credentials_directory is not None:
             return self.credentials_directory / "riserbo-keyring"
         return self.keyring_credential or self.home / "keyring.credential"
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return str(Settings.model_fields[name].validation_alias or f"RISERBO_{name.upper()}")
 
 
 def read_settings(**overrides: object) -> Settings:

@@ -1,6 +1,7 @@
 """What an operator types: each command says what it did, in words or as one JSON document, and ends 1 when it could not."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -173,10 +174,35 @@ def test_doctor_has_a_line_for_each_part() -> None:
 
 
 @pytest.mark.usefixtures("environment")
+def test_doctor_says_what_is_still_to_be_done(controller_id: str) -> None:
+    todo = {one["name"]: one["note"] for one in json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)["todo"]}
+    assert {"RISERBO_TOKEN_ISSUER", "RISERBO_JWKS_URL"} <= todo.keys()
+    assert todo["policy keys"].startswith("missing (")
+    assert todo[f"receipts of {controller_id}"].startswith("controller-not-described (")
+    assert "todo  RISERBO_JWKS_URL" in runner.invoke(app, ["doctor"]).stderr
+
+
+def test_doctor_asks_for_a_controller_where_there_is_none(
+    clone: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RISERBO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RISERBO_DATABASE_URL", clone())
+    assert runner.invoke(app, ["keys", "init"]).exit_code == 0
+    todo = {one["name"] for one in json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)["todo"]}
+    assert todo == {"RISERBO_TOKEN_ISSUER", "RISERBO_JWKS_URL", "controllers", "policy keys"}
+
+
+@pytest.mark.usefixtures("environment")
 def test_settings_are_shown_without_addresses_and_wrong_ones_by_name(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
     shown = runner.invoke(app, ["config", "check", "--json"])
     assert database_url not in shown.stdout
-    assert json.loads(shown.stdout)["database_url"] == "(set)"
+    told = json.loads(shown.stdout)
+    assert told["RISERBO_DATABASE_URL"] == "(set)"
+    assert told["RISERBO_POLICY_KEYS"].endswith("/policy.keys")
+    assert told["missing"] == ["RISERBO_TOKEN_ISSUER", "RISERBO_JWKS_URL"]
+    assert "missing: RISERBO_JWKS_URL" in runner.invoke(app, ["config", "check"]).stderr
+    monkeypatch.setenv("RISERBO_TOKEN_ISSUER", "https://id.example")
+    assert json.loads(runner.invoke(app, ["config", "check", "--json"]).stdout)["missing"] == ["RISERBO_JWKS_URL"]
     monkeypatch.setenv("RISERBO_LANES", "many")
     wrong = runner.invoke(app, ["config", "check", "--json"])
     assert wrong.exit_code == 1

@@ -1,17 +1,16 @@
-"""Commands that prepare and check an installation: migrate, controllers, callers, doctor, config."""
+"""Commands that prepare an installation: migrate, controllers, callers, keys."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from vault.commands.say import AsJson, ControllerOption, answer, by_option, people, said, the_controller
+from vault.commands.say import AsJson, ControllerOption, answer, by_option, said, the_controller
 from vault.opening import found_keyring, open_vault, reach_database
 from vault.operations.callers import ALONE, APART, ROLES, Registration, end_registration, register_caller
-from vault.operations.examine import Check, examine
 from vault.operations.migrate import migrate as run_migrations
 from vault.policy.lexicon import TRAINING
-from vault.settings import Settings, read_settings
+from vault.settings import read_settings
 
 _ROLES = f"{' '.join(sorted(ROLES))}; each of {' '.join(sorted(ALONE))} alone; never both of {' '.join(sorted(APART))}"
 _OPTIONS = {
@@ -28,7 +27,6 @@ INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 controllers = typer.Typer(help="Companies whose customers' data are kept here.", no_args_is_help=True)
 callers = typer.Typer(help="The register of callers: who may ask, in which roles, until when.", no_args_is_help=True)
 keys = typer.Typer(help="The keyring, which holds the root keys.", no_args_is_help=True)
-config = typer.Typer(help="Settings (environment variables RISERBO_…).", no_args_is_help=True)
 
 
 def migrate(as_json: AsJson = False) -> None:
@@ -100,46 +98,3 @@ def keys_init(as_json: AsJson = False) -> None:
         found_keyring(settings)
         text = f"The keyring is in {settings.keyring}, unsealed by {settings.credential}. Back the two up apart from each other."
         answer({"keyring": str(settings.keyring), "credential": str(settings.credential)}, as_json=as_json, text=text)
-
-
-@config.command("check")
-def config_check(as_json: AsJson = False) -> None:
-    """Read the settings and show them; what is wrong is named, secrets are not shown."""
-    with said(as_json=as_json):
-        settings = read_settings()
-        shown = {name: _shown(settings, name) for name in type(settings).model_fields}
-        answer(shown, as_json=as_json, text="\n".join(f"{name} = {value}" for name, value in shown.items()))
-
-
-def doctor(as_json: AsJson = False) -> None:
-    """Check settings, keys, database, rights, server settings and audit trail, one line each. Exit status 1 if one fails."""
-    with said(as_json=as_json), open_vault(read_settings()) as opened:
-        checks = examine(opened.vault, opened.health)
-        document: dict[str, Any] = {
-            "ok": all(one.ok for one in checks),
-            "checks": [{"name": c.name, "ok": c.ok, "note": c.note, "age_s": c.age_s, "do": c.do} for c in checks],
-        }
-        answer(document, as_json=as_json, text="\n".join(_line(check) for check in checks))
-    if not document["ok"]:
-        people.print("Something needs attention.")
-        raise typer.Exit(1)
-
-
-def _line(check: Check) -> str:
-    age = "" if check.age_s is None else f"{check.age_s} s ago"
-    do = "" if check.do is None else f"run `{check.do}`"
-    said = "  ".join(filter(None, (check.name, check.note, age, do)))
-    return f"{'ok  ' if check.ok else 'FAIL'}  {said}"
-
-
-def _shown(settings: Settings, name: str) -> Any:
-    value = getattr(settings, name)
-    if value is None:
-        return None
-    return (
-        "(set)"
-        if name in ("database_url", "database_admin_url")
-        else value
-        if isinstance(value, int | float | bool)
-        else str(value)
-    )
