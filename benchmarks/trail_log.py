@@ -36,7 +36,7 @@ COPIED = {
     " team, recipient, purpose, channel, ticket, station, ticket_state, classes, clear_classes, clear_count, flags",
     "audit_tile": "controller_id, era, level, idx, hashes",
     "audit_writer": "controller_id, writer_id, number, leaf_hash, mac_key, seen_at, closed, era",
-    "audit_daily": "controller_id, day, operation, outcome, purpose, recipient, caller_id, entries, clear_values",
+    "audit_daily": "controller_id, day, operation, outcome, purpose, recipient, entries, clear_values",
 }
 # what an answer holds: levels by field, and how many of them are clear
 ANSWERS = (
@@ -194,7 +194,7 @@ class Made:
                 str(flags),
             )
         )
-        day = (str(at // DAY_MS), about["operation"], about["outcome"], about["purpose"], about["recipient"], agent)
+        day = (str(at // DAY_MS), about["operation"], about["outcome"], about["purpose"], about["recipient"])
         self._days[day] += 1
         self._clear[day] += clear
 
@@ -221,7 +221,7 @@ class Made:
         self._rows["audit_detail"].append(self._row(*place, "\\N", "-", "0", "\\\\x"))
         nothing = ("\\N", "{}", *["\\N"] * 7, "{}", "{}", "0", "0")
         self._rows["audit_lookup"].append(self._row(*place, "-", "writer-open", "done", "system", *nothing))
-        self._days[str(self._day), "writer-open", "done", "-", "-", "-"] += 1
+        self._days[str(self._day), "writer-open", "done", "-", "-"] += 1
         return self._chained(self._writer, members, position)
 
     def _chained(self, writer: _Writer, members: dict[str, Any], position: int) -> bytes:

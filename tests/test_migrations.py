@@ -167,6 +167,32 @@ def test_what_was_left_out_when_agreeing_is_told_by_its_event_when_the_version_c
             connection.execute("UPDATE vault.agreement_event SET excluded = '{iban}'")
 
 
+def test_counts_of_a_day_are_added_up_over_callers_when_the_version_comes_and_kept_when_it_goes(fresh) -> None:
+    """Of two companies' rows, each row's own: row security must not hide any from whoever moves them."""
+    migrate(fresh, fresh)
+    engine = sqlalchemy.create_engine(owner_url(fresh))
+    with engine.connect() as connection:
+        command.downgrade(configuration(connection), "0015")
+    with psycopg.connect(fresh) as connection:
+        for controller, caller, entries in (("one", "a", 3), ("one", "b", 4), ("two", "a", 5), ("two", "-", 1)):
+            row = (controller, "disclose", caller, entries, entries * 2)
+            connection.execute(
+                "INSERT INTO vault.audit_daily (controller_id, day, operation, outcome, purpose, recipient, caller_id, entries,"
+                " clear_values) VALUES (%s, 20000, %s, 'allowed', '-', '-', %s, %s, %s)", row,
+            )  # fmt: skip
+    seen = []
+    for change, version in ((command.upgrade, "0016"), (command.downgrade, "0015")):
+        with engine.connect() as connection:
+            change(configuration(connection), version)
+        with psycopg.connect(fresh) as connection:
+            found = "SELECT controller_id, entries, clear_values FROM vault.audit_daily ORDER BY 1"
+            seen.append(connection.execute(found).fetchall())
+            forced = "SELECT relforcerowsecurity FROM pg_class WHERE oid = 'vault.audit_daily'::regclass"
+            assert connection.execute(forced).fetchone() == (True,)
+    engine.dispose()
+    assert seen == [[("one", 7, 14), ("two", 6, 12)]] * 2
+
+
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.fullname)
 def test_every_key_begins_with_the_controller(table) -> None:
     assert next(iter(table.primary_key.columns)).name == "controller_id"

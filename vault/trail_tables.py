@@ -212,17 +212,16 @@ audit_witnessed = _table(  # what witnesses signed of checkpoints: insert-only, 
     key=("era", "seconds", "witness"),
 )
 
-audit_daily = _table(
+audit_daily = _table(  # without the caller: with one there would be nearly as many rows as entries
     "audit_daily",
     Column("day", Integer, nullable=False),  # days since 1970
     _text("operation"),
     _text("outcome"),
     _text("purpose"),
     _text("recipient"),
-    _text("caller_id"),
     Column("entries", BigInteger, nullable=False),
     Column("clear_values", BigInteger, nullable=False),
-    key=("day", "operation", "outcome", "purpose", "recipient", "caller_id"),
+    key=("day", "operation", "outcome", "purpose", "recipient"),
 )
 
 audit_rejected = _table(

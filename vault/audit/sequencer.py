@@ -72,11 +72,11 @@ _MOVE = """
       SELECT controller_id, at, position, subject_id, %(era)s, entry_id, stream, operation, outcome, kind, caller_id, roles, team,
         recipient, purpose, channel, ticket, station, ticket_state, classes, clear_classes, clear_count, flags FROM taken),
     days AS (
-      INSERT INTO vault.audit_daily (controller_id, day, operation, outcome, purpose, recipient, caller_id, entries, clear_values)
+      INSERT INTO vault.audit_daily (controller_id, day, operation, outcome, purpose, recipient, entries, clear_values)
       SELECT controller_id, at / 86400000, operation, outcome, coalesce(purpose, '-'), coalesce(recipient, '-'),
-             coalesce(caller_id, '-'), count(*), coalesce(sum(clear_count), 0)
-      FROM taken GROUP BY 1, 2, 3, 4, 5, 6, 7
-      ON CONFLICT (controller_id, day, operation, outcome, purpose, recipient, caller_id) DO UPDATE
+             count(*), coalesce(sum(clear_count), 0)
+      FROM taken GROUP BY 1, 2, 3, 4, 5, 6
+      ON CONFLICT (controller_id, day, operation, outcome, purpose, recipient) DO UPDATE
       SET entries = audit_daily.entries + EXCLUDED.entries, clear_values = audit_daily.clear_values + EXCLUDED.clear_values)
     SELECT count(*) FROM taken
 """
