@@ -1,8 +1,9 @@
 """A log of two years, made fast: real leaves in real chains, copied past the recorder into the tables.
 
-Leaves are made by `vault/audit/entry.py`, each writer's chain and MACs as the recorder makes them, one writer a day; caller tags
-and the hashes of tickets and stations are real too. Only what is sealed beside a leaf is random bytes of the usual length, and with
-it each person's tag: nothing of it is opened here. People, agents, tickets and flags are drawn unevenly, as work is.
+Leaves are made by `vault/audit/entry.py`, each writer's chain and MACs as the recorder makes them, one writer a day; caller tags,
+the hashes of tickets and stations and each person's tags are real too, though every entry of a person claims to be their first.
+Only what is sealed beside a leaf is random bytes of the usual length: nothing of it is opened here. People, agents, tickets and
+flags are drawn unevenly, as work is.
 
 One agent, `agent-snoop`, looks at ten of 3,570 customers of 679 branches each day, without a ticket: the case of the Garante of
 2 November 2024 (doc. web 10070521). A customer's branch is their number modulo 679.
@@ -19,6 +20,7 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.affected import tag_for
 from vault.audit import entry
 from vault.audit.merkle import HASH_BYTES, TILE_BYTES, TILE_WIDTH, grown, leaf_hash
 from vault.octets import b64u, mac
@@ -26,7 +28,7 @@ from vault.octets import b64u, mac
 MONTHS = 24
 CHUNK = 20_000
 PEOPLE, AGENTS, BRANCHES, SNOOPED, A_DAY = 200_000, 400, 679, 3_570, 10
-SNOOP, RARE_CHANNEL = "agent-snoop", "letter"
+SNOOP, RARE_OPERATION = "agent-snoop", "record_death"
 SEALED_BYTES = 417
 DAY_MS = 86_400_000
 COPIED = {
@@ -47,6 +49,15 @@ ANSWERS = (
 )
 OPERATIONS = ("disclose",) * 88 + ("find",) * 6 + ("verify",) * 4 + ("reveal", "amend")
 PURPOSES = ("customer-care",) * 8 + ("billing", "fraud-prevention")
+
+
+def snooped() -> list[str]:
+    """Return everybody the one agent may have looked at."""
+    return [_subject_id(number * 55) for number in range(SNOOPED)]
+
+
+def _subject_id(person: int) -> str:
+    return f"sub_{person:026d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,29 +148,29 @@ class Made:
         agent = SNOOP if snoops else f"agent-{int(AGENTS * dice.random() ** 1.5)}"
         person = int(SNOOPED * dice.random()) * 55 if snoops else int(PEOPLE * dice.random() ** 2)
         ticket = None if snoops or dice.random() < 0.06 else f"TCK-{position // 50 * 10 + int(10 * dice.random())}"
-        drawn = dice.randbytes(112)
+        drawn = dice.randbytes(96)
         ids = drawn.hex()
         draw = dice.random()
+        usual = "disclose" if snoops else OPERATIONS[int(100 * dice.random())]
         about: dict[str, Any] = {
-            "operation": "disclose" if snoops else OPERATIONS[int(100 * dice.random())],
+            "operation": RARE_OPERATION if draw < 0.00002 and not snoops else usual,
             "outcome": outcome,
             "kind": "agent",
             "recipient": "helpdesk",
             "purpose": PURPOSES[len(agent) % 10 if snoops else int(agent[6:]) % 10],  # an agent's own work
-            "channel": RARE_CHANNEL if draw < 0.00002 else ("phone" if draw < 0.7 else "chat"),
+            "channel": "phone" if draw < 0.7 else "chat",
         }
-        entry_id = f"ent_{ids[:26]}"
+        entry_id, subject, previous = f"ent_{ids[:26]}", _subject_id(person), drawn[77:93]
         members = {
             **about, "v": 1, "id": entry_id, "at": at, "roles": ["t1"], "fields": fields, "count": clear, "terms": ["retail@1"],
             "bundle": "q1ZkAAAAAAAAAAAAAAAAAA", "caller": b64u(entry.caller_tag(self._caller_key, agent, entry_id)),
-            "subject": b64u(drawn[13:29]), "details": b64u(drawn[29:61]), "internal": b64u(drawn[61:93]),
+            "subject": tag_for(subject, entry_id, previous), "details": b64u(drawn[13:45]), "internal": b64u(drawn[45:77]),
         }  # fmt: skip
-        subject = f"sub_{person:026d}"
         flags = 1 << int(6 * dice.random()) if dice.random() < 0.003 else 0
         team = f"team-{int(agent[6:]) % 40}" if not snoops else "team-7"
         station = self._hashed("station", f"PDL-{agent}")
         self._beside(
-            at, position, subject, entry_id, "open", about, agent, "{t1}", team, ticket, station, clear, flags, drawn[93:109]
+            at, position, subject, entry_id, "open", about, agent, "{t1}", team, ticket, station, clear, flags, previous
         )  # fmt: skip
         return self._chained(writer, members, position)
 

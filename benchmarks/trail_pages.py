@@ -1,11 +1,11 @@
-"""What is asked of a long log, in the shapes of the review: pages by keyset, a proof, who was touched, counts.
+"""What is asked of a long log: pages of the review, a proof, the counts of the days. The statements are the product's own.
 
-The statements stand here alone, so that those of the product can take their place. Each is run on the application's own pool, by
-the generic plan it has there; the plan that was carried out is read too, and a sequential scan of a partition with rows is counted.
+Each is run on the application's own pool, by the generic plan it has there, and a page with the leaves it shows; the plan that was
+carried out is read too, and a sequential scan of a partition with rows is counted.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -15,66 +15,23 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from benchmarks.trail_log import AGENTS, DAY_MS, PEOPLE, RARE_CHANNEL, SNOOP, SNOOPED
+from benchmarks.trail_log import AGENTS, DAY_MS, PEOPLE, RARE_OPERATION
 from vault import tables
 from vault.audit import entry
+from vault.audit.filters import Window
 from vault.audit.merkle import Tree
 from vault.audit.records import head, tile_reader
+from vault.audit.review import Asked, Proposed, counts, first_place, page_statement, proposals
 from vault.database import Database, Reading
+from vault.operations.review import ANY_FLAG, USUAL
 
-PAGE = 50
+PAGES = ("subject", "caller", "ticket", "flag", "day", "rare")
+PAGE = USUAL + 1  # what a page of the usual length reads
 WINDOW_MS = 90 * DAY_MS
-TWO_YEARS_MS = 731 * DAY_MS
+DAYS = 731
 TRIES, FEW_TRIES = 100, 7
 _L = tables.audit_lookup.c
-_DAYS = tables.audit_daily.c
-_SHOWN = (
-    _L.entry_id, _L.at, _L.position, _L.subject_id, _L.operation, _L.outcome, _L.kind, _L.caller_id, _L.roles, _L.team,
-    _L.recipient, _L.purpose, _L.channel, _L.ticket, _L.flags,
-)  # fmt: skip
-
-
-def _page(*filters: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """A page, newest first. The bounds on `at` are for pruning: a row comparison alone prunes no partition."""
-    return (
-        sa.select(*_SHOWN)
-        .where(
-            _L.controller_id == sa.bindparam("controller"),
-            _L.at >= sa.bindparam("since"),
-            _L.at <= sa.bindparam("until"),
-            *filters,
-        )
-        .order_by(_L.at.desc(), _L.position.desc())
-        .limit(PAGE)
-    )
-
-
-PAGES: Mapping[str, sa.Select[Any]] = {
-    "subject": _page(_L.subject_id == sa.bindparam("subject")),
-    "caller": _page(_L.caller_id == sa.bindparam("caller")),
-    "ticket": _page(_L.ticket == sa.bindparam("ticket")),
-    "flag": _page(_L.flags != sa.literal_column("0")),
-    "day": _page(),
-    "rare": _page(_L.channel == sa.bindparam("channel")),
-}
-AFFECTED = (
-    sa.select(
-        _L.subject_id,
-        sa.func.count().label("entries"),
-        sa.func.min(_L.at).label("first_at"),
-        sa.func.max(_L.at).label("last_at"),
-        sa.func.array_agg(_L.entry_id).label("entry_ids"),
-    )
-    .where(
-        _L.controller_id == sa.bindparam("controller"),
-        _L.caller_id == sa.bindparam("caller"),
-        _L.at >= sa.bindparam("since"),
-        _L.at <= sa.bindparam("until"),
-    )
-    .group_by(_L.subject_id)
-)
-COUNTED = sa.select(sa.func.count()).where(_L.controller_id == sa.bindparam("controller"))
-SUMMED = sa.select(sa.func.sum(_DAYS.entries)).where(_DAYS.controller_id == sa.bindparam("controller"))
+_COUNTED = sa.select(sa.func.count()).where(_L.controller_id == sa.bindparam("controller"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +44,29 @@ class Asker:
     lookup_key: bytes
     dice: random.Random
 
-    def parameters(self, page: str) -> dict[str, Any]:
+    def asked(self, page: str) -> Asked:
         """Return what one page is asked with: anybody, any agent, any ticket, any day, or the one rare thing."""
-        until = self.last_ms - (int(self.dice.random() * 700) * DAY_MS if page == "day" else 0)
-        asked: dict[str, Any] = {"controller": self.controller_id, "until": until, "since": until - WINDOW_MS}
-        if page == "day":
-            return asked | {"since": until - DAY_MS}
-        if page in ("subject", "ticket"):
-            asked["since"] = self.last_ms - TWO_YEARS_MS
-        return asked | self._filters(page)
-
-    def _filters(self, page: str) -> dict[str, Any]:
+        ends = self.last_ms - (int(self.dice.random() * 700) * DAY_MS if page == "day" else 0)
+        reach = {"day": DAY_MS, "subject": DAYS * DAY_MS, "ticket": DAYS * DAY_MS}.get(page, WINDOW_MS)
         drawn = self.dice.random()
-        filters: dict[str, dict[str, Any]] = {
-            "subject": {"subject": f"sub_{int(PEOPLE * drawn**2):026d}"},
+        values: Mapping[str, dict[str, Any]] = {
+            "subject": {"subject_id": f"sub_{int(PEOPLE * drawn**2):026d}"},
             "caller": {"caller": f"agent-{int(AGENTS * drawn**1.5)}"},
-            "ticket": {"ticket": entry.lookup_hash(self.lookup_key, "ticket", f"TCK-{int(100_000 * drawn)}")},
-            "rare": {"channel": RARE_CHANNEL},
+            "flag": {"flags": ANY_FLAG},
+            "rare": {"operation": RARE_OPERATION},
         }
-        return filters.get(page, {})
+        ticket = entry.lookup_hash(self.lookup_key, "ticket", f"TCK-{int(100_000 * drawn)}")
+        return Asked(Window(ends - reach, ends), values.get(page, {}), (ticket,) if page == "ticket" else ())
+
+    def page(self, rows: Connection, asked: Asked) -> list[Proposed]:
+        """Return a first page and one entry more."""
+        return proposals(rows, self.controller_id, asked, first_place(asked.window), PAGE)
 
     def page_ms(self, page: str, tries: int) -> float:
-        """Return the median milliseconds of a page, rows fetched."""
+        """Return the median milliseconds of a page, leaves fetched."""
         with self.database.snapshot(self.controller_id) as rows:
-            asked = [self.parameters(page) for _ in range(tries + 2)]
-            took = [_ms(lambda one=one: rows.execute(PAGES[page], one).all()) for one in asked]  # type: ignore[misc]
+            asked = [self.asked(page) for _ in range(tries + 2)]
+            took = [_ms(lambda one=one: self.page(rows, one)) for one in asked]  # type: ignore[misc]
         return median(took[2:])
 
     def proof_ms(self, tries: int) -> float:
@@ -126,36 +81,30 @@ class Asker:
 
             return median([_ms(prove) for _ in range(tries + 2)][2:])
 
-    def affected(self, tries: int) -> tuple[float, int, int]:
-        """Return the seconds of the list of whom one agent touched in two years, how many they are, and in how many entries."""
-        asked = {"controller": self.controller_id, "caller": SNOOP, "since": self.last_ms - TWO_YEARS_MS, "until": self.last_ms}
-        with self.database.snapshot(self.controller_id) as rows:
-            found: Sequence[Any] = rows.execute(AFFECTED, asked).all()
-            took = [_ms(lambda: rows.execute(AFFECTED, asked).all()) for _ in range(tries)]
-        assert 0 < len(found) <= SNOOPED
-        return median(took) / 1000, len(found), sum(one.entries for one in found)
-
     def counts_ratio(self, tries: int) -> float:
-        """Return how much longer it takes to count the entries than to add up the counts of the days."""
+        """Return how much longer it takes to count the entries than to give a chart of two years its counts of each day."""
+        last = self.last_ms // DAY_MS
         with self.database.snapshot(self.controller_id) as rows:
-            whole, days = (_asked(rows, one, self.controller_id, tries) for one in (COUNTED, SUMMED))
-        return whole / days
+            whole = [_ms(lambda: rows.execute(_COUNTED, {"controller": self.controller_id}).all()) for _ in range(tries)]
+            days = [_ms(lambda: counts(rows, self.controller_id, last - DAYS, last, ("day",))) for _ in range(tries)]
+        return median(whole) / median(days)
 
     def sequential_scans(self, page: str) -> list[str]:
         """Return the lines of the page's generic plan, as carried out, that read a partition from end to end."""
-        reading = Reading.of("page", PAGES[page])  # type: ignore[arg-type]  # a Select is compiled likewise
-        asked = self.parameters(page)
+        asked = self.asked(page)
+        begins, place = asked.window.begins, first_place(asked.window)
+        said = {"controller": self.controller_id, "begins": begins, "at": place.at, "position": place.position, **asked.values}
+        if asked.tickets:
+            said["ticket"] = asked.tickets[0]
+        names = frozenset(asked.values) | ({"ticket"} if asked.tickets else frozenset())
+        reading = Reading.of("page", page_statement(names, PAGE))  # type: ignore[arg-type]  # a Select is compiled likewise
         with self.database.dedicated(self.controller_id) as connection:
             connection.execute(b"PREPARE page AS " + reading.sql)
             cursor = psycopg.ClientCursor(connection)
             places = ", ".join(["%s"] * len(reading.parameters))
-            values = [asked.get(name, PAGE) for name in reading.parameters]
+            values = [said[name] for name in reading.parameters]
             plan = cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF) EXECUTE page({places})".encode(), values).fetchall()
         return [line for (line,) in plan if "Seq Scan" in line and "never executed" not in line]
-
-
-def _asked(rows: Connection, statement: sa.Select[Any], controller_id: str, tries: int) -> float:
-    return median([_ms(lambda: rows.execute(statement, {"controller": controller_id}).all()) for _ in range(tries)])
 
 
 def _ms(act: Callable[[], object]) -> float:

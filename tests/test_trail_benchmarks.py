@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
+import orjson
 import psycopg
 import pytest
 
+from benchmarks.affected import tag_for
 from benchmarks.trail import GATES
-from benchmarks.trail_log import SNOOP, Keys, Made, load, spread_over_months
+from benchmarks.trail_log import SNOOP, Keys, Made, load, snooped, spread_over_months
 from benchmarks.trail_pages import PAGES, Asker
 from benchmarks.trail_verify import _growth
 from tests.audit.makers import SECRET, Log, log_on, mac
@@ -64,24 +66,32 @@ def test_each_month_has_its_partition_and_rows_in_it(long: tuple[Log, Asker]) ->
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_the_newest_of_what_was_asked_for(long: tuple[Log, Asker], page: str) -> None:
     log, asker = long
-    asked = asker.parameters(page)
+    asked = asker.asked(page)
     with log.app.snapshot(log.controller_id) as rows:
-        found = rows.execute(PAGES[page], asked).all()
-    places = [(one.at, one.position) for one in found]
+        found = asker.page(rows, asked)
+    places = [one.place for one in found]
     assert places == sorted(places, reverse=True)
-    assert all(asked["since"] <= at <= asked["until"] for at, _ in places)
+    assert all(asked.window.begins <= at < asked.window.ends for at, _ in places)
+    assert None not in [one.leaf for one in found]
     assert asker.page_ms(page, 3) > 0
-    assert asker.sequential_scans(page) == [] or page in ("ticket", "rare")  # of a month with a hundred rows it may be right
+    assert all("Seq Scan" in line for line in asker.sequential_scans(page))  # of a month with a hundred rows it may be right
 
 
-def test_who_was_touched_is_all_whom_one_agent_looked_at(long: tuple[Log, Asker]) -> None:
+def test_each_leaf_names_its_person_to_who_holds_their_key_and_no_other(long: tuple[Log, Asker]) -> None:
     log, asker = long
-    seconds, people, entries = asker.affected(1)
-    own = (log.controller_id, SNOOP)
-    counted = log.ask(
-        "SELECT count(DISTINCT subject_id), count(*) FROM vault.audit_lookup WHERE controller_id = %s AND caller_id = %s", *own
+    held = log.ask(
+        "SELECT subject_id, entry_id, chain_previous, leaf FROM vault.audit_detail"
+        " JOIN vault.audit_entry USING (controller_id, era, position) WHERE controller_id = %s AND stream = 'open'",
+        log.controller_id,
     )
-    assert (seconds > 0, [(people, entries)]) == (True, counted)
+    assert len(held) > ENTRIES * 0.7
+    for subject_id, entry_id, previous, leaf in held:
+        tag = orjson.loads(leaf)["subject"]
+        assert tag == tag_for(subject_id, entry_id, bytes(previous))
+        assert tag != tag_for("sub_another", entry_id, bytes(previous))
+    looked_at = log.ask("SELECT subject_id FROM vault.audit_lookup WHERE caller_id = %s", SNOOP)
+    assert looked_at
+    assert {one for (one,) in looked_at} <= {*snooped()}
     assert asker.proof_ms(3) > 0
     assert asker.counts_ratio(3) > 0
 
