@@ -3,6 +3,8 @@
     python -m tests.assurance.reading read CONTROLLER SUBJECT TICKET READS     prints the entries of what it was answered, as JSON
     python -m tests.assurance.reading sequence CONTROLLER KILLS PAUSE FILE     ends when the file is there, and prints the kills
 
+Killing begins with the first entry that waits: what is killed before that had nothing to do.
+
 Settings come from the environment, the database's address among them. Neither forks while it has threads.
 """
 
@@ -24,6 +26,7 @@ from vault.operations.disclosure import Ask
 from vault.settings import read_settings
 
 AT_ONCE = 8
+IDLE_S = 0.01
 
 
 def read(controller_id: str, subject_id: str, ticket: str, reads: int) -> list[str]:
@@ -46,17 +49,26 @@ def sequence(controller_id: str, kills: int, pause_s: float, stop_file: Path) ->
     settings = read_settings()
     keyring = open_keyring(settings)
 
-    def run(most: int) -> None:
-        sequencer = Sequencer(
-            Database(str(settings.database_url), "riserbo_sequencer"),
+    def sequencer(database: Database, most: int) -> Sequencer:
+        return Sequencer(
+            database,
             mac=lambda name, message: keyring.mac(name, [message])[0],
             origin_host=settings.host,
             health=TrailHealth(time.monotonic),
             most=most,
         )
-        while True:
-            sequencer.run_once(controller_id)
 
+    def run(most: int) -> None:
+        own = sequencer(Database(str(settings.database_url), "riserbo_sequencer"), most)
+        while True:
+            if not own.run_once(controller_id):
+                time.sleep(IDLE_S)  # else two of them leave the readers no core
+
+    database = Database(str(settings.database_url), "riserbo_sequencer")
+    looking = sequencer(database, 1)
+    while not (looking.waiting(controller_id) or stop_file.exists()):
+        time.sleep(IDLE_S)
+    database.close()
     killed_again_and_again(run, kills, pause_s, stop_file)
 
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import orjson
 import psycopg
 import pytest
 
-from tests.assurance.alone import Alone, alone
 from tests.makers import EVERYTHING, make_subject, make_ticket, register
 from vault.audit.scan import Report
 from vault.opening import Addresses, Opened, assembled, open_keyring
@@ -27,18 +26,21 @@ WAIT_S = 600
     [(2, 100, 3, 0.3), pytest.param(4, 1000, 20, 1.0, marks=pytest.mark.drill)],
     ids=["small", "whole"],
 )
-def test_what_was_answered_is_in_the_log_whatever_is_killed(processes: int, reads: int, kills: int, pause_s: float) -> None:
-    with alone() as own:
-        settings = Settings(home=own.home)
-        with assembled(settings, Addresses(own.url, None), open_keyring(settings)) as opened:
-            subject_id, ticket = _somebody(opened)
-            opened.trail.stop()  # from here on those sequence that are killed
-            environment = environment_with(settings.model_copy(update={"database_url": own.url}))
-            answered = _read_and_kill(own, environment, (subject_id, ticket, str(reads)), processes, (str(kills), str(pause_s)))
-            opened.trail.settle(CONTROLLER)
-            report = opened.verify(CONTROLLER)
-        assert len(answered) > 0.9 * processes * reads
-        _expect_whole(own, report, answered)
+def test_what_was_answered_is_in_the_log_whatever_is_killed(
+    processes: int, reads: int, kills: int, pause_s: float, clone: Callable[[], str], tmp_path: Path
+) -> None:
+    url, settings = clone(), Settings(home=tmp_path / "home")
+    with assembled(settings, Addresses(url, None), open_keyring(settings)) as opened:
+        subject_id, ticket = _somebody(opened)
+        opened.trail.stop()  # from here on those sequence that are killed
+        environment = environment_with(settings.model_copy(update={"database_url": url}))
+        answered = _read_and_kill(
+            tmp_path / "stop", environment, (subject_id, ticket, str(reads)), processes, (str(kills), str(pause_s))
+        )
+        opened.trail.settle(CONTROLLER)
+        report = opened.verify(CONTROLLER)
+    assert len(answered) > 0.9 * processes * reads
+    _expect_whole(url, report, answered)
 
 
 def _somebody(opened: Opened) -> tuple[str, str]:
@@ -49,10 +51,10 @@ def _somebody(opened: Opened) -> tuple[str, str]:
 
 
 def _read_and_kill(
-    own: Alone, environment: dict[str, str], asked: Sequence[str], processes: int, killing: Sequence[str]
+    stop: Path, environment: dict[str, str], asked: Sequence[str], processes: int, killing: Sequence[str]
 ) -> list[str]:
     """Run the readers beside the sequencers that are killed; return the entries of what was answered."""
-    program, stop = [sys.executable, "-m", "tests.assurance.reading"], own.home / "stop"
+    program = [sys.executable, "-m", "tests.assurance.reading"]
     killer = subprocess.Popen(
         [*program, "sequence", CONTROLLER, *killing, str(stop)], cwd=ROOT, env=environment, stdout=subprocess.PIPE
     )
@@ -73,9 +75,9 @@ def _read_and_kill(
     return answered
 
 
-def _expect_whole(own: Alone, report: Report, answered: Sequence[str]) -> None:
+def _expect_whole(url: str, report: Report, answered: Sequence[str]) -> None:
     """Expect positions without a gap, no entry twice, the root of the leaves, and an entry for each answer."""
-    with psycopg.connect(own.url) as connection:
+    with psycopg.connect(url) as connection:
         rows = connection.execute(
             "SELECT position, leaf FROM vault.audit_entry WHERE controller_id = %s ORDER BY position", (CONTROLLER,)
         ).fetchall()
