@@ -87,8 +87,8 @@ class Served:
 
 
 @pytest.fixture
-def served(postgres: PostgresServer, tmp_path: Path) -> Iterator[Served]:
-    with restorable(postgres, "rollback", "yesterday", "before") as database:
+def served(postgres: PostgresServer, clone: Callable[[], str], tmp_path: Path) -> Iterator[Served]:
+    with restorable(postgres, clone(), "yesterday") as database:
         settings = Settings(
             home=tmp_path / "home", token_issuer="https://issuer.example", jwks_url="http://127.0.0.1:1/jwks", unbound_systems=True,
             database_url=database.url,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import make_url
 
-from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database
-from vault.operations.migrate import migrate
+from vault.connectors.embedded_postgres import PostgresServer, admin_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,9 @@ class Restorable:
 
 
 @contextmanager
-def restorable(server: PostgresServer, name: str, *copies: str) -> Iterator[Restorable]:
-    """Yield a migrated database of this name; it and the named copies go at the end."""
-    made = Restorable(server, name)
-    made.drop(*copies)
-    ensure_database(server, name)
-    migrate(admin_url(server, name), admin_url(server, name))
+def restorable(server: PostgresServer, url: str, *copies: str) -> Iterator[Restorable]:
+    """Yield a migrated database of the server's that is there; it and the named copies go at the end."""
+    made = Restorable(server, str(make_url(url).database))
     try:
         yield made
     finally:
