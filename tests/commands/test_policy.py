@@ -25,7 +25,21 @@ def test_a_bundle_whose_cases_fail_ends_1_and_names_them(tmp_path: Path) -> None
     ran = runner.invoke(app, ["policy", "test", str(altered(tmp_path, {"roles/t1.cedar": text}))])
     assert ran.exit_code == 1
     assert ran.stdout == ""
-    assert "health-insurance/t1/correspondence" in ran.stderr
+    said = " ".join(ran.stderr.split())
+    assert "health-insurance/t1/correspondence: expected masked file_facts support-t1-files, got withheld role" in said
+    assert "slips not tried: a case fails" in said
+
+
+def test_a_case_of_the_conditions_that_fails_says_what_came_out(tmp_path: Path) -> None:
+    text = shipped_text("tests/matrix/conditions.yaml")
+    text = text.replace(
+        "contract_number: [masked, last4, support-t1-identity]", "contract_number: [clear, null, support-t1-identity]", 1
+    )
+    ran = runner.invoke(app, ["policy", "test", str(altered(tmp_path, {"tests/matrix/conditions.yaml": text}))])
+    assert ran.exit_code == 1
+    said = " ".join(ran.stderr.split())
+    wrong = "contract_number: expected clear support-t1-identity, got masked last4 support-t1-identity"
+    assert f"an asserted ticket shows masks at most of what identifies: {wrong}" in said
 
 
 def test_no_directory_is_misuse() -> None:
@@ -69,4 +83,7 @@ def test_a_plan_that_widens_ends_1_and_says_where(tmp_path: Path) -> None:
 
 
 def test_a_plan_of_what_is_no_bundle_ends_1(tmp_path: Path) -> None:
-    assert runner.invoke(app, ["policy", "plan", str(tmp_path)]).exit_code == 1
+    for command in ("plan", "test"):
+        ran = runner.invoke(app, ["policy", command, str(tmp_path)])
+        assert ran.exit_code == 1
+        assert ran.stderr.startswith(f"{tmp_path} is not a sound bundle (no catalogue.yaml):\n")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vault.commands.activating import new_key, policy_activate, policy_history, rollback, sign
@@ -47,7 +48,7 @@ def policy_test(directory: BundleArgument = None, as_json: AsJson = False) -> No
     try:
         bundle = load_bundle(directory or shipped())
     except ValueError as error:
-        people.print(str(error), markup=False)
+        _unfit(directory or shipped(), error)
         _end(Outcome(0, ()), Mutations(0, ()), ok=False, as_json=as_json)
         return
     candidate, checks = Candidate.of(bundle), list(matrix_checks(bundle))
@@ -60,7 +61,7 @@ def policy_test(directory: BundleArgument = None, as_json: AsJson = False) -> No
         with _advancing("slips", len(every), quiet=as_json) as advance:
             slips = mutation(candidate, checks, every, advance)
     for one in outcome.failed:
-        people.print(f"[red]failed[/red]  {one}")
+        people.print("[red]failed[/red] ", escape(one))
     for one in slips.survivors:
         people.print(f"[yellow]unnoticed[/yellow]  {one}")
     _end(outcome, slips, ok=not outcome.failed and slips.enough, as_json=as_json)
@@ -82,11 +83,7 @@ def policy_plan(
     """
     if len(bundles) > 2:
         raise typer.BadParameter("two bundles at most")
-    try:
-        old, new = (Candidate.of(load_bundle(one), held=False) for one in (*([shipped()] if len(bundles) == 1 else []), *bundles))
-    except ValueError as error:
-        people.print(str(error), markup=False)
-        raise typer.Exit(1) from None
+    old, new = (_compared(one) for one in (*([shipped()] if len(bundles) == 1 else []), *bundles))
     with _advancing("contexts", None, quiet=as_json) as advance:
         found = plan(old, new, advance=advance)
     rows: list[dict[str, Any]] = [
@@ -105,6 +102,21 @@ def policy_plan(
         raise typer.Exit(1)
 
 
+def _compared(directory: Path) -> Candidate:
+    try:
+        return Candidate.of(load_bundle(directory), held=False)
+    except ValueError as error:
+        _unfit(directory, error)
+        raise typer.Exit(1) from None
+
+
+def _unfit(directory: Path, error: ValueError) -> None:
+    """Say which directory it is, first of all where it holds no bundle at all, then each fault."""
+    lacking = "" if (directory / "catalogue.yaml").exists() else " (no catalogue.yaml)"
+    people.print(f"{directory} is not a sound bundle{lacking}:", markup=False, soft_wrap=True)
+    people.print(str(error), markup=False)
+
+
 def _end(outcome: Outcome, slips: Mutations, *, ok: bool, as_json: bool) -> None:
     document: dict[str, Any] = {
         "cases": outcome.cases,
@@ -114,7 +126,8 @@ def _end(outcome: Outcome, slips: Mutations, *, ok: bool, as_json: bool) -> None
     if as_json:
         typer.echo(orjson.dumps(document).decode())
     else:
-        people.print(f"{outcome.passed} of {outcome.cases} cases hold; {slips.killed} of {slips.total} slips are noticed")
+        tried_too = f"{slips.killed} of {slips.total} slips are noticed" if slips.total else "slips not tried: a case fails"
+        people.print(f"{outcome.passed} of {outcome.cases} cases hold; {tried_too}" if outcome.cases else "Nothing was tried.")
     if not ok:
         raise typer.Exit(1)
 

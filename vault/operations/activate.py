@@ -102,7 +102,9 @@ def activate(
     if found:
         raise refuse(vault, acting, InvalidValue("policy-refused", faults=found))
     bundle = parsed_bundle(files)
-    found = _losses(vault.database, controller_id, bundle, last) or [Fault(one, "case.fails") for one in trial(bundle)]
+    found = _losses(vault.database, controller_id, bundle, last) or [
+        Fault(one.partition(": ")[0], "case.fails") for one in trial(bundle)
+    ]
     planned = _planned(vault.database, controller_id, bundle, last) if not found else None
     found += _unaccepted(planned) if planned is not None else []
     if found:

@@ -176,18 +176,26 @@ def _cells_compared(
 ) -> list[str]:
     shown = situation(bundle, context, agreements).decided(policy, *(case.field for case in cases)).fields
     found = {name: (one.level, one.mask, one.because) for name, one in shown.items()}
-    return [case.name for case in cases if found[case.field] != case.cell]
+    return [f"{case.name}: {_otherwise(case.cell, found[case.field])}" for case in cases if found[case.field] != case.cell]
+
+
+def _otherwise(expected: Sequence[str | None], got: Sequence[str | None]) -> str:
+    """Say what was expected of a field and what came out: level, mask, reason."""
+    return ", got ".join(" ".join(filter(None, one)) for one in (["expected", *expected], got))
 
 
 def _condition_failing(case: Json, candidate: Candidate) -> list[str]:
     made = situation(candidate.bundle, case["from"], case["agreements"], case.get("context"), case.get("person"))
     decision = made.decided(candidate.policy, *case["expect"])
     shown = {name: [one.level, one.mask, one.because] for name, one in decision.fields.items()}
-    flags = (decision.hidden, decision.restricted, decision.told) == (
-        case.get("hidden", False), case.get("restricted", False), case.get("told")
-    )  # fmt: skip
-    same = flags and shown == case["expect"] and list(decision.record.get("obligations", ())) == case.get("obligations", [])
-    return [] if same else [case["name"]]
+    whole = {
+        "hidden": decision.hidden, "restricted": decision.restricted, "told": decision.told,
+        "obligations": list(decision.record.get("obligations", ())),
+    }  # fmt: skip
+    stated: Json = {"hidden": False, "restricted": False, "told": None, "obligations": []}
+    wrong = [f"{name}: {_otherwise(one, shown[name])}" for name, one in case["expect"].items() if shown[name] != one]
+    wrong += [name for name, unsaid in stated.items() if whole[name] != case.get(name, unsaid)]
+    return [f"{case['name']}: {'; '.join(wrong)}"] if wrong else []
 
 
 def _request_failing(case: Json, name: str, candidate: Candidate) -> list[str]:
