@@ -110,7 +110,8 @@ class AffectedOut(BaseModel):
     entry_id: str
     query: dict[str, str | int]
     confirmed: bool
-    state: Literal["running", "confirmed", "differs"] | None = None
+    eras_not_read: list[int] = Field(description="eras ended by a recovery whose entries were not read: nothing is confirmed then")
+    state: Literal["running", "confirmed", "eras-not-read", "differs"] | None = None
     progress: ProgressOut | None = None
     read_from: int | None = Field(None, description="the first entry there still was: what lies before was pruned")
     note: dict[str, str]

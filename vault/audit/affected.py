@@ -200,9 +200,14 @@ class Amount:
     dropped: int = 0
 
 
-def amount(judge: Judge, evidence: Iterable[Evidence], chain_keys: Callable[[str, str], bytes | None]) -> Amount:
-    """Return what these entries amount to. `chain_keys(subject_id, stream)` is None where that key is gone."""
-    found = Amount()
+def amount(
+    judge: Judge, evidence: Iterable[Evidence], chain_keys: Callable[[str, str], bytes | None], before: Amount | None = None
+) -> Amount:
+    """Return what these entries amount to, added to what others did `before`.
+
+    `chain_keys(subject_id, stream)` is None where that key is gone.
+    """
+    found = before or Amount()
     for one in evidence:
         if not judge.counts(one.position, one.leaf):
             found.dropped += 1

@@ -37,6 +37,18 @@ NOTES: Final = {
         "en": "Each entry listed was checked against the log, but look-up rows may have been deleted."
         " Ask for the confirmation, which reads every entry again.",
     },
+    "look-ups-of-one-era": {
+        "it": "Ogni voce elencata è stata verificata sul registro, ma solo in quello presente: le voci delle ere precedenti"
+        " (eras_not_read), chiuse da un ripristino, NON sono state lette. Chiedere senza `first` ed `end`.",
+        "en": "Each entry listed was checked against the log, but the present one alone: the entries of earlier eras"
+        " (eras_not_read), ended by a recovery, were NOT read. Ask without `first` and `end`.",
+    },
+    "eras-not-read": {
+        "it": "NON confermato: il registro presente è stato riletto per intero, ma le voci delle ere precedenti (eras_not_read),"
+        " chiuse da un ripristino, NON sono state lette. L'elenco immediato le comprende.",
+        "en": "NOT confirmed: every entry of the present log was read again, but the entries of earlier eras (eras_not_read),"
+        " ended by a recovery, were NOT read. The list at once has them.",
+    },
     "running": {"it": "La rilettura di tutte le voci è in corso.", "en": "Every entry is being read again."},
     "confirmed": {
         "it": "Confermato: tutte le voci fino a questa dimensione sono state rilette e danno questa radice.",
@@ -60,6 +72,11 @@ class Frozen:
     size: int
     root: bytes
     checkpoint: str | None = None
+
+    @property
+    def eras_before(self) -> list[int]:
+        """The eras that a recovery ended: counted, not looked for, so that whoever deletes their rows does not make them none."""
+        return list(range(FIRST_ERA, self.era))
 
     def told(self, vault: Vault, controller_id: str) -> dict[str, Any]:
         """Return it as a document."""
@@ -115,19 +132,24 @@ def judge_of(secrets: Iterable[bytes], asked: Criteria) -> Judge:
 # --- judged entries --------------------------------------------------------------------------------------------------------------
 
 
-def proposed(vault: Vault, controller_id: str, at: Frozen, asked: Criteria, secrets: Iterable[bytes], most: int) -> list[int]:
+def proposed(vault: Vault, controller_id: str, era: int, asked: Criteria, secrets: Iterable[bytes], most: int) -> list[int]:
     """Return the positions look-up rows propose: one statement."""
     station = asked.station
     stations = [entry.lookup_hash(entry.lookup_key(one), "station", station) for one in secrets] if station is not None else []
     classes = sorted({vault.catalogue.fields[name].class_name for name in asked.fields if name in vault.catalogue.fields})
     with vault.database.snapshot(controller_id) as rows:
-        return affected_records.proposed(rows, controller_id, at.era, asked, stations, classes, most)
+        return affected_records.proposed(rows, controller_id, era, asked, stations, classes, most)
 
 
-def judged(vault: Vault, controller_id: str, at: Frozen, judge: Judge, positions: Sequence[int]) -> Amount:
-    """Return what the entries at these positions amount to, each judged by its leaf, its person by their own tag."""
+def judged(
+    vault: Vault, controller_id: str, era: int, judge: Judge, positions: Sequence[int], before: Amount | None = None
+) -> Amount:
+    """Return what the entries at these positions amount to, each judged by its leaf, its person by their own tag.
+
+    What the entries of other eras amount to may be given as `before`, and is added to.
+    """
     with vault.database.snapshot(controller_id) as rows:
-        found = list(affected_records.evidence(rows, controller_id, at.era, positions))
+        found = list(affected_records.evidence(rows, controller_id, era, positions))
         people = sorted({one.subject_id for one in found if one.subject_id is not None})
         wraps = affected_records.audit_keys(rows, controller_id, people)
 
@@ -146,7 +168,7 @@ def judged(vault: Vault, controller_id: str, at: Frozen, judge: Judge, positions
 
     if judge.criteria.station is not None:
         found = list(_at_station(vault, controller_id, judge.criteria.station, found, audit_key))
-    made = amount(judge, found, cache(chain_key))
+    made = amount(judge, found, cache(chain_key), before)
     made.dropped += len(positions) - len(found)
     return made
 

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from vault.assembly import Vault
 from vault.audit.affected import Criteria, bundle_in_leaf
+from vault.audit.records import FIRST_ERA
 from vault.errors import Fault
 from vault.operations.callers import CALLER_ID
 
@@ -84,6 +85,13 @@ def criteria_of(vault: Vault, query: Query, size: int) -> Criteria:
         first=query.first or 0,
         end=min(query.end, size) if query.end is not None else size,
     )
+
+
+def criteria_by_era(at: int, query: Query, asked: Criteria) -> dict[int, Criteria]:
+    """Return what is asked of each era up to the present one, `at`; stated positions are of that one alone."""
+    if query.first is not None or query.end is not None:
+        return {at: asked}
+    return {**{era: replace(asked, end=Criteria().end) for era in range(FIRST_ERA, at)}, at: asked}
 
 
 def kept_criteria(asked: Criteria) -> dict[str, Any]:

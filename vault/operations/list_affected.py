@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from vault import breaches
 from vault.assembly import Vault
+from vault.audit.affected import Amount
 from vault.breaches import ListRow, PartRow
 from vault.errors import Conflict, ContextIncomplete, InvalidValue, NotFound
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
@@ -28,7 +29,14 @@ from vault.operations.affected import (
     proposed,
     signed,
 )
-from vault.operations.affected_query import Query, criteria_kept, criteria_of, kept_criteria, query_faults
+from vault.operations.affected_query import (
+    Query,
+    criteria_by_era,
+    criteria_kept,
+    criteria_of,
+    kept_criteria,
+    query_faults,
+)
 from vault.operations.report_breach import required_breach
 from vault.policy.model import Context
 
@@ -62,12 +70,21 @@ def list_affected(vault: Vault, context: Context, breach_id: str, query: Query, 
     """
     acting = _prepared(vault, context, breach_id, query, confirming=False)
     at = frozen(vault, context.controller_id)
-    asked, secrets = criteria_of(vault, query, at.size), audit_secrets(vault, context.controller_id)
-    positions = proposed(vault, context.controller_id, at, asked, secrets, MOST)
-    if len(positions) > MOST:
+    by_era, secrets = (
+        criteria_by_era(at.era, query, criteria_of(vault, query, at.size)),
+        audit_secrets(vault, context.controller_id),
+    )
+    positions = {era: proposed(vault, context.controller_id, era, asked, secrets, MOST) for era, asked in by_era.items()}
+    if sum(map(len, positions.values())) > MOST:
         raise refuse(vault, acting, Conflict("too-many-entries"))
-    found = document(judged(vault, context.controller_id, at, judge_of(secrets, asked), positions))
-    told = {**_head(vault, acting, breach_id, at, query.stated()), "confirmed": False, "note": NOTES["look-ups"], **found}
+    found = Amount()
+    for era, asked in by_era.items():
+        found = judged(vault, context.controller_id, era, judge_of(secrets, asked), positions[era], found)
+    left = [era for era in at.eras_before if era not in by_era]
+    told = {
+        **_head(vault, acting, breach_id, at, query.stated()), "confirmed": False, "eras_not_read": left,
+        "note": NOTES["look-ups-of-one-era" if left else "look-ups"], **document(found),
+    }  # fmt: skip
     return _answer(vault, acting, told, form)
 
 
@@ -99,9 +116,11 @@ def show_affected(vault: Vault, context: Context, breach_id: str, list_id: str, 
     at = Frozen(asked.era, asked.size, asked.root, asked.checkpoint)
     last = parts[-1] if parts else None
     state = last.verdict or "running" if last is not None else "running"
+    if state == "confirmed" and at.eras_before:  # the pass reads one era
+        state = "eras-not-read"
     told: dict[str, Any] = {
         **_head(vault, acting, breach_id, at, asked.criteria["stated"]), "list_id": list_id, "state": state,
-        "confirmed": state == "confirmed", "note": NOTES[state],
+        "confirmed": state == "confirmed", "eras_not_read": at.eras_before, "note": NOTES[state],
         "progress": {"done": last.reached if last is not None else 0, "total": asked.size},
         "read_from": parts[0].begun if parts else None,
     }  # fmt: skip
@@ -118,7 +137,7 @@ def _found(vault: Vault, acting: Acting, asked: ListRow, at: Frozen, parts: list
     controller_id = acting.context.controller_id
     criteria = {name: value for name, value in asked.criteria.items() if name != "stated"}
     judge = judge_of(audit_secrets(vault, controller_id), criteria_kept(criteria))
-    return document(judged(vault, controller_id, at, judge, positions))
+    return document(judged(vault, controller_id, at.era, judge, positions))
 
 
 def _prepared(vault: Vault, context: Context, breach_id: str, query: Query, *, confirming: bool) -> Acting:
