@@ -87,12 +87,8 @@ class Frozen:
 
 def frozen(vault: Vault, controller_id: str) -> Frozen:
     """Return the log as it stands, once what was written before the question has its position. Raises AuditUnavailable."""
-    asked_ms, ends_at = _ms(vault.now()), vault.monotonic() + LONGEST_WAIT_S
+    _settled(vault, controller_id, _ms(vault.now()))
     with vault.database.snapshot(controller_id) as rows:
-        while records.waits(rows, controller_id, asked_ms):
-            if vault.monotonic() > ends_at:
-                raise AuditUnavailable("entry-pending", retry_after_s=1)
-            time.sleep(_LOOK_EVERY_S)
         at = records.head(rows, controller_id) or Head(FIRST_ERA, 0)
         try:
             root = Tree(at.size, records.tile_reader(rows, controller_id, at)).root()
@@ -100,6 +96,19 @@ def frozen(vault: Vault, controller_id: str) -> Frozen:
             raise Unreadable("log-differs") from None
         note = affected_records.newest_copy(rows, controller_id, at)
     return Frozen(at.era, at.size, root, note if note is not None and is_signed(vault, controller_id, at.era, note) else None)
+
+
+def _settled(vault: Vault, controller_id: str, until_ms: int) -> None:
+    """Wait until what was written up to an instant has its position. Raises AuditUnavailable if that is long."""
+    ends_at = vault.monotonic() + LONGEST_WAIT_S
+    while True:
+        with vault.database.snapshot(controller_id) as rows:  # given back before the wait: others need it meanwhile
+            waits = records.waits(rows, controller_id, until_ms)
+        if not waits:
+            return
+        if vault.monotonic() > ends_at:
+            raise AuditUnavailable("entry-pending", retry_after_s=1)
+        time.sleep(_LOOK_EVERY_S)
 
 
 def is_signed(vault: Vault, controller_id: str, era: int, note: str) -> bool:

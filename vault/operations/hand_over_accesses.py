@@ -115,12 +115,14 @@ def verifier() -> bytes:
 def _checkpoint(vault: Vault, controller_id: str, last: ChainRow) -> tuple[int, str]:
     """Return the newest checkpoint that covers the end of the list. Raises AuditUnavailable where none comes soon."""
     ends_at = vault.monotonic() + LONGEST_WAIT_S
-    with vault.database.snapshot(controller_id) as rows:
-        while (found := chains.newest_note(rows, controller_id, last.era, last.position)) is None:
-            if vault.monotonic() > ends_at:
-                raise AuditUnavailable("checkpoint-pending", retry_after_s=CHECKPOINT_EVERY_S, entry_id=last.entry_id)
-            time.sleep(_LOOK_EVERY_S)
-    return found
+    while True:
+        with vault.database.snapshot(controller_id) as rows:  # given back before the wait: others need it meanwhile
+            found = chains.newest_note(rows, controller_id, last.era, last.position)
+        if found is not None:
+            return found
+        if vault.monotonic() > ends_at:
+            raise AuditUnavailable("checkpoint-pending", retry_after_s=CHECKPOINT_EVERY_S, entry_id=last.entry_id)
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _proofs(

@@ -28,15 +28,15 @@ def found_entry(vault: Vault, controller_id: str, entry_id: str) -> StoredEntry 
     What waits cannot be read back, so this waits for what was written before the question. Raises AuditUnavailable if that is long.
     """
     asked_ms, ends_at = int(vault.now().timestamp() * 1000), vault.monotonic() + LONGEST_WAIT_S
-    with vault.database.snapshot(controller_id) as rows:
-        while True:
+    while True:
+        with vault.database.snapshot(controller_id) as rows:  # given back before the wait: others need it meanwhile
             waits = audit.waits(rows, controller_id, asked_ms)  # first: else it could get its position between the two
             found = audit.entry_by_id(rows, controller_id, entry_id)
-            if found is not None or not waits:
-                return found
-            if vault.monotonic() > ends_at:
-                raise AuditUnavailable("entry-pending", retry_after_s=1)
-            time.sleep(_LOOK_EVERY_S)
+        if found is not None or not waits:
+            return found
+        if vault.monotonic() > ends_at:
+            raise AuditUnavailable("entry-pending", retry_after_s=1)
+        time.sleep(_LOOK_EVERY_S)
 
 
 def is_by(vault: Vault, context: Context, stored: StoredEntry) -> bool:

@@ -81,12 +81,14 @@ def own_entry(vault: Vault, acting: Acting) -> ChainRow:
     """Return this act's own entry once it has its position. Raises AuditUnavailable (`entry-pending`) if that is long."""
     ends_at = vault.monotonic() + LONGEST_WAIT_S
     controller_id = acting.context.controller_id
-    with vault.database.snapshot(controller_id) as rows:
-        while (found := chains.own_entry(rows, controller_id, acting.subject_id, acting.entry_id)) is None:
-            if vault.monotonic() > ends_at:
-                raise AuditUnavailable("entry-pending", retry_after_s=1, entry_id=acting.entry_id)
-            time.sleep(_LOOK_EVERY_S)
-    return found
+    while True:
+        with vault.database.snapshot(controller_id) as rows:  # given back before the wait: others need it meanwhile
+            found = chains.own_entry(rows, controller_id, acting.subject_id, acting.entry_id)
+        if found is not None:
+            return found
+        if vault.monotonic() > ends_at:
+            raise AuditUnavailable("entry-pending", retry_after_s=1, entry_id=acting.entry_id)
+        time.sleep(_LOOK_EVERY_S)
 
 
 def read(vault: Vault, acting: Acting, rows: Iterable[ChainRow]) -> list[Opened]:
