@@ -70,6 +70,17 @@ def test_a_report_cut_short_does_not_end_with_itself(tmp_path: Path, capsys: Cap
     assert (status, "does not end with the entry of this report" in said) == (1, True), said
 
 
+@pytest.mark.parametrize(
+    "said", [{"outcome": "refused"}, {"outcome": "failed"}, {"details": {"form": "page"}}, {"details": {}}, {"details": None}]
+)
+def test_a_report_is_not_cut_at_a_refusal_or_a_page(tmp_path: Path, capsys: Capsys, said: dict[str, Any]) -> None:
+    """Anybody's refused request for the list stands in the person's chain; it is no end of a list handed over."""
+    every = opened([access(1), {**LAST, **said}, access(3), LAST])
+    assert checked(bundle(every), tmp_path / "whole", capsys)[0] == 0
+    status, told = checked(bundle(every[:2], log=every), tmp_path / "cut", capsys)
+    assert (status, "does not end with the entry of" in told) == (1, True), told
+
+
 def flipped(text: str) -> str:
     return text.replace("TCK-1", "TCK-2")
 

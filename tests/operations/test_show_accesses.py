@@ -325,7 +325,12 @@ def test_a_list_no_checkpoint_covers_yet_is_asked_for_again_by_its_entry(
     files = elsewhere.files(until=until)
     assert verified(files)[0] == 0
     assert rows(files)[-1]["entry_id"] == until
-    for other in (rows(files)[-2]["entry_id"], "ent_" + "z" * 26):
+    page = show_accesses(house.vault, house.own(), house.subject_id, 1).entry_id
+    with pytest.raises(AccessDenied):
+        house.files(house.as_("t1"))
+    refused = show_accesses(house.vault, house.own(), house.subject_id, 2).accesses[1]
+    assert refused["outcome"] == "refused"
+    for other in (rows(files)[-2]["entry_id"], page, refused["entry_id"], "ent_" + "z" * 26):
         with pytest.raises(NotFound):
             elsewhere.files(until=other)
 

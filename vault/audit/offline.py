@@ -380,8 +380,10 @@ def check_report(bundle: Bundle, begins: int) -> tuple[int, int, Json]:
         hidden += last is None
     left = [name for name in bundle.files if name.startswith("accesses/proofs/")]
     expect(not left, "bundle: a proof of an entry that is not listed")
-    if last is None or last["operation"] != "show_accesses":
+    if last is None or (last["operation"], last["outcome"]) != ("show_accesses", "done"):
         raise Wrong("bundle: it does not end with the entry of this report")
+    details = members(beside[-1].get("details", "{}").encode(), "bundle")  # opened above: its commitment holds
+    expect(details.get("form") == "bundle", "bundle: it does not end with the entry of a report, but of a page")
     expect(last["id"] == evidence.get("report") == shown.get("report"), "bundle: it ends with the entry of another report")
     return len(rows), hidden, last
 

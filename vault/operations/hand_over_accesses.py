@@ -68,10 +68,14 @@ def _earlier(vault: Vault, acting: Acting, entry_id: str) -> ChainRow:
     """Return an earlier entry by which this person's list was asked for. Raises NotFound."""
     with vault.database.snapshot(acting.context.controller_id) as rows:
         found = chains.own_entry(rows, acting.context.controller_id, acting.subject_id, entry_id)
-    leaf = orjson.loads(found.leaf) if found is not None else {}
-    if found is None or (leaf["operation"], leaf["outcome"]) != (VERB, "done"):
+    if found is None or not _is_a_report_s(read(vault, acting, [found])[0]):
         raise NotFound("entry-not-found")
     return found
+
+
+def _is_a_report_s(one: Opened) -> bool:
+    """Return whether an entry is of a whole list asked for and allowed: one refused, or a page, may end none."""
+    return (one.leaf["operation"], one.leaf["outcome"], one.details.get("form")) == (VERB, "done", "bundle")
 
 
 def _package(vault: Vault, acting: Acting, last: ChainRow, named: tuple[str, ...]) -> bytes:
