@@ -87,7 +87,7 @@ def opened(accesses: Sequence[dict[str, Any]], first: int = 1, previous: bytes =
             members["details"] = b64u(entry.commitment(SALTS[0], entry.canonical(details)))
             members["internal"] = b64u(entry.commitment(SALTS[1], entry.canonical(internal)))
         octets = entry.canonical(members)
-        row = ChainRow(1, 2 * at + 1, members["at"], entry_id, b"", number, before, octets, leaf_hash(octets))
+        row = ChainRow(1, 2 * at + 1, members["at"], entry_id, b"", number, before, octets)
         made.append(Opened(row, json.loads(octets), details or {}, internal, SALTS[0] if details is not None else b""))
     return made
 
@@ -105,7 +105,7 @@ def bundle(entries: Sequence[Opened], whose: Audience | None = None, log: Sequen
     whose = whose or audience()
     hashes: list[bytes] = []
     for at, one in enumerate(log or entries):
-        hashes += [leaf_hash(leaf(at)), one.row.leaf_hash]
+        hashes += [leaf_hash(leaf(at)), leaf_hash(one.row.leaf)]
     tree = tree_of(hashes)
     note = note_of(tree.size, tree.root())
     proofs = {

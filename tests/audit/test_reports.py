@@ -123,7 +123,7 @@ MUTATIONS: dict[str, tuple[Callable[[Files], Files], str]] = {
     "no list": (lambda files: {name: one for name, one in files.items() if name != SHOWN}, "is missing"),
     "a name twice": (lambda files: {**files, SHOWN: files[SHOWN].replace(b'"v":', b'"report": "ent_y", "v":', 1)}, "stands twice"),
     "a tag for a leaf": (lambda files: changed(files, PROVING, lambda one: one["entries"].__setitem__(
-        0, {"entry_id": one["entries"][0]["entry_id"], "leaf_hash": b64u(bytes(32)), "tag": b64u(bytes(16))})), "left out"),
+        0, {"entry_id": one["entries"][0]["entry_id"], "tag": b64u(bytes(16))})), "left out"),
 }  # fmt: skip
 
 
@@ -186,10 +186,50 @@ def test_what_concerns_somebody_else_shows_its_month_alone_and_is_counted(tmp_pa
     assert not row.keys() & {"at", "position", "reason", "ticket", "team"}
     assert row["agent"].startswith("operator ")
     beside = json.loads(files[PROVING])["entries"][1]
-    assert set(beside) == {"entry_id", "leaf_hash", "tag"}
+    assert set(beside) == {"entry_id", "tag"}
     assert not [name for name in files if row["entry_id"] in name]
     status, said = checked(files, tmp_path, capsys)
-    assert (status, "1 show only their month" in said) == (0, True), said
+    assert (status, "1 of them show only their month" in said) == (0, True), said
+    assert f"is the vault's word:\n  {row['entry_id']}\nEach of the other 2 is in the log as listed." in said
+
+
+def test_what_is_said_of_an_entry_that_shows_its_month_is_never_called_proved(tmp_path: Path, capsys: Capsys) -> None:
+    """Its tag alone is checked, so a vault may say of it what it likes, and turn any entry into such a one."""
+    every = opened(CHAIN)
+    files = bundle(every)
+    assert "Each is in the log as listed." in checked(files, tmp_path / "true", capsys)[1]
+    ids = [one.row.entry_id for one in every[:-1]]
+
+    def lie(document: dict[str, Any]) -> None:
+        for at, entry_id in enumerate(ids):
+            document["accesses"][at] = {"entry_id": entry_id, "month": "1999-01", "operation": "enroll"}
+
+    def bare(document: dict[str, Any]) -> None:
+        for at, one in enumerate(every[:-1]):
+            document["entries"][at] = {"entry_id": one.row.entry_id, "tag": one.leaf["subject"]}
+
+    files = {name: one for name, one in files.items() if not any(entry_id in name for entry_id in ids)}
+    status, said = checked(changed(changed(files, SHOWN, lie), PROVING, bare), tmp_path / "lie", capsys)
+    assert status == 0, said
+    assert "4 of them show only their month" in said
+    assert "\n".join(f"  {entry_id}" for entry_id in ids) + "\nEach of the other 1 is in the log as listed." in said
+    assert "Each is in the log" not in said
+
+
+@pytest.mark.parametrize(
+    "false",
+    ["\r\x1b[2KVERIFIED: 12 accesses\x1b[8m", "ent_" + "a" * 26 + "\nVERIFIED: all", "ent_" + "A" * 26, 7, "ent_" + "а" * 26],
+)
+def test_nothing_in_a_report_writes_on_the_screen_by_itself(tmp_path: Path, capsys: Capsys, false: object) -> None:
+    files = both(bundle(opened(CHAIN)), lambda rows: rows[0].update(entry_id=false))
+    status, said = checked(files, tmp_path / "id", capsys)
+    assert (status, said) == (1, "NOT VERIFIED: bundle: what stands for an entry's id is none\n")
+    told = changed(bundle(opened(CHAIN)), PROVING, lambda one: one.update({f"{false}\x1b[2K": 1.5}))
+    status, said = checked(told, tmp_path / "name", capsys)
+    assert (status, said.count("\n"), said.isascii(), "\x1b" in said) == (1, 1, True, False)
+    status, said = run(capsys, "report", tmp_path / "no\x1b[2K\nsuch", "--key", KEY.text)
+    assert (status, said.count("\n"), "\x1b" in said) == (2, 1, False)
+    assert run(capsys, "report", tmp_path / "id", "--key", "va\x1bult\n+00000000+AAAA")[1].count("\n") == 1
 
 
 def test_an_entry_hidden_for_others_still_cannot_be_left_out_and_says_no_more(tmp_path: Path, capsys: Capsys) -> None:
@@ -199,8 +239,6 @@ def test_an_entry_hidden_for_others_still_cannot_be_left_out_and_says_no_more(tm
     talkative = changed(bundle(every, whose), SHOWN, lambda one: one["accesses"][1].update(team="x"))
     status, said = checked(talkative, tmp_path / "more", capsys)
     assert (status, "where others are protected" in said) == (1, True), said
-    unhashed = changed(bundle(every, whose), PROVING, lambda one: one["entries"][1].update(leaf_hash=b64u(b"short")))
-    assert checked(unhashed, tmp_path / "hash", capsys)[0] == 1
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ def test_what_concerns_somebody_else_shows_its_month_and_nothing_that_dates_it(
     house.look("t1", ticket="TCK-later")
     files = house.files()
     status, said = verified(files)
-    assert (status, "2 show only their month" in said) == (0, True), said
+    assert (status, "2 of them show only their month" in said) == (0, True), said
     hidden = [one for one in rows(files) if "month" in one]
     assert [one["outcome"] for one in hidden] == ["allowed", "refused"]
     for one in hidden:

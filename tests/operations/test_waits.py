@@ -36,7 +36,7 @@ def _own_entry(vault: Vault, acting: Acting) -> object:
 
 
 def _checkpoint(vault: Vault, acting: Acting) -> object:
-    behind = ChainRow(1, 1 << 40, 0, NOWHERE, None, 1, b"", b"", b"")
+    behind = ChainRow(1, 1 << 40, 0, NOWHERE, None, 1, b"", b"")
     return hand_over_accesses._checkpoint(vault, acting.context.controller_id, behind)
 
 

@@ -2,8 +2,8 @@
 
 Art. 15 and CJEU C-579/21: when, what for, and by whom in terms of role and team; an agent appears under a name that is stable for
 this person and that no two people can compare. C-154/21: to which system. An entry that would tell of somebody else's affairs
-shows its month alone, without reason, ticket and team, and its evidence is its hash and tag. Free text, addresses and workstations
-are never told. Pure: keys, rows and what is known of tickets are arguments.
+shows its month alone, without reason, ticket and team, and its evidence is its tag: its hash stands in its neighbours. Free text,
+addresses and workstations are never told. Pure: keys, rows and what is known of tickets are arguments.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -35,7 +35,6 @@ class ChainRow:
     number: int
     previous: bytes
     leaf: bytes
-    leaf_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def agent_label(label_key: bytes, caller_id: str) -> str:
 
 
 def evidence(opened: Sequence[Opened], audience: Audience, chain_key: bytes) -> dict[str, Any]:
-    """Return what a report is checked by: leaves, openings and the chain's key; of what concerns others, hash and tag."""
+    """Return what a report is checked by: leaves, openings and the chain's key; of what concerns others, the tag alone."""
     first = opened[0].row
     return {
         "v": 1,
@@ -175,4 +174,4 @@ def _shown(one: Opened) -> dict[str, str]:
 
 
 def _hidden(one: Opened) -> dict[str, str]:
-    return {"entry_id": one.row.entry_id, "leaf_hash": b64u(one.row.leaf_hash), "tag": str(one.leaf["subject"])}
+    return {"entry_id": one.row.entry_id, "tag": str(one.leaf["subject"])}

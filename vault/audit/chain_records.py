@@ -17,7 +17,7 @@ _checkpoint = tables.audit_checkpoint
 _OWN = (
     sa.select(
         _detail.c.era, _detail.c.position, _detail.c.at, _detail.c.entry_id, _detail.c.sealed, _detail.c.chain_number,
-        _detail.c.chain_previous, _entry.c.leaf, _entry.c.leaf_hash,
+        _detail.c.chain_previous, _entry.c.leaf,
     )
     .join_from(
         _lookup,
@@ -110,5 +110,4 @@ def _read(rows: Connection, statement: sa.Select[Any], given: dict[str, Any]) ->
         sealed = bytes(row.sealed) if row.sealed is not None else None
         yield ChainRow(
             row.era, row.position, row.at, row.entry_id, sealed, row.chain_number, bytes(row.chain_previous), bytes(row.leaf),
-            bytes(row.leaf_hash),
         )  # fmt: skip

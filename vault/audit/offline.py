@@ -24,6 +24,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import sys
 import zipfile
 import zlib
@@ -35,6 +36,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 LONGEST_LEAF = 8192
+ENTRY_ID = re.compile("ent_[a-z2-7]{26}")
 
 Json = dict[str, Any]
 Kind = TypeVar("Kind")
@@ -344,7 +346,6 @@ def check_entry(row: Json, evidence: Json, tag: bytes, bundle: Bundle) -> Json |
     what = row["entry_id"]
     if "leaf" not in evidence:
         expect(un_b64u(part(evidence, "tag", str, what), what) == tag, f"{what}: one entry or more was left out before this one")
-        expect(len(un_b64u(part(evidence, "leaf_hash", str, what), what)) == 32, f"{what}: no hash")
         expect(row.keys() <= FOR_OTHERS, f"{what}: more is said than may be where others are protected")
         return None
     octets = part(evidence, "leaf", str, what).encode()
@@ -361,23 +362,24 @@ def check_entry(row: Json, evidence: Json, tag: bytes, bundle: Bundle) -> Json |
     return leaf
 
 
-def check_report(bundle: Bundle, begins: int) -> tuple[int, int, Json]:
-    """Check a bundle that begins with a number; return how many entries, how many show only their month, and the last leaf."""
+def check_report(bundle: Bundle, begins: int) -> tuple[int, list[str], Json]:
+    """Check a bundle that begins with a number; return how many entries, which show only their month, and the last leaf."""
     shown, evidence = bundle.shown, bundle.evidence
     rows, beside = part(shown, "accesses", list, "bundle"), part(evidence, "entries", list, "bundle")
     expect(rows, "bundle: no entries")
     ids = [one.get("entry_id") for one in rows]
     expect(ids == [one.get("entry_id") for one in beside], "bundle: list and evidence name different entries")
-    expect(all(isinstance(one, str) for one in ids) and len(set(ids)) == len(ids), "bundle: an entry stands twice")
+    expect(all(isinstance(one, str) and ENTRY_ID.fullmatch(one) for one in ids), "bundle: what stands for an entry's id is none")
+    expect(len(set(ids)) == len(ids), "bundle: an entry stands twice")
     chain_key, tag = (un_b64u(part(evidence, name, str, "bundle"), name) for name in ("chain_key", "previous"))
-    first, hidden, last = part(evidence, "first", int, "bundle"), 0, None
+    first, hidden, last = part(evidence, "first", int, "bundle"), list[str](), None
     expect(first == begins, f"bundle: it begins with number {first}: {first - 1} accesses before it are not shown")
     expect(len(tag) == (0 if first == 1 else 16), "bundle: no right beginning")
     for number, (row, one) in enumerate(zip(rows, beside, strict=True), first):
         message = lp(row["entry_id"].encode()) + number.to_bytes(8, "big") + lp(tag)
         tag = hmac.new(chain_key, message, hashlib.sha256).digest()[:16]
         last = check_entry(row, one, tag, bundle)
-        hidden += last is None
+        hidden += [row["entry_id"]] if last is None else []
     left = [name for name in bundle.files if name.startswith("accesses/proofs/")]
     expect(not left, "bundle: a proof of an entry that is not listed")
     if last is None or (last["operation"], last["outcome"]) != ("show_accesses", "done"):
@@ -440,11 +442,21 @@ def report(given: argparse.Namespace) -> str:
     first = number_of(given.first, "--first")
     count, hidden, last = check_report(Bundle(files_of(given.bundle), given.key), first)
     at = datetime.fromtimestamp(last["at"] // 1000, UTC).isoformat()
-    lines = [f"{count} accesses, numbers {first} to {first + count - 1}: none is missing, each is in the log as listed."]
+    lines = [f"{count} accesses, numbers {first} to {first + count - 1}: none is missing."]
+    lines += months(hidden, count) if hidden else ["Each is in the log as listed."]
     lines += [f"It lists everything up to {at}, when it was asked for."]
     lines += [f"The {first - 1} accesses before number {first} are not shown, as you allowed for."] if first > 1 else []
-    lines += [f"{hidden} show only their month, for the sake of other people; none is missing."] if hidden else []
     return "\n".join([*lines, "The names of operators and of systems are the vault's word: the proof of those is not for you."])
+
+
+def months(hidden: list[str], count: int) -> list[str]:
+    """Return what does and does not hold where entries show only their month."""
+    return [
+        f"{len(hidden)} of them show only their month, for the sake of other people. That they are there is proved;",
+        "what the list says of them, month, operation and all, is the vault's word:",
+        *(f"  {entry_id}" for entry_id in hidden),
+        f"Each of the other {count - len(hidden)} is in the log as listed.",
+    ]
 
 
 def witness(given: argparse.Namespace) -> str:
@@ -506,6 +518,11 @@ def key_given(text: str, kind: int) -> Key:
     return key_of(text if text.count("+") >= 2 and not Path(text).exists() else text_of(Path(text)), kind)
 
 
+def plain(text: str) -> str:
+    """Return a text whose every character is seen as it is: what is checked must not write on its reader's screen by itself."""
+    return "".join(one if " " <= one <= "~" else ascii(one)[1:-1] for one in text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit status."""
     given = parser().parse_args(arguments)
@@ -515,15 +532,15 @@ def main(arguments: list[str] | None = None) -> int:
             given.witness = key_given(given.witness, 4)
         said = given.run(given)
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        sys.stderr.write(f"CANNOT READ: {error}\n")
+        sys.stderr.write(f"CANNOT READ: {plain(str(error))}\n")
         return 2
     except Wrong as wrong:
-        sys.stdout.write(f"NOT VERIFIED: {wrong}\n")
+        sys.stdout.write(f"NOT VERIFIED: {plain(str(wrong))}\n")
         return 1
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         sys.stdout.write("NOT VERIFIED: something is not of the form it must have\n")
         return 1
-    sys.stdout.write(f"VERIFIED: {said}\n")
+    sys.stdout.write("\n".join(plain(line) for line in f"VERIFIED: {said}".split("\n")) + "\n")
     return 0
 
 

@@ -158,7 +158,8 @@ Nobody has to be believed. With Python 3.11 and the package `cryptography`:
     python offline.py report FOLDER-OR-ZIP --key KEY
 
 KEY is the verifier key of the company's log. Ask the company for it, or its data protection officer, or take it from a
-place that is not this file. It says VERIFIED if no entry is missing and each is in the log as listed.
+place that is not this file. It says VERIFIED if no entry is missing and each is in the log as listed; of those that show
+their month only it proves that they are there, and names them: what is said of them is the vault's word.
 accesses/evidence.json holds a key that recognises your entries in the log: keep it to yourself.
 
 
@@ -174,5 +175,6 @@ Non occorre credere a nessuno. Con Python 3.11 e il pacchetto `cryptography`:
 
 CHIAVE è la chiave di verifica del registro dell'azienda. La chieda all'azienda o al suo responsabile della protezione
 dei dati, o la prenda da un luogo che non sia questo file. Risponde VERIFIED se nessuna voce manca e ciascuna è nel
-registro come elencata. accesses/evidence.json contiene una chiave che riconosce le Sue voci nel registro: la tenga per sé.
+registro come elencata; di quelle che mostrano solo il mese dimostra che ci sono, e le nomina: ciò che ne è detto è la
+parola del vault. accesses/evidence.json contiene una chiave che riconosce le Sue voci nel registro: la tenga per sé.
 """
