@@ -87,6 +87,21 @@ def test_the_person_is_told_in_plain_words_and_not_of_what_is_kept_from_them(vau
     assert "policies" not in told["fields"]["email"]
 
 
+def test_who_asks_about_a_held_decision_stays_out_of_the_chain_the_person_sees(
+    vault: Vault, desk: Context, person: str, ledger: Ledger
+) -> None:
+    decision_id = about(vault, desk, person)
+    entry_id = "ent_" + decision_id.removeprefix("dec_")
+    ledger.leaves("disclose")
+    for table in ("audit_lookup", "audit_detail"):
+        ledger.owner(f"UPDATE vault.{table} SET stream = 'held' WHERE entry_id = '{entry_id}'")
+    for reader in (desk, as_a("dpo", desk)):
+        explain(vault, reader, decision_id)
+    explain_in_house(vault, desk.controller_id, decision_id)
+    ledger.leaves("explain")
+    assert ledger.rows("vault.audit_lookup", "operation = 'explain'", "subject_id, stream") == [(person, "held")] * 3
+
+
 def strangers(desk: Context, person: str) -> Mapping[str, Context]:
     colleague = Caller("t2-2", "agent", frozenset({"t2"}), "zammad", team="support")
     return {

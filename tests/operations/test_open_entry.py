@@ -10,7 +10,7 @@ from tests.makers import make_context
 from tests.operations.conftest import Ledger
 from tests.operations.officers import VALUES, Office, make_office, text_of
 from vault.audit.scan import Report
-from vault.errors import AccessDenied, Conflict, InvalidValue, NotFound
+from vault.errors import AccessDenied, Conflict, InvalidValue, NotFound, Unreadable
 from vault.opening import Opened
 from vault.operations.annotate import Remark, annotate
 from vault.operations.callers import Registration, register_caller
@@ -85,6 +85,27 @@ def test_the_opening_of_a_held_entry_stays_out_of_the_chain_the_person_sees(offi
         found = ledger.rows("vault.audit_detail", f"entry_id = '{done.entry_id}'", "stream, chain_number")
         assert found == [("held", number)]
     assert opened_by(office, entry_id)["held"] is True
+
+
+def test_what_fails_about_a_held_entry_stays_out_of_that_chain_too(office: Office, ledger: Ledger) -> None:
+    entry_id = office.read()
+    office.ids()
+    for table in ("audit_lookup", "audit_detail"):
+        ledger.owner(f"UPDATE vault.{table} SET stream = 'held' WHERE entry_id = '{entry_id}'")
+    with pytest.raises(Conflict):
+        annotate(office.vault, office.officer(), entry_id, Remark("closed", "breach"))
+    annotate(office.vault, office.officer(), entry_id, Remark("open"))
+    ledger.owner(f"UPDATE vault.audit_detail SET sealed = sealed || 'x' WHERE entry_id = '{entry_id}'")
+    with pytest.raises(Unreadable):
+        open_entry(office.vault, office.officer(), entry_id, "SUSPICION")
+    office.ids()
+    written = ledger.rows(
+        "vault.audit_lookup", "operation IN ('review-note', 'review-open') AND subject_id <> '-'", "operation, outcome, stream"
+    )
+    assert sorted(written) == [
+        ("review-note", "done", "held"), ("review-note", "refused", "held"),
+        ("review-open", "done", "held"), ("review-open", "failed", "held"),
+    ]  # fmt: skip
 
 
 def test_an_entry_of_nobody_is_opened_with_the_log_s_secret(office: Office) -> None:

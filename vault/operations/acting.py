@@ -35,6 +35,7 @@ class Acting:
     at: datetime
     entry_id: str
     grants: Sequence[GrantRow] = ()  # of break-glass, to this caller on this person
+    held: bool = False  # about an entry that is held back from the person: whatever comes of the act is then held back too
 
 
 def prepare(
@@ -143,7 +144,7 @@ def draft(
 ) -> Draft:
     """Return the entry of one act."""
     context = acting.context
-    chain = chain_of(acting.subject_id, acting.person)
+    chain = chain_of(acting.subject_id, acting.person, held=acting.held)
     ticket = {"ticket": stated_ticket(context.ticket_id, acting.ticket)} if context.ticket_id else {}
     team = {"team": acting.caller.team} if acting.caller.team else {}
     subject = {"subject_id": acting.subject_id} if chain is not None else {}

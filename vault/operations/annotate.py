@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from vault import tables
 from vault.assembly import Vault
 from vault.errors import Conflict, Fault, InvalidValue
-from vault.operations.acting import carrying_out, refuse
+from vault.operations.acting import carrying_out, record, refuse
 from vault.operations.open_entry import to_review
 from vault.operations.reveal import text_fault
-from vault.operations.reviewing import record_about, remarks
+from vault.operations.reviewing import remarks
 from vault.policy.model import Context
 
 STATES: Final = ("open", "in-review", "closed")
@@ -45,7 +45,7 @@ def annotate(vault: Vault, context: Context, entry_id: str, remark: Remark) -> R
     """Write a remark. Raises InvalidValue, AccessDenied (`own-entry`), NotFound, Conflict (`review-state`; somebody was faster)."""
     if faults := list(_faults(remark)):
         raise InvalidValue(faults=faults)
-    acting, stored = to_review(vault, "review-note", context, entry_id)
+    acting, _ = to_review(vault, "review-note", context, entry_id)
     before = remarks(vault, context.controller_id, entry_id)
     standing = next((one.state for one in reversed(before) if one.state is not None), None)
     if remark.state is not None and remark.state not in _AFTER[standing]:
@@ -54,7 +54,7 @@ def annotate(vault: Vault, context: Context, entry_id: str, remark: Remark) -> R
     result = remark.state or "noted"
     note = {"note": remark.note} if remark.note is not None else {}
     verdict = {"verdict": remark.verdict} if remark.verdict is not None else {}
-    record_about(vault, acting, stored, {"reviewed": entry_id, "result": result}, {**note, **verdict})
+    record(vault, acting, details={"reviewed": entry_id, "result": result}, internal={**note, **verdict})
     row: dict[str, Any] = {
         "controller_id": context.controller_id, "entry_id": entry_id, "number": number, "review_id": acting.entry_id,
         "by": context.caller.id, "at": acting.at, "state": remark.state, "verdict": remark.verdict,

@@ -144,13 +144,16 @@ def _flags(case: Case, clear: Sequence[str]) -> int:
     return broken | (FLAGS["special-in-clear"] if SPECIAL in clear else 0)
 
 
-def chain_of(subject_id: str, person: Person) -> Chain | None:
-    """Return where the next entry of this person's chain goes; None for nobody."""
+def chain_of(subject_id: str, person: Person, *, held: bool = False) -> Chain | None:
+    """Return where the next entry of this person's chain goes; None for nobody.
+
+    The head of the held stream is not among what every disclosure reads: its writer asks for it when it is not the first.
+    """
     if person.subject is None or person.audit_key is None:
         return None
     epoch, wrap = person.audit_key
-    era, number, tag = person.head
-    return Chain(subject_id, epoch, wrap, era, number, tag)
+    era, number, tag = person.head if not held else (0, 0, b"")
+    return Chain(subject_id, epoch, wrap, era, number, tag, "held" if held else "open")
 
 
 def _terms(case: Case, resting: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ is an alarm and an error, never an explanation.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
@@ -84,8 +84,9 @@ def _reader(vault: Vault, asking: Acting, stored: StoredEntry | None) -> Reader 
 def _explained(vault: Vault, asking: Acting, stored: StoredEntry, decision_id: str, reader: Reader) -> Explanation:
     """Record the reading, then open the entry, take its decision again and tell it."""
     # Read again even about nobody: an agent's own 404 takes the same work whether or not the person is here. The entry goes to the
-    # person's chain, for who read of them is theirs to know.
-    acting = prepare(vault, "explain", asking.context, stored.subject_id, permission=asking.permission)
+    # person's chain, for who read of them is theirs to know; of a held entry, to the held one.
+    about = prepare(vault, "explain", asking.context, stored.subject_id, permission=asking.permission)
+    acting = replace(about, held=stored.stream == "held")
     if reader == "person" and not is_self(acting.context, stored.subject_id, acting.person):
         raise refuse(vault, asking, NotFound())
     record(vault, acting, details={"explained": decision_id, "reader": reader})

@@ -5,16 +5,16 @@ a pseudonym, and so do workstation, address and session. Nobody opens an entry o
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from vault.assembly import Vault
 from vault.audit import records as audit
 from vault.audit.records import StoredEntry
 from vault.errors import AccessDenied, Fault, InvalidValue, NotFound
-from vault.operations.acting import Acting, prepare, refuse, require_permission, telling
+from vault.operations.acting import Acting, prepare, record, refuse, require_permission, telling
 from vault.operations.kept_entry import found_entry, is_by, opened_entry
-from vault.operations.reviewing import Names, for_officers, record_about, remarks
+from vault.operations.reviewing import Names, for_officers, remarks
 from vault.operations.verify_trail import scrub_keys
 from vault.policy.model import Context
 
@@ -34,14 +34,18 @@ def open_entry(vault: Vault, context: Context, entry_id: str, reason: str) -> Op
     if reason not in REASONS:
         raise InvalidValue(faults=[Fault("/reason", "reason.unknown")])
     acting, stored = to_review(vault, "review-open", context, entry_id)
-    record_about(vault, acting, stored, {"reviewed": entry_id, "reason": reason})
+    record(vault, acting, details={"reviewed": entry_id, "reason": reason})
     with telling(vault, acting):
         document = _document(vault, context.controller_id, stored, entry_id)
     return OpenedEntry(acting.entry_id, document)
 
 
 def to_review(vault: Vault, verb: str, context: Context, entry_id: str) -> tuple[Acting, StoredEntry]:
-    """Return an act on an entry, and the entry: not the caller's own. Whoever may not review learns nothing of it."""
+    """Return an act on an entry, and the entry: not the caller's own. Whoever may not review learns nothing of it.
+
+    All that is recorded of the act goes into the chain that the entry is in: to find in the open one that somebody looked at what
+    is held back from the person would tell of it.
+    """
     asking = prepare(vault, verb, context)
     require_permission(vault, asking)
     stored = found_entry(vault, context.controller_id, entry_id)
@@ -49,7 +53,7 @@ def to_review(vault: Vault, verb: str, context: Context, entry_id: str) -> tuple
         raise refuse(vault, asking, NotFound("entry-not-found"))
     if is_by(vault, context, stored):
         raise refuse(vault, asking, AccessDenied("own-entry"))
-    return prepare(vault, verb, context, stored.subject_id), stored
+    return replace(prepare(vault, verb, context, stored.subject_id), held=stored.stream == "held"), stored
 
 
 def _document(vault: Vault, controller_id: str, stored: StoredEntry, entry_id: str) -> dict[str, Any]:

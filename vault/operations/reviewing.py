@@ -5,7 +5,7 @@ where the two differ, the entry says so, and a caller whom its leaf does not con
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from vault import tables
 from vault.assembly import Vault
-from vault.audit.entry import NOBODY, Chain, caller_key, lookup_hash, lookup_key
+from vault.audit.entry import NOBODY, caller_key, lookup_hash, lookup_key
 from vault.audit.filters import (
     CALLER_LABEL,
     FLAGS,
@@ -25,11 +25,9 @@ from vault.audit.filters import (
     ticket_hash,
     ticket_label,
 )
-from vault.audit.records import StoredEntry
 from vault.audit.review import Proposed, registered
 from vault.audit.scan import members_of
 from vault.audit.scrub import row_fits
-from vault.operations.acting import Acting, draft
 from vault.operations.kept_entry import audit_secrets
 from vault.policy.model import Context
 
@@ -127,26 +125,6 @@ def for_officers(names: Names, internal: Mapping[str, Any]) -> dict[str, Any]:
     return {**told, **places}
 
 
-def record_about(
-    vault: Vault, acting: Acting, stored: StoredEntry, details: Mapping[str, Any], internal: Mapping[str, Any] | None = None
-) -> None:
-    """Commit the entry of an act on an entry, in the chain that one is in. Raises AuditUnavailable: then nothing happens.
-
-    What is held back from the person stays so: to find in the open chain that somebody looked at it would tell of it.
-    """
-    made = draft(vault, acting, "done", details=details, internal=internal)
-    if stored.stream == "held" and made.chain is not None:
-        made = replace(made, chain=_held(vault, acting, made.chain))
-    vault.audit.record(acting.context.controller_id, made)
-
-
-def _held(vault: Vault, acting: Acting, chain: Chain) -> Chain:
-    place = {"controller": acting.context.controller_id, "subject": chain.subject_id}
-    rows = vault.database.read(acting.context.controller_id, _HELD_HEAD, place)
-    era, number, tag = (rows[0].era, rows[0].number, bytes(rows[0].tag)) if rows else (0, 0, b"")
-    return replace(chain, stream="held", era=era, number=number, tag=tag)
-
-
 def standings(vault: Vault, controller_id: str, entry_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return how the review of each of these entries stands, of those that have one: what was said last."""
     wanted = {"controller": controller_id, "entries": list(entry_ids)}
@@ -159,11 +137,7 @@ def remarks(vault: Vault, controller_id: str, entry_id: str) -> Sequence[sa.Row[
     return vault.database.read(controller_id, _REMARKS, {"controller": controller_id, "entry": entry_id})
 
 
-_S = tables.audit_subject_head.c
 _R = tables.review_remark.c
-_HELD_HEAD = sa.select(_S.era, _S.number, _S.tag).where(
-    _S.controller_id == sa.bindparam("controller"), _S.subject_id == sa.bindparam("subject"), _S.stream == "held"
-)
 _STANDING = (
     sa.select(_R.entry_id, _R.state, _R.verdict)
     .where(
