@@ -1,5 +1,6 @@
 """One entry opened for a reason, what is written about it, and that nobody reviews themselves."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tests.makers import make_context
 from tests.operations.conftest import Ledger
 from tests.operations.officers import VALUES, Office, make_office, text_of
+from vault.audit.reading import ReadEntry
 from vault.audit.scan import Report
 from vault.errors import AccessDenied, Conflict, InvalidValue, NotFound, Unreadable
 from vault.opening import Opened
@@ -106,6 +108,24 @@ def test_what_fails_about_a_held_entry_stays_out_of_that_chain_too(office: Offic
         ("review-note", "done", "held"), ("review-note", "refused", "held"),
         ("review-open", "done", "held"), ("review-open", "failed", "held"),
     ]  # fmt: skip
+
+
+def test_why_an_officer_looked_and_what_they_found_is_not_told_to_the_person(
+    office: Office, ledger: Ledger, opened_entry: Callable[[str], ReadEntry]
+) -> None:
+    entry_id = office.read()
+    done = open_entry(office.vault, office.officer(), entry_id, "SUSPICION")
+    remark = annotate(office.vault, office.officer(), entry_id, Remark("in-review"))
+    with pytest.raises(Conflict):
+        annotate(office.vault, office.officer(), entry_id, Remark("in-review"))
+    refused = ledger.leaves("review-note")[-1]["id"]
+    for written, name, value in (
+        (done.entry_id, "reason", "SUSPICION"), (remark.entry_id, "result", "in-review"), (refused, "result", "review-state"),
+    ):  # fmt: skip
+        said = opened_entry(written)
+        assert not {"reason", "result"} & set(said.details)
+        assert said.internal[name] == value
+        assert opened_by(office, written, number=2)["internal"][name] == value
 
 
 def test_an_entry_of_nobody_is_opened_with_the_log_s_secret(office: Office) -> None:

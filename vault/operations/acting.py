@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -18,6 +18,9 @@ from vault.policy.model import CallerFacts, Context, Permission, TicketFacts
 from vault.profiles.records import GrantRow, Person, snapshot_all
 
 NOBODY = NOBODY_ID
+# That an officer looked is the person's to know; why, and what came of it, could warn one who is suspected.
+_REVIEWS: Final = ("review-open", "review-note")
+_UNTOLD: Final = ("reason", "result")
 HOUSE = Permission(allowed=True, because="house")  # what a command or a job acts by
 
 
@@ -149,6 +152,8 @@ def draft(
     team = {"team": acting.caller.team} if acting.caller.team else {}
     subject = {"subject_id": acting.subject_id} if chain is not None else {}
     request = {"request": context.request_id} if context.request_id else {}
+    said = dict(details or {})
+    untold = {name: said.pop(name) for name in _UNTOLD if name in said} if acting.verb in _REVIEWS else {}
     by = asking_parties(context, acting.caller.unfit if acting.permission is not HOUSE else None)
     return Draft(
         entry_id=acting.entry_id,
@@ -163,8 +168,8 @@ def draft(
         count=count,
         terms=terms,
         bundle=bytes.fromhex(vault.policy.digest.removeprefix("sha256:")),
-        details={**subject, **team, **ticket, **stated_relationship(context), **(details or {})},
-        internal={**by, **request, **(internal or {})},
+        details={**subject, **team, **ticket, **stated_relationship(context), **said},
+        internal={**by, **request, **untold, **(internal or {})},
         chain=chain,
         opens=opens or {},
         subject_id=acting.subject_id if chain is not None else "",

@@ -33,7 +33,10 @@ from vault.policy.model import Context
 
 HOUSE_CALLERS = ("operator",)  # who acts by commands is on no register
 _LABELLED = {"session": "s", "station": "w", "ip": "i"}
-_TOLD = ("application", "unfit", "request", "justification", "why_not", "decision", "query", "grant", "note", "fault", "asked")
+_TOLD = (
+    *("application", "unfit", "request", "justification", "why_not", "decision", "query", "grant", "note", "fault", "asked"),
+    *("reason", "result", "verdict"),
+)
 
 
 @dataclass(frozen=True, slots=True)
