@@ -165,7 +165,10 @@ def page_statement(narrowed: frozenset[str], most: int) -> sa.Select[Any]:
 
 
 def counts(rows: Connection, controller_id: str, first_day: int, last_day: int, by: Iterable[str]) -> Sequence[Row[Any]]:
-    """Return entries and clear values of these days (since 1970), grouped by some of DIMENSIONS. Reads the rollups alone."""
+    """Return entries and clear values of these days (since 1970), grouped by some of DIMENSIONS. Reads the rollups alone.
+
+    One group more than MOST_GROUPS says that there are too many to tell.
+    """
     values = {"controller": controller_id, "first": first_day, "last": last_day}
     return rows.execute(_counts(tuple(one for one in DIMENSIONS if one in set(by))), values).all()
 
@@ -175,7 +178,7 @@ def _counts(by: tuple[str, ...]) -> sa.Select[Any]:
     grouped = [_D[name] for name in by]
     sums = (sa.func.sum(_D.entries).label("entries"), sa.func.sum(_D.clear_values).label("clear_values"))
     days = (_D.controller_id == sa.bindparam("controller"), _D.day >= sa.bindparam("first"), _D.day <= sa.bindparam("last"))
-    return sa.select(*grouped, *sums).where(*days).group_by(*grouped).order_by(*grouped).limit(MOST_GROUPS)
+    return sa.select(*grouped, *sums).where(*days).group_by(*grouped).order_by(*grouped).limit(MOST_GROUPS + 1)
 
 
 def length(rows: Connection, controller_id: str) -> Length:

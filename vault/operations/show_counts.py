@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from vault.assembly import Vault
-from vault.audit.review import DIMENSIONS, Length, counts, length
+from vault.audit.review import DIMENSIONS, MOST_GROUPS, Length, counts, length
 from vault.errors import Fault, InvalidValue
 from vault.operations.acting import prepare, require_permission
 from vault.policy.model import Context
@@ -32,7 +32,10 @@ class Counts:
 def show_counts(
     vault: Vault, context: Context, begins_on: date | None = None, ends_on: date | None = None, by: Collection[str] = ("day",)
 ) -> Counts:
-    """Return the counts of some days, both included. Raises InvalidValue, AccessDenied (recorded: a refusal is an entry)."""
+    """Return the counts of some days, both included.
+
+    Raises InvalidValue (`window-too-wide`, `too-many-groups`), AccessDenied (recorded: a refusal is an entry).
+    """
     acting = prepare(vault, "review-search", context)
     require_permission(vault, acting)
     last = ends_on or acting.at.date()
@@ -44,6 +47,8 @@ def show_counts(
     with vault.database.snapshot(context.controller_id) as rows:
         found = counts(rows, context.controller_id, (first - _FIRST).days, (last - _FIRST).days, by)
         size = length(rows, context.controller_id)
+    if len(found) > MOST_GROUPS:
+        raise InvalidValue("too-many-groups", faults=[Fault("/by", "too-many-groups")])
     return Counts(tuple(_group(row._asdict()) for row in found), first, last, size)
 
 
