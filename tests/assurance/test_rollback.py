@@ -297,7 +297,8 @@ def test_the_witness_tells_of_the_new_era(served: Served, tmp_path: Path) -> Non
     make_key(tmp_path / "witness.key", "dpo.example/witness", bytes(32), COSIGNATURE)
     key = read_key(tmp_path / "witness.key", COSIGNATURE)
     pinned = VerifierKey(served.origin(1), served.opened.vault.signing.checkpoint_key)
-    witness = Witness(pinned, key.public, key.sign, DirectorySignerState(tmp_path / "seen"), lambda: datetime.now(UTC))
+    seen, told = (DirectorySignerState(tmp_path / name) for name in ("seen", "told"))
+    witness = Witness(pinned, key.public, key.sign, seen, told, lambda: datetime.now(UTC))
     served.settle()
     assert reached(lambda: Outside(served).checkpoint(1) is not None)  # the copy follows the note
     first = witness_log(Outside(served), witness)

@@ -13,9 +13,9 @@ from vault.audit.checkpoint import Checkpoint, cosignature_line, cosignature_tex
 from vault.audit.merkle import Tree
 from vault.audit.witness import Doubt, cosignatures, cosigned, expect_continued, hashes_of, seen_by
 from vault.connectors.signer_state import DirectorySignerState
-from vault.errors import AuditUnavailable
+from vault.errors import AuditUnavailable, DatabaseUnavailable
 from vault.notes import COSIGNATURE, VerifierKey
-from vault.operations.witness import Witness, Witnessed, witness_log, witness_note
+from vault.operations.witness import Witness, Witnessed, acknowledge, witness_log, witness_note
 
 SECRET = Ed25519PrivateKey.from_private_bytes(bytes(range(0x70, 0x90)))
 WITNESS = VerifierKey("dpo.example/witness", SECRET.public_key().public_bytes_raw(), COSIGNATURE)
@@ -44,7 +44,8 @@ def proof(old: int, new: int, leaves: list[bytes] = LEAVES) -> str:
 
 @pytest.fixture
 def witness(tmp_path: Path) -> Witness:
-    return Witness(vkey(name()), WITNESS, SECRET.sign, DirectorySignerState(tmp_path / "seen"), lambda: NOW)
+    seen, told = (DirectorySignerState(tmp_path / kept) for kept in ("seen", "told"))
+    return Witness(vkey(name()), WITNESS, SECRET.sign, seen, told, lambda: NOW)
 
 
 class Served:
@@ -124,7 +125,7 @@ def test_nothing_is_signed_that_is_not_durable(witness: Witness, tmp_path: Path)
         signed.append(message)
         return bytes(64)
 
-    broken = Witness(witness.log_key, WITNESS, sign, Full(tmp_path / "full"), lambda: NOW)
+    broken = Witness(witness.log_key, WITNESS, sign, Full(tmp_path / "full"), witness.told, lambda: NOW)
     with pytest.raises(AuditUnavailable):
         witness_note(note(60), None, broken)
     assert signed == []
@@ -136,12 +137,50 @@ def test_a_memory_that_cannot_be_read_is_told(witness: Witness) -> None:
     assert witness_note(note(100), proof(60, 100), witness).doubt == "own-memory-damaged"
 
 
-def test_a_new_era_is_told_once(witness: Witness) -> None:
+def test_a_new_era_is_new_until_it_was_told(witness: Witness) -> None:
     assert doubts(witness_log(Served(note(60)), witness)) == [None]
     both = witness_log(Served(note(60), note(10, era=2)), witness)
     assert [(one.origin, one.doubt, one.new_era) for one in both] == [(name(1), None, False), (name(2), None, True)]
+    again = witness_log(Served(note(60), note(10, era=2)), witness)
+    assert [(one.origin, one.doubt, one.new_era) for one in again] == [(name(2), None, True)]
+    acknowledge(witness, again)
     later = witness_log(Served(note(60), note(20, era=2), proven=proof(10, 20)), witness)
     assert [(one.origin, one.doubt, one.new_era) for one in later] == [(name(2), None, False)]
+
+
+class Stopping(Served):
+    """A log that stops answering at one era, or for a proof."""
+
+    stops_at: int | None = None
+
+    def checkpoint(self, era: int) -> str | None:
+        if era == self.stops_at:
+            raise DatabaseUnavailable("log-unreadable")
+        return super().checkpoint(era)
+
+
+def test_a_log_that_stops_answering_hides_no_change_of_era(witness: Witness) -> None:
+    log = Stopping(note(60))
+    log.stops_at = 1
+    with pytest.raises(DatabaseUnavailable):
+        witness_log(log, witness)
+    log.stops_at = None
+    witness_log(log, witness)
+    log.notes[2], log.stops_at = note(5, era=2), 3
+    expected = [(name(2), None, True), (name(3), "log-unreadable", False)]
+    assert [(one.origin, one.doubt, one.new_era) for one in witness_log(log, witness)][-2:] == expected
+    for stops_at, doubt in ((2, "log-unreadable"), (None, "no-checkpoint")):  # nobody was told yet, whatever becomes of it
+        log.stops_at = stops_at
+        log.notes.pop(2, None)
+        assert [(one.origin, one.doubt, one.new_era) for one in witness_log(log, witness)] == [(name(2), doubt, True)]
+    log.notes[2] = note(4, era=2)
+    shorter = witness_log(log, witness)
+    assert [(one.doubt, one.new_era) for one in shorter] == [("smaller", True)]
+    acknowledge(witness, shorter)
+    assert [(one.doubt, one.new_era) for one in witness_log(log, witness)] == [("smaller", False)]
+    log.stops_at = 2
+    with pytest.raises(DatabaseUnavailable):
+        witness_log(log, witness)
 
 
 def test_a_log_without_a_checkpoint_is_told(witness: Witness) -> None:

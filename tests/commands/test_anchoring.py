@@ -19,7 +19,7 @@ from vault.audit.records import witness_lines
 from vault.audit.witness import cosigned
 from vault.commands.anchoring import repeated
 from vault.connectors.policy_keys import read_witnesses
-from vault.errors import DatabaseUnavailable, InvalidValue
+from vault.errors import DatabaseUnavailable, Fault, InvalidValue
 from vault.notes import VerifierKey, parse_vkey
 from vault.opening import Opened
 from vault.operations.show_log import served
@@ -66,9 +66,13 @@ def test_a_witness_works_from_files_without_a_vault(home: Path, tmp_path: Path, 
 def test_a_new_era_is_told_and_ends_1(home: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint"
     checkpoint.write_text(note(10, era=2))
-    told = witness("--dir", str(home), "--vkey", LOG_KEY, "--checkpoint", str(checkpoint))
-    assert told.exit_code == 1
-    assert "THE ERA CHANGED" in told.stderr
+    line = ["--dir", str(home), "--vkey", LOG_KEY, "--checkpoint", str(checkpoint)]
+    (tmp_path / "note").mkdir()
+    for out, code, told in (("note", 1, True), ("whole", 1, True), ("whole", 0, False)):  # told is what was also handed out
+        found = witness(*line, "--out", str(tmp_path / out))
+        assert found.exit_code == code
+        assert ("THE ERA CHANGED" in found.stderr, "--out" in found.stderr) == (told, out == "note")
+    assert [one.name for one in tmp_path.glob("*whole*")] == ["whole"]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +118,25 @@ def test_a_log_that_does_not_answer_is_looked_at_again() -> None:
         raise KeyboardInterrupt
 
     assert repeated(interrupted, 0.01, stopped, told.append) == []
+
+
+def test_what_was_doubtful_at_any_look_is_said_at_the_end() -> None:
+    """And a place for the note that is full today ends nothing."""
+    stopped = Event()
+    looks = [[Witnessed("x", 1, "note")], [Witnessed("x", None, None, "smaller")], [Witnessed("y", 1, "note", new_era=True)]]
+
+    def look() -> list[Witnessed]:
+        if len(looks) == 1:
+            stopped.set()
+        return looks.pop()
+
+    def tell(_found: list[Witnessed]) -> None:
+        raise InvalidValue(faults=[Fault("--out", "file.not-writable")])
+
+    assert [(one.origin, one.doubt, one.new_era) for one in repeated(look, 0.01, stopped, tell)] == [
+        ("y", None, True),
+        ("x", "smaller", False),
+    ]
 
 
 # --- handing it back ---

@@ -1,5 +1,6 @@
 """Commands about what lies outside the database: recover, witness, cosign."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,10 +19,10 @@ from vault.notes import COSIGNATURE, VerifierKey, parse_vkey
 from vault.opening import draw_seed, now, open_vault
 from vault.operations.cosign import cosign as take_cosignature
 from vault.operations.recover import Decided, Recovered
-from vault.operations.witness import Witness, Witnessed, witness_log, witness_note
+from vault.operations.witness import Witness, Witnessed, acknowledge, witness_log, witness_note
 from vault.settings import read_settings
 
-KEY_FILE, SEEN = "witness.key", "seen"
+KEY_FILE, SEEN, TOLD = "witness.key", "seen", "told"
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -76,12 +77,17 @@ def witness(
                 typer.echo(key.text)
             answer({"key": key.text}, as_json=as_json, text="Give this line to whoever runs the vault, for RISERBO_WITNESSES.")
             return
-        looks = _looker(_witness(home, vkey), log, token_file, checkpoint, consistency)
+        who = _witness(home, vkey)
+        looks = _looker(who, log, token_file, checkpoint, consistency)
+
+        def tell(one: list[Witnessed]) -> None:
+            _tell(one, out, as_json=as_json)
+            acknowledge(who, one)
+
         if every is None:
-            found = looks()
+            tell(found := looks())
         else:
-            found = repeated(looks, _seconds(every), Event(), lambda one: _tell(one, out, as_json=as_json))
-    _tell(found, out, as_json=as_json)
+            found = repeated(looks, _seconds(every), Event(), tell)
     if any(one.doubt is not None or one.new_era for one in found):
         raise typer.Exit(1)
 
@@ -105,16 +111,22 @@ def cosign(
 def repeated(
     look: Callable[[], list[Witnessed]], seconds: float, stopped: Event, tell: Callable[[list[Witnessed]], None]
 ) -> list[Witnessed]:
-    """Look again and again until it is stopped; a log that does not answer is told, and tried again. Return nothing."""
+    """Look again and again until it is stopped; what fails is told, and tried again.
+
+    Return of each era the last doubt or change.
+    """
+    doubtful: dict[str, Witnessed] = {}
     with suppress(KeyboardInterrupt):
         while True:
             try:
-                tell(look())
+                found = look()
+                doubtful |= {one.origin: one for one in found if one.doubt is not None or one.new_era}
+                tell(found)
             except VaultError as error:
-                people.print(f"[red]{error.code}[/red]: nothing was witnessed")
+                people.print(f"[red]{error.code}[/red]: {' '.join(one.pointer for one in error.faults) or 'nothing was witnessed'}")
             if stopped.wait(seconds):
                 break
-    return []
+    return list(doubtful.values())
 
 
 def _asked(name: str) -> Decided:
@@ -160,7 +172,7 @@ def _witness(home: Path, vkey: str | None) -> Witness:
     except ValueError:
         raise InvalidValue(faults=[Fault("--vkey", "key.unfit")]) from None
     key = read_key(home / KEY_FILE, COSIGNATURE)
-    return Witness(pinned, key.public, key.sign, DirectorySignerState(home / SEEN), now)
+    return Witness(pinned, key.public, key.sign, DirectorySignerState(home / SEEN), DirectorySignerState(home / TOLD), now)
 
 
 def _looker(
@@ -193,6 +205,19 @@ def _seconds(every: str) -> float:
     return float(int(match[1]) * _SECONDS[match[2]])
 
 
+def _place(out: Path, note: str) -> None:
+    """Put the note in its place whole. Raises InvalidValue where it cannot be."""
+    beside = out.with_name(f".{out.name}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(note)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(out)
+    except OSError:
+        raise InvalidValue(faults=[Fault("--out", "file.not-writable")]) from None
+
+
 def _tell(found: Sequence[Witnessed], out: Path | None, *, as_json: bool) -> None:
     for one in found:
         if one.new_era:
@@ -205,7 +230,7 @@ def _tell(found: Sequence[Witnessed], out: Path | None, *, as_json: bool) -> Non
     if newest is not None and newest.note is not None:
         people.print(f"Witnessed: {newest.origin} at {newest.size}.")
         if out is not None:
-            out.write_text(newest.note)
+            _place(out, newest.note)
         elif not as_json:
             typer.echo(newest.note, nl=False)
     if as_json and found:
