@@ -75,5 +75,7 @@ affected_part = _table(  # how far the pass over every leaf has come, and what i
     Column("positions", ARRAY(BigInteger), nullable=False),  # of entries that count, since the part before
     _text("verdict", nullable=True),  # confirmed differs
     _instant("at"),
+    Column("secret_version", Integer, nullable=False),
+    _bytes("mac"),  # over the list, this part and the one before, under secret `settings`
     key=("list_id", "number"),
 )

@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+import orjson
 import sqlalchemy as sa
 
 from vault import tables
+from vault.octets import expand, lp, mac
 
 Phase = Literal["assessed", "notified", "subjects-told", "closed"]
 DeadlineState = Literal["running", "overdue", "in-time", "late", "not-needed"]
@@ -135,6 +137,21 @@ class PartRow:
     positions: Sequence[int] = field(repr=False)
     verdict: str | None
     at: datetime
+    secret_version: int = 0
+    mac: bytes = field(default=b"", repr=False)
+
+
+def part_mac(secret: bytes, controller_id: str, asked: ListRow, part: PartRow, previous: bytes) -> bytes:
+    """Return the MAC of a part, which binds it to what was asked for and to the MAC of the part before, b"" for the first.
+
+    So a verdict, or a stretch passed over, that somebody without the controller's keys put into the table counts for nothing.
+    """
+    said = {
+        "list": [controller_id, asked.breach_id, asked.list_id, asked.era, asked.size, asked.root.hex(), asked.checkpoint],
+        "criteria": dict(asked.criteria),
+        "part": [part.number, part.begun, part.reached, part.frontier.hex(), list(part.positions), part.verdict],
+    }
+    return mac(expand(secret, lp("riserbo.affected-part.v1")), lp(previous) + orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
 
 
 _B, _P, _D = tables.breach.c, tables.breach_phase.c, tables.breach_deadline.c
@@ -218,7 +235,20 @@ def unfinished_lists(rows: sa.Connection, controller_id: str) -> list[ListRow]:
 def parts(rows: sa.Connection, controller_id: str, list_id: str) -> list[PartRow]:
     """Return the parts of a pass, in order."""
     found = rows.execute(_PARTS, {"controller_id": controller_id, "list_id": list_id})
-    return [PartRow(one.number, one.begun, one.reached, bytes(one.frontier), one.positions, one.verdict, one.at) for one in found]
+    return [
+        PartRow(
+            one.number,
+            one.begun,
+            one.reached,
+            bytes(one.frontier),
+            one.positions,
+            one.verdict,
+            one.at,
+            one.secret_version,
+            bytes(one.mac),
+        )
+        for one in found
+    ]
 
 
 def _list(row: Any) -> ListRow:

@@ -121,6 +121,8 @@ def _affected_part() -> None:
         sa.Column("positions", sa.ARRAY(sa.BigInteger()), nullable=False),
         sa.Column("verdict", sa.Text(), nullable=True),
         sa.Column("at", INSTANT, nullable=False),
+        sa.Column("secret_version", sa.Integer(), nullable=False),
+        sa.Column("mac", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("controller_id", "list_id", "number", name="affected_part_pkey"),
         schema="vault",
     )

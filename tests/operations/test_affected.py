@@ -20,6 +20,7 @@ from vault.audit import affected_records
 from vault.audit.entry import Chain, Draft
 from vault.audit.merkle import TILE_WIDTH, Frontier, leaf_hash
 from vault.audit.reading import ReadEntry
+from vault.breaches import PartRow
 from vault.errors import AccessDenied, AuditUnavailable, Conflict, ContextIncomplete, InvalidValue, NotFound, Unreadable
 from vault.notes import holds, split_note
 from vault.operations import affected as parts_of_a_list
@@ -307,6 +308,36 @@ def _row(house: House, list_id: str) -> Any:
 def _verdict(house: House, list_id: str) -> str | None:
     with house.vault.database.snapshot(house.controller_id) as rows:
         return breaches.parts(rows, house.controller_id, list_id)[-1].verdict
+
+
+def test_a_verdict_nobody_with_the_keys_gave_counts_for_nothing(house: House) -> None:
+    """The application may add rows; without the controller's keys it cannot say that everything was read."""
+    asked = ask_confirmation(house.vault, house.dpo, house.breach_id, T1)
+    forged = PartRow(1, 0, asked.size, b"", (), "confirmed", house.vault.now(), 1, bytes(32))
+    with house.vault.database.transaction(house.controller_id) as rows:
+        breaches.add_part(rows, house.controller_id, asked.list_id, forged)
+    confirm_affected(house.vault, house.controller_id)
+    told = house.shown(asked.list_id).told
+    assert (told["state"], told["confirmed"]) == ("differs", False)
+
+
+def test_nor_does_a_stretch_that_was_passed_over(house: House) -> None:
+    asked = ask_confirmation(house.vault, house.dpo, house.breach_id, T1)
+    forged = PartRow(1, asked.size - 1, asked.size - 1, b"", (), None, house.vault.now(), 1, bytes(32))
+    with house.vault.database.transaction(house.controller_id) as rows:
+        breaches.add_part(rows, house.controller_id, asked.list_id, forged)
+    assert confirm_affected(house.vault, house.controller_id) == 0
+    assert house.shown(asked.list_id).told["state"] == "differs"
+
+
+def test_what_goes_after_it_was_confirmed_is_missed(house: House) -> None:
+    told = house.confirmed()
+    assert told["confirmed"]
+    gone = f"SELECT position FROM vault.audit_lookup WHERE entry_id = '{house.by_t1[house.people[0]]}'"
+    own = f"controller_id = '{house.controller_id}'"
+    house.ledger.owner(_silently(f"DELETE FROM vault.audit_entry WHERE {own} AND position IN ({gone})"))
+    after = house.shown(told["list_id"]).told
+    assert (after["state"], after["confirmed"], after["totals"]["dropped"]) == ("gone-since", False, 1)
 
 
 def test_the_pass_is_seen_to_come_on_and_one_that_died_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def draft(
     subject = {"subject_id": acting.subject_id} if chain is not None else {}
     request = {"request": context.request_id} if context.request_id else {}
     said = dict(details or {})
-    untold = {name: said.pop(name) for name in _UNTOLD if name in said} if acting.verb in _REVIEWS else {}
+    untold: dict[str, Any] = {name: said.pop(name) for name in _UNTOLD if name in said} if acting.verb in _REVIEWS else {}
     by = asking_parties(context, acting.caller.unfit if acting.permission is not HOUSE else None)
     return Draft(
         entry_id=acting.entry_id,

@@ -54,6 +54,12 @@ NOTES: Final = {
         "it": "Confermato: tutte le voci fino a questa dimensione sono state rilette e danno questa radice.",
         "en": "Confirmed: every entry up to this size was read again, and together they make this root.",
     },
+    "gone-since": {
+        "it": "NON più confermato: voci trovate dalla rilettura non ci sono più, o sono state archiviate (totals.dropped)."
+        " Se non è stato ridotto il registro, eseguire subito `riserbo audit verify`.",
+        "en": "Confirmed no longer: entries the pass met are gone, or were archived (totals.dropped). Unless the log was pruned"
+        " since, run `riserbo audit verify` at once.",
+    },
     "differs": {
         "it": "NON confermato: le voci rilette non danno la radice del registro. Eseguire subito `riserbo audit verify`.",
         "en": "NOT confirmed: the entries read again do not make the log's root. Run `riserbo audit verify` at once.",

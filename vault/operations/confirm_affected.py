@@ -5,6 +5,9 @@ a pass that was killed goes on from there, and two processes at it do no harm: o
 shows nothing, and opens nothing: who was touched is worked out when somebody with a right to it asks.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+from hmac import compare_digest
 from typing import Final
 
 import structlog
@@ -20,6 +23,7 @@ from vault.breaches import ListRow, PartRow
 from vault.errors import Conflict
 from vault.operations.affected import audit_secrets, is_signed, judge_of
 from vault.operations.affected_query import criteria_kept
+from vault.operations.breach_words import PURPOSE
 
 AT_ONCE: Final = 8_192  # leaves in one statement
 KEPT_EVERY: Final = 262_144  # leaves in one part
@@ -39,23 +43,39 @@ def _go_on(vault: Vault, controller_id: str, asked: ListRow) -> int:
     """Read on from the last part to the end of the frozen log, and keep the verdict."""
     with vault.database.snapshot(controller_id) as rows:
         parts = breaches.parts(rows, controller_id, asked.list_id)
+    if not are_ours(vault, controller_id, asked, parts):
+        log.error("affected_list", entry_id=asked.entry_id, code="part-differs")
+        return 0
     criteria = {name: value for name, value in asked.criteria.items() if name != "stated"}
     judge = judge_of(audit_secrets(vault, controller_id), criteria_kept(criteria))
     last = parts[-1] if parts else _beginning(vault, controller_id, asked)
     going = Pass.resumed(judge, last.reached, last.frontier)
-    verdict, begun, number = None, last.reached, last.number
+    verdict, begun, number, before = None, last.reached, last.number, last.mac
+    secret = vault.keys.secret(controller_id, PURPOSE)
     while verdict is None:
         verdict = _read_part(vault, controller_id, asked, going)
         number += 1
-        part = PartRow(number, last.begun, going.frontier.size, going.kept(), going.found, verdict, vault.now())
+        part = PartRow(number, last.begun, going.frontier.size, going.kept(), going.found, verdict, vault.now(), secret.version)
+        before = breaches.part_mac(secret.key, controller_id, asked, part, before)
         try:
             with vault.database.transaction(controller_id) as transaction:
-                breaches.add_part(transaction, controller_id, asked.list_id, part)
+                breaches.add_part(transaction, controller_id, asked.list_id, replace(part, mac=before))
         except Conflict:  # another process is as far
             return going.frontier.size - begun
         going.found = []
     log.info("affected_list", entry_id=asked.entry_id, code=verdict)
     return going.frontier.size - begun
+
+
+def are_ours(vault: Vault, controller_id: str, asked: ListRow, parts: Sequence[PartRow]) -> bool:
+    """Return whether every part was kept by who holds the controller's keys, for this very list, and none is missing between."""
+    before = b""
+    for number, part in enumerate(parts, 1):
+        secret = vault.keys.secret(controller_id, PURPOSE, part.secret_version)
+        before = breaches.part_mac(secret.key, controller_id, asked, part, before)
+        if part.number != number or not compare_digest(before, part.mac):
+            return False
+    return True
 
 
 def _beginning(vault: Vault, controller_id: str, asked: ListRow) -> PartRow:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+import structlog
+
 from vault import breaches
 from vault.assembly import Vault
 from vault.audit.affected import Amount
@@ -37,8 +39,11 @@ from vault.operations.affected_query import (
     kept_criteria,
     query_faults,
 )
+from vault.operations.confirm_affected import are_ours
 from vault.operations.report_breach import required_breach
 from vault.policy.model import Context
+
+log = structlog.get_logger()
 
 MOST: Final = 200_000  # entries in one list: beyond that a narrower query is needed, said and never cut
 Form = Literal["json", "note", "csv"]
@@ -116,17 +121,21 @@ def show_affected(vault: Vault, context: Context, breach_id: str, list_id: str, 
     at = Frozen(asked.era, asked.size, asked.root, asked.checkpoint)
     last = parts[-1] if parts else None
     state = last.verdict or "running" if last is not None else "running"
+    if not are_ours(vault, context.controller_id, asked, parts):
+        log.error("unreadable", code="affected-part-differs", entry_id=asked.entry_id)
+        state, parts, last = "differs", [], None
     if state == "confirmed" and at.eras_before:  # the pass reads one era
         state = "eras-not-read"
+    found = _found(vault, acting, asked, at, parts) if state != "running" else {}
+    if state == "confirmed" and found["totals"]["dropped"]:
+        state = "gone-since"
     told: dict[str, Any] = {
         **_head(vault, acting, breach_id, at, asked.criteria["stated"]), "list_id": list_id, "state": state,
         "confirmed": state == "confirmed", "eras_not_read": at.eras_before, "note": NOTES[state],
         "progress": {"done": last.reached if last is not None else 0, "total": asked.size},
         "read_from": parts[0].begun if parts else None,
     }  # fmt: skip
-    if state != "running":
-        told |= _found(vault, acting, asked, at, parts)
-    return _answer(vault, acting, told, form)
+    return _answer(vault, acting, told | found, form)
 
 
 def _found(vault: Vault, acting: Acting, asked: ListRow, at: Frozen, parts: list[PartRow]) -> dict[str, Any]:
