@@ -12,6 +12,7 @@ from api.context import AccessContext, Guarded, RunningVault
 from api.described import IDEMPOTENCY, answers, headers
 from api.idempotency import Idempotent
 from api.routes.breaches import BreachId
+from api.routes.review import UrlCaller
 from api.shapes import Body, CallerId, FieldName, Instant, Slug
 from vault.errors import ContextIncomplete, Fault, InvalidValue
 from vault.operations.affected_query import Query as Sought
@@ -122,7 +123,9 @@ class AffectedOut(BaseModel):
 
 
 async def stated_query(  # only computes
-    caller: Annotated[CallerId | None, Query(description="who, as the token's `sub` names them")] = None,
+    caller: Annotated[
+        UrlCaller | None, Query(description="who, as the token's `sub` names them; an address stands in no URL: POST it")
+    ] = None,
     system: Annotated[Slug | None, Query(description="the party that received the data")] = None,
     station: Annotated[Station | None, Query(description="the workstation")] = None,
     field: Annotated[FieldName | None, Query(description="a field that was shown")] = None,

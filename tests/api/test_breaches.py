@@ -120,6 +120,14 @@ def test_a_query_that_is_none_is_a_400_and_echoes_nothing(desk: Desk, breach: st
     assert "2026-02-30" not in answer.text
 
 
+def test_an_address_stands_in_no_url(desk: Desk, breach: str) -> None:
+    address = "anna.rossi@bank.example"
+    answer = call(desk, "GET", f"{breach}/affected?caller={address}")
+    assert answer.status_code == 400
+    assert address not in answer.text
+    assert call(desk, "POST", f"{breach}/affected", {"caller": address}).status_code == 202
+
+
 def test_a_body_with_an_instant_there_is_not_is_a_422(desk: Desk, breach: str) -> None:
     answer = call(desk, "POST", f"{breach}/affected", {"caller": "t1-1", "to": "2026-02-30T00:00:00Z"})
     assert (answer.status_code, answer.json()["errors"]) == (422, [{"pointer": "/to", "code": "date.invalid"}])

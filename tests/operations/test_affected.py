@@ -438,11 +438,13 @@ def test_only_the_officer_may_and_for_compliance_alone(house: House, role: str) 
         for act in (
             lambda who=who: list_affected(house.vault, who, house.breach_id, T1),
             lambda who=who: ask_confirmation(house.vault, who, house.breach_id, T1),
+            lambda who=who: list_affected(house.vault, who, house.breach_id, Query(caller="t1-1", field="shoe_size")),
+            lambda who=who: ask_confirmation(house.vault, who, house.breach_id, Query(caller="t1-1", field="shoe_size")),
             lambda who=who: show_affected(house.vault, who, house.breach_id, asked.list_id),
         ):
             with pytest.raises(AccessDenied):
                 act()
-    assert house.ledger.outcomes("show_affected").count("refused") == 6
+    assert house.ledger.outcomes("show_affected").count("refused") == 10
 
 
 def test_a_breach_or_a_list_there_is_not_is_not_found(house: House) -> None:

@@ -308,10 +308,14 @@ def test_breaches_are_the_officers_and_for_compliance_alone(house: House, role: 
         lambda: show_breach(house.vault, who, breach_id),
         lambda: show_breaches(house.vault, who),
     ]
+    acts += [  # whoever may not learns nothing of classes or laws either
+        lambda: open_breach(house.vault, who, replace(report, regimes=("breach-of-nothing",))),
+        lambda: assess_breach(house.vault, who, breach_id, replace(ASSESSED, classes=("nothing",))),
+    ]
     for act in acts:
         with pytest.raises(AccessDenied):
             act()
-    assert house.ledger.outcomes("open_breach") == ["done", "refused"]
+    assert house.ledger.outcomes("open_breach") == ["done", "refused", "refused"]
     assert house.ledger.outcomes("show_breach") == ["refused", "refused"]
 
 

@@ -150,10 +150,10 @@ def _found(vault: Vault, acting: Acting, asked: ListRow, at: Frozen, parts: list
 
 
 def _prepared(vault: Vault, context: Context, breach_id: str, query: Query, *, confirming: bool) -> Acting:
-    if faults := list(query_faults(vault, query, confirming=confirming)):
-        raise InvalidValue(faults=faults) if confirming else ContextIncomplete("query-unfit", faults=faults)
     acting = prepare(vault, "show_affected", context)
     require_permission(vault, acting)
+    if faults := list(query_faults(vault, query, confirming=confirming)):
+        raise refuse(vault, acting, InvalidValue(faults=faults) if confirming else ContextIncomplete("query-unfit", faults=faults))
     required_breach(vault, acting, breach_id)
     return acting
 

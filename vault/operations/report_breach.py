@@ -88,6 +88,8 @@ class Advanced:
 
 def open_breach(vault: Vault, context: Context, report: Report) -> Advanced:
     """Open a breach. Raises InvalidValue naming each member that is wrong, AccessDenied, Conflict `regimes-not-in-bundle`."""
+    acting = prepare(vault, "open_breach", context)
+    require_permission(vault, acting)
     chosen = _chosen(vault, context.controller_id, report)
     words = {"summary": report.summary, "aware_because": report.aware_because}
     faults = [
@@ -98,9 +100,7 @@ def open_breach(vault: Vault, context: Context, report: Report) -> Advanced:
         *_unless(None not in chosen.values() and bool(chosen), "/regimes", "regime.unknown"),
     ]  # fmt: skip
     if faults:
-        raise InvalidValue(faults=faults)
-    acting = prepare(vault, "open_breach", context)
-    require_permission(vault, acting)
+        raise refuse(vault, acting, InvalidValue(faults=faults))
     breach_id = vault.new_id("brc")
     regimes = [one for one in chosen.values() if one is not None]
     known = {"aware": report.aware_at} | ({"classified": report.classified_at} if report.classified_at is not None else {})
@@ -220,10 +220,10 @@ def _advance(
     stated: Callable[[Acting, Register], Mapping[str, Any]],
 ) -> Advanced:
     """Add what was done about a breach, and the deadlines that follow from it."""
-    if faults:
-        raise InvalidValue(faults=faults)
     acting = prepare(vault, "advance_breach", context)
     require_permission(vault, acting)
+    if faults:
+        raise refuse(vault, acting, InvalidValue(faults=faults))
     now = required_breach(vault, acting, breach_id)
     if now.closed:
         raise refuse(vault, acting, Conflict("breach-closed"))
