@@ -381,6 +381,18 @@ def test_two_processes_at_one_list_do_no_harm(house: House, monkeypatch: pytest.
     assert house.shown(asked.list_id).told["totals"]["entries"] == 6
 
 
+def test_only_so_many_passes_wait_at_a_time(house: House) -> None:
+    """Each reads the whole log. Seen failing without the count."""
+    for _ in range(listing.MOST_WAITING):
+        ask_confirmation(house.vault, house.dpo, house.breach_id, T1)
+    with pytest.raises(Conflict) as refusal:
+        ask_confirmation(house.vault, house.dpo, house.breach_id, T1)
+    assert (refusal.value.code, bool(refusal.value.entry_id)) == ("lists-pending", True)
+    assert house.ledger.outcomes("show_affected").count("refused") == 1
+    confirm_affected(house.vault, house.controller_id)
+    assert house.confirmed()["confirmed"]
+
+
 def test_what_was_pruned_is_said_and_the_rest_confirmed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves and full tiles below a bound are gone; the tiles above still say what they made."""
     monkeypatch.setattr(passing, "PRUNED_BY", TILE_WIDTH)

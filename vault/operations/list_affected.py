@@ -46,6 +46,7 @@ from vault.policy.model import Context
 log = structlog.get_logger()
 
 MOST: Final = 200_000  # entries in one list: beyond that a narrower query is needed, said and never cut
+MOST_WAITING: Final = 3  # lists of a controller without a verdict: each reads the whole log
 Form = Literal["json", "note", "csv"]
 
 
@@ -94,8 +95,15 @@ def list_affected(vault: Vault, context: Context, breach_id: str, query: Query, 
 
 
 def ask_confirmation(vault: Vault, context: Context, breach_id: str, query: Query) -> Asked:
-    """Freeze a query at the log as it stands and have every leaf read for it. Raises InvalidValue, NotFound, AccessDenied."""
+    """Freeze a query at the log as it stands and have every leaf read for it.
+
+    Raises InvalidValue, NotFound, AccessDenied, Conflict `lists-pending` while as many as may be are still read for.
+    """
     acting = _prepared(vault, context, breach_id, query, confirming=True)
+    with vault.database.snapshot(context.controller_id) as rows:
+        waiting = len(breaches.unfinished_lists(rows, context.controller_id))
+    if waiting >= MOST_WAITING:
+        raise refuse(vault, acting, Conflict("lists-pending"))
     at = frozen(vault, context.controller_id)
     kept = {"stated": query.stated(), **kept_criteria(criteria_of(vault, query, at.size))}
     asked = ListRow(
