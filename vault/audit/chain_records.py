@@ -63,6 +63,12 @@ _TOUCHED = sa.select(
         sa.bindparam("class", type_=sa.Text) == sa.any_(_lookup.c.classes),
     )
 )
+_ERAS_BEFORE = sa.select(sa.func.count(sa.distinct(_lookup.c.era))).where(
+    _lookup.c.controller_id == sa.bindparam("controller"),
+    _lookup.c.subject_id == sa.bindparam("subject"),
+    _lookup.c.stream == "open",
+    _lookup.c.era < sa.bindparam("era"),
+)
 _NEWEST_NOTE = (
     sa.select(_checkpoint.c.size, _checkpoint.c.note)
     .where(
@@ -87,6 +93,11 @@ def chain(rows: Connection, controller_id: str, subject_id: str, last: ChainRow,
     """Return a person's entries up to one of them, in the order of their chain, the newest `most` of its era."""
     own = {"controller": controller_id, "subject": subject_id, "era": last.era, "number": last.number, "most": most}
     return list(_read(rows, _OF_ERA, own))[::-1]
+
+
+def eras_before(rows: Connection, controller_id: str, subject_id: str, era: int) -> int:
+    """Return in how many eras before this one there are entries about a person."""
+    return int(rows.execute(_ERAS_BEFORE, {"controller": controller_id, "subject": subject_id, "era": era}).scalar_one())
 
 
 def own_entry(rows: Connection, controller_id: str, subject_id: str, entry_id: str) -> ChainRow | None:

@@ -440,12 +440,15 @@ def log(given: argparse.Namespace) -> str:
 def report(given: argparse.Namespace) -> str:
     """A customer's report: complete, true to the log, and ending with the entry of the report itself."""
     first = number_of(given.first, "--first")
-    count, hidden, last = check_report(Bundle(files_of(given.bundle), given.key), first)
+    bundle = Bundle(files_of(given.bundle), given.key)
+    count, hidden, last = check_report(bundle, first)
+    eras = part({"eras_before": 0, **bundle.shown}, "eras_before", int, "bundle")
     at = datetime.fromtimestamp(last["at"] // 1000, UTC).isoformat()
     lines = [f"{count} accesses, numbers {first} to {first + count - 1}: none is missing."]
     lines += months(hidden, count) if hidden else ["Each is in the log as listed."]
     lines += [f"It lists everything up to {at}, when it was asked for."]
     lines += [f"The {first - 1} accesses before number {first} are not shown, as you allowed for."] if first > 1 else []
+    lines += [f"Entries of {eras} earlier eras are not in this report: ask for them."] if eras else []
     return "\n".join([*lines, "The names of operators and of systems are the vault's word: the proof of those is not for you."])
 
 

@@ -83,6 +83,7 @@ def _package(vault: Vault, acting: Acting, last: ChainRow, named: tuple[str, ...
     size, note = _checkpoint(vault, controller_id, last)
     with vault.database.snapshot(controller_id) as rows:
         found = chains.chain(rows, controller_id, acting.subject_id, last, MOST_ENTRIES)
+        eras_before = chains.eras_before(rows, controller_id, acting.subject_id, last.era)
     chain_key = entry.chain_key(audit_key(vault, acting), "open")
     if not unbroken(found, chain_key) or found[-1].entry_id != last.entry_id:
         log.error("unreadable", code="accesses-missing", entry_id=acting.entry_id)
@@ -90,15 +91,18 @@ def _package(vault: Vault, acting: Acting, last: ChainRow, named: tuple[str, ...
     opened = read(vault, acting, found)
     audience = replace(audience_of(vault, acting, opened), named=named)
     proofs = _proofs(vault, controller_id, last.era, opened, audience, (size, note))
-    return zipped(files_of(opened, audience, chain_key, note, proofs))
+    return zipped(files_of(opened, audience, chain_key, note, proofs, eras_before))
 
 
-def files_of(opened: Sequence[Opened], audience: Audience, chain_key: bytes, note: str, proofs: dict[str, str]) -> dict[str, bytes]:
-    """Return the files of a bundle by name; `proofs` by entry."""
+def files_of(
+    opened: Sequence[Opened], audience: Audience, chain_key: bytes, note: str, proofs: dict[str, str], eras_before: int = 0
+) -> dict[str, bytes]:
+    """Return the files of a bundle by name; `proofs` by entry; `eras_before`: how many eras hold entries that are not in it."""
     shown: dict[str, Any] = {
         "v": 1,
         "subject_id": audience.subject_id,
         "report": opened[-1].row.entry_id,
+        "eras_before": eras_before,
         "accesses": [told(one, audience) for one in opened],
     }
     return {
@@ -151,7 +155,8 @@ WHO LOOKED AT MY DATA
 
 accesses/accesses.json lists every access, the oldest first: when, what for, which role and team, which fields and how
 clearly, resting on which agreement. "operator" and six characters is one and the same person each time, in your list
-alone. An entry that concerns somebody else too shows its month only. The last entry is this list itself.
+alone. An entry that concerns somebody else too shows its month only. The last entry is this list itself. If
+"eras_before" is not 0, the company's log was begun anew after a fault: older entries are not in this file. Ask for them.
 
 Nobody has to be believed. With Python 3.11 and the package `cryptography`:
 
@@ -168,6 +173,8 @@ CHI HA GUARDATO I MIEI DATI
 accesses/accesses.json elenca ogni accesso, dal più vecchio: quando, per quale finalità, con quale ruolo e in quale
 squadra, quali campi e quanto in chiaro, in base a quale accordo. "operator" seguito da sei caratteri è sempre la stessa
 persona, e soltanto nel Suo elenco. Una voce che riguarda anche altri mostra solo il mese. L'ultima voce è questo elenco.
+Se "eras_before" non è 0, il registro dell'azienda è stato ricominciato dopo un guasto: le voci più vecchie non sono in
+questo file. Le chieda.
 
 Non occorre credere a nessuno. Con Python 3.11 e il pacchetto `cryptography`:
 
