@@ -21,7 +21,7 @@ NOBODY = "-"  # whose own data a token speaks of that is no customer's
 router = APIRouter(prefix="/v1", tags=["accesses"], route_class=Guarded)
 
 Limit = Annotated[int, Query(ge=1, le=MOST, description=f"entries on a page, at most {MOST}")]
-Cursor = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$", description="`next` of the page before")]
+Cursor = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{88}$", description="`next` of the page before")]
 Until = Annotated[
     str | None,
     Query(

@@ -48,7 +48,8 @@ class ExplanationOut(BaseModel):
     decision_id: str
     of_entry_id: str
     reader: Literal["desk", "office", "person"]
-    at: str
+    at: str | None = None
+    month: str | None = None  # alone, to the person, where it concerns somebody else too
     operation: str
     outcome: str
     purpose: str | None = None

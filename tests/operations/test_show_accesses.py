@@ -18,10 +18,13 @@ from vault.assembly import Vault
 from vault.audit import offline
 from vault.errors import AccessDenied, AuditUnavailable, InvalidValue, NotFound, Unreadable, VaultError
 from vault.notes import VerifierKey
+from vault.octets import b64u_decode
 from vault.opening import Opened
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
+from vault.operations.explain import explain
 from vault.operations.hand_over_accesses import hand_over_accesses
+from vault.operations.prove import prove
 from vault.operations.reveal import Wish, reveal
 from vault.operations.show_accesses import show_accesses
 from vault.operations.tickets import TicketFactsIn, put_ticket
@@ -142,7 +145,7 @@ def test_pages_follow_one_another_without_a_gap(house: House, ledger: Ledger) ->
     assert set(ledger.outcomes("show_accesses")) == {"done"}
 
 
-@pytest.mark.parametrize("cursor", ["A" * 43, "!" * 43, "AAAA"])
+@pytest.mark.parametrize("cursor", ["A" * 88, "!" * 88, "AAAA"])
 def test_a_cursor_is_of_this_list_alone(house: House, controller_id: str, cursor: str) -> None:
     house.look("t1")
     with pytest.raises(InvalidValue):
@@ -274,6 +277,35 @@ def test_what_concerns_somebody_else_shows_its_month_and_nothing_that_dates_it(
         assert f"accesses/proofs/{one['entry_id']}.tlog-proof" not in files
     assert "TCK-later" not in "".join(octets.decode() for octets in files.values())
     assert [one for one in house.all_pages(50) if "month" in one][::-1] == hidden
+
+
+def test_nothing_dates_an_entry_that_shows_its_month(house: House, ledger: Ledger) -> None:
+    """Not a proof of it, for its position tells when; not where a page ends; not the explanation of the decision; not its hash."""
+    house.look("t1")
+    house.look("t1", ticket="TCK-later")
+    other = make_subject(house.vault, house.controller_id, {"given_name": "Anna"})
+    facts = TicketFactsIn(other.subject_id, state="open", assignee="t1-1", team="support", topic=None)
+    put_ticket(house.vault, make_context(house.controller_id, "system"), "TCK-later", facts)
+    files = house.files()
+    plain, hidden = [one for one in rows(files) if one["operation"] == "disclose"]
+    assert ("month" in plain, "month" in hidden) == (False, True)
+    assert prove(house.vault, house.own(), plain["entry_id"]).proof
+    with pytest.raises(NotFound):
+        prove(house.vault, house.own(), hidden["entry_id"])
+    assert prove(house.vault, house.as_("dpo", purpose="legal-compliance"), hidden["entry_id"]).proof
+    for row, named in ((plain, "at"), (hidden, "month")):
+        told = explain(house.vault, house.own(), row["entry_id"].replace("ent_", "dec_")).document
+        assert {name: told[name] for name in ("at", "month") if name in told} == {named: row[named]}
+    leaf = next(one for one in ledger.leaves("disclose") if one["id"] == hidden["entry_id"])
+    cursor = None
+    while True:
+        page = show_accesses(house.vault, house.own(), house.subject_id, 1, cursor)
+        cursor = page.next
+        if page.accesses[0]["entry_id"] == hidden["entry_id"]:
+            break
+    assert cursor is not None
+    assert leaf["at"].to_bytes(8, "big") not in b64u_decode(cursor)
+    assert "leaf_hash" not in files["accesses/evidence.json"].decode()
 
 
 def test_a_list_that_lacks_rows_is_never_handed_over(house: House, opened: Opened, ledger: Ledger) -> None:

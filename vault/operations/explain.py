@@ -18,7 +18,8 @@ from vault.operations.acting import HOUSE, Acting, prepare, record, refuse, tell
 from vault.operations.bundle_of import bundle_of
 from vault.operations.facts import is_self
 from vault.operations.kept_entry import found_entry, is_by, opened_entry
-from vault.operations.told import Reader, in_outline, told
+from vault.operations.show_accesses import shows_month_only
+from vault.operations.told import Reader, in_outline, told, undated
 from vault.policy.explaining import Unlike, replay
 from vault.policy.model import Caller, Context, Permission
 
@@ -92,6 +93,8 @@ def _explained(vault: Vault, asking: Acting, stored: StoredEntry, decision_id: s
     record(vault, acting, details={"explained": decision_id, "reader": reader})
     with telling(vault, acting):
         document = _document(vault, asking.context.controller_id, stored, reader)
+        if reader == "person" and shows_month_only(vault, acting, _entry_of(decision_id)):
+            document = undated(document)
     return Explanation(acting.entry_id, {"decision_id": decision_id, "reader": reader, **document})
 
 

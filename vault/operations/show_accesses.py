@@ -5,7 +5,6 @@ and the held stream are shown to nobody here; an agent appears under a name only
 Data of special categories having been shown, a person needs level 3 (Garante, 4 June 2015); else level 2, as policy says.
 """
 
-import hmac
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ from vault import tables
 from vault.assembly import Vault
 from vault.audit import chain_records as chains
 from vault.audit import entry
-from vault.audit.accesses import Audience, ChainRow, Opened, opened_row, told
+from vault.audit.accesses import Audience, ChainRow, Opened, concerns_others, opened_row, told
 from vault.errors import AccessDenied, AuditUnavailable, Fault, InvalidValue, Unreadable
 from vault.keys import data_keys
-from vault.octets import b64u, b64u_decode, expand, lp, mac, u64
+from vault.octets import b64u, b64u_decode, expand, lp, u64
 from vault.operations.acting import Acting, prepare, record, refuse, require_permission, require_person, telling
 from vault.operations.facts import is_self
 from vault.policy.model import Context
@@ -33,7 +32,7 @@ SPECIAL: Final = "special"  # the class of data of Art. 9 and 10, and of nothing
 LEVEL_FOR_SPECIAL: Final = 3
 LONGEST_WAIT_S: Final = 2.0
 _LOOK_EVERY_S: Final = 0.02
-_SEEN_BYTES: Final = 16
+_CURSOR_LABEL: Final = lp("riserbo.accesses-cursor.v2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,27 +128,39 @@ def audience_of(vault: Vault, acting: Acting, opened: Iterable[Opened]) -> Audie
     )
 
 
+def shows_month_only(vault: Vault, acting: Acting, entry_id: str) -> bool:
+    """Return whether the person's list shows an entry's month alone, or nothing of it. Then nothing else may date it for them.
+
+    Raises Unreadable, with an alarm.
+    """
+    with vault.database.snapshot(acting.context.controller_id) as rows:
+        found = chains.own_entry(rows, acting.context.controller_id, acting.subject_id, entry_id)
+    if found is None:
+        return True
+    opened = read(vault, acting, [found])
+    return concerns_others(opened[0], audience_of(vault, acting, opened))
+
+
 def _cursor(vault: Vault, controller_id: str, subject_id: str, last: ChainRow) -> str:
-    """Return where the next page begins, made so that nobody else's list takes it and nobody can make one up."""
-    seen = u64(last.at) + u64(last.position)
-    return b64u(seen + _signed(vault, controller_id, subject_id, seen))
+    """Return where the next page begins, sealed: it would date an entry that shows its month only. No other list takes it."""
+    key, place = _cursors(vault, controller_id, subject_id)
+    return b64u(data_keys.seal_bytes(key, place, u64(last.at) + u64(last.position)))
 
 
 def _seen(vault: Vault, controller_id: str, subject_id: str, cursor: str) -> tuple[int, int]:
     """Return (at, position) of the last entry of the page before. Raises InvalidValue."""
+    key, place = _cursors(vault, controller_id, subject_id)
     try:
-        octets = b64u_decode(cursor)
-    except ValueError:
-        octets = b""
-    seen, signature = octets[:_SEEN_BYTES], octets[_SEEN_BYTES:]
-    if not hmac.compare_digest(signature, _signed(vault, controller_id, subject_id, seen)):
-        raise InvalidValue(faults=[Fault("cursor", "malformed")])
+        seen = data_keys.open_bytes(key, place, b64u_decode(cursor))
+    except (ValueError, Unreadable):
+        raise InvalidValue(faults=[Fault("cursor", "malformed")]) from None
     return int.from_bytes(seen[:8], "big"), int.from_bytes(seen[8:], "big")
 
 
-def _signed(vault: Vault, controller_id: str, subject_id: str, seen: bytes) -> bytes:
-    key = expand(vault.keys.secret(controller_id, "web").key, lp("riserbo.accesses-cursor.v1"))
-    return mac(key, lp(subject_id) + lp(seen))[:16]
+def _cursors(vault: Vault, controller_id: str, subject_id: str) -> tuple[bytes, bytes]:
+    """Return the key that seals where a page ends, and the place: one person's list."""
+    key = expand(vault.keys.secret(controller_id, "web").key, _CURSOR_LABEL)
+    return key, _CURSOR_LABEL + lp(controller_id) + lp(subject_id)
 
 
 _T = tables.ticket.c

@@ -42,6 +42,11 @@ def told(catalogue: Catalogue, policy: Policy, entry: ReadEntry, reader: Reader,
     return {**_outline(entry), **writers[reader](catalogue, policy, entry, replayed)}
 
 
+def undated(document: Document) -> Document:
+    """Return a document that shows its month only, as the person's list does where others must be protected."""
+    return {"month": document["at"][:7], **{name: said for name, said in document.items() if name != "at"}}
+
+
 def _hidden(policy: Policy, entry: ReadEntry) -> str | None:
     """Return what a caller was told who did not learn, and may not know, that the person is here; None for whoever knows.
 
