@@ -1,13 +1,29 @@
 """What bodies look like: closed, strict members, shared by the routes. A body that carries personal data is marked `x-has-pii`."""
 
 import re
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Final
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from vault.operations.enroll import AgreementTerms
 from vault.policy.model import Channel
+
+_YEARS: Final = range(1970, 3000)  # those the log counts in, far enough from what no calendar has
+
+
+def _there_is(text: str) -> str:
+    """Return an instant's text. Raises PydanticCustomError for one no calendar has, and for one of another age."""
+    try:
+        year = datetime.fromisoformat(text).year
+    except ValueError:
+        year = 0
+    if year not in _YEARS:
+        raise PydanticCustomError("date.invalid", "no such instant")
+    return text
+
 
 _ID = "_[a-z2-7]{26}$"
 SUBJECT_ID = re.compile("^sub" + _ID)
@@ -30,7 +46,11 @@ CallerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@
 Team = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
 Line = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
-Instant = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)$")]
+Instant = Annotated[
+    str,
+    StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)$"),
+    AfterValidator(_there_is),
+]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(max_length=16_384)]
 Parts = Annotated[dict[str, Text | None], Field(max_length=16, description="a value with members, such as an address")]

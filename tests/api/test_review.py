@@ -68,6 +68,33 @@ def test_a_query_that_is_none_is_a_problem_without_what_was_sent(desk: Desk, que
     assert "shoe_size" not in answer.text
 
 
+NO_INSTANTS = (
+    "2026-02-30T00:00:00Z",
+    "9999-12-31T23:59:60Z",
+    "0000-01-01T00:00:00Z",
+    "9999-12-31T23:59:59.999999Z",
+    "1969-12-31T23:59:59Z",
+)
+
+
+@pytest.mark.parametrize("text", NO_INSTANTS)
+def test_an_instant_there_is_not_is_refused_wherever_one_is_asked_for(desk: Desk, text: str) -> None:
+    for name in ("from", "to"):
+        page = desk.call("GET", f"{LOG}/entries?{name}={text}", "dpo")
+        assert (page.status_code, page.json()["errors"]) == (400, [{"pointer": name, "code": "date.invalid"}])
+        kept = desk.call("PUT", f"{LOG}/filters/far", "dpo", {name: text}, Idempotency_Key=f"far-{name}")
+        assert (kept.status_code, kept.json()["errors"]) == (422, [{"pointer": f"/{name}", "code": "date.invalid"}])
+    wish = {"format": "jsonl", "from": text, "to": "2027-01-01T00:00:00Z", "destination": "siem"}
+    export = desk.call("POST", f"{LOG}/exports", "dpo", wish)
+    assert (export.status_code, export.json()["errors"]) == (422, [{"pointer": "/from", "code": "date.invalid"}])
+    assert desk.call("GET", f"{LOG}/filters", "dpo").json()["filters"] == []
+
+
+@pytest.mark.parametrize("query", ["to=0001-01-01", "to=1969-12-31", "from=0001-01-01", "from=9999-12-31&to=9999-12-31"])
+def test_counts_of_days_long_ago_or_far_away_are_no_fault_of_the_vault(desk: Desk, query: str) -> None:
+    assert desk.call("GET", f"{LOG}/counts?{query}", "dpo").status_code == (200 if "9999" in query else 422)
+
+
 def test_an_entry_is_opened_written_about_and_shown_with_that(desk: Desk, customer: str, opened: Any) -> None:
     read = desk.profile("t1", customer).headers["Vault-Entry"]
     entry = f"{LOG}/entries/{read}"

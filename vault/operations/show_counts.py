@@ -39,7 +39,7 @@ def show_counts(
     acting = prepare(vault, "review-search", context)
     require_permission(vault, acting)
     last = ends_on or acting.at.date()
-    first = begins_on or max(_FIRST, last - timedelta(days=USUAL_DAYS - 1))
+    first = begins_on or last - timedelta(days=max(0, min(USUAL_DAYS - 1, (last - _FIRST).days)))
     if not _FIRST <= first <= last or (last - first).days >= MOST_DAYS:
         raise InvalidValue("window-too-wide", faults=[Fault("/from", "window-too-wide")])
     if not {*by} <= {*DIMENSIONS}:
