@@ -33,6 +33,7 @@ from vault.opening import CHECKPOINT_KEY, Opened
 from vault.operations import prune_trail as pruning
 from vault.operations.in_force import in_force
 from vault.operations.prune_trail import KEPT, Pruning
+from vault.operations.verify_trail import scrub_keys
 
 ENTRIES = STEP + 4_000
 LONG_AGO = KEPT + timedelta(days=2)
@@ -58,8 +59,8 @@ class Long:
         assert text is not None
         return parse_note(text)
 
-    def verify(self) -> Report:
-        """Verify all but what is sealed: the loader fills that with random bytes."""
+    def verify(self, *, beside: bool = False) -> Report:
+        """Verify all but what is sealed: the loader fills that with random bytes. `beside`: look-up rows and details too."""
         keyring = self.opened.keyring
         notes = [GivenNote("kept", one) for one in self.opened.state.notes(self.origin)]
         with self.opened.sequencing.transaction(self.controller_id) as rows:
@@ -67,6 +68,7 @@ class Long:
                 rows, self.controller_id, origin_host=self.opened.vault.settings.host, notes=notes,
                 vkey=lambda name: VerifierKey(name, keyring.public_key(CHECKPOINT_KEY)),
                 mac=lambda name, message: keyring.mac(name, [message])[0], alone=True,
+                keys=scrub_keys(self.opened.vault, self.controller_id) if beside else None,
             )  # fmt: skip
 
     def attack(self, *statements: str) -> None:
@@ -111,6 +113,8 @@ def pruned(long: Long) -> Long:
     with pytest.raises(InvalidValue):
         long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT + timedelta(days=1), long.archive)
     assert long.opened.prune(long.controller_id, datetime.now(UTC) - 2 * LONG_AGO, long.archive) is None
+    crossing = f"UPDATE vault.audit_detail SET chain_number = 4 WHERE @ AND position > {STEP} AND position < {STEP + 3000}"
+    long.attack(crossing + " AND stream = 'open'")  # the loader begins a chain with each entry
     done = long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT - timedelta(seconds=1), long.archive)
     return Long(long.opened, long.controller_id, long.archive, long.before, long.notes, done)
 
@@ -200,6 +204,17 @@ ATTACKS = {
     "another root": ("UPDATE vault.audit_pruned SET about = jsonb_set(about, '{root}', '\"AAAA\"') WHERE @", "prune"),
     "nothing said": ("UPDATE vault.audit_pruned SET about = '{}' WHERE @", "prune"),
     "a writer left out": ("UPDATE vault.audit_pruned SET about = jsonb_set(about, '{writers}', '{}') WHERE @", "prune"),
+    "where people's chains stood left out": (
+        "UPDATE vault.audit_pruned SET about = jsonb_set(about, '{people}', '[0, \"\"]') WHERE @", "prune",
+    ),
+    "somebody's first row filed under another": (
+        f"""UPDATE vault.audit_detail SET subject_id = 'sub_x' WHERE @ AND chain_number = 4 AND position =
+        (SELECT min(position) FROM vault.audit_detail WHERE @ AND chain_number = 4 AND position > {STEP})""", "prune",
+    ),
+    "somebody's first row gone": (
+        f"DELETE FROM vault.audit_detail WHERE @ AND chain_number = 4 AND position < {STEP + 100}", "prune",
+    ),
+    "look-up rows gone": (f"DELETE FROM vault.audit_lookup WHERE @ AND position < {STEP + 100}", "lookup"),
     "the tree below edited": (
         "UPDATE vault.audit_tile SET hashes = overlay(hashes PLACING '\\x00' FROM 33) WHERE @ AND level = 1 AND idx = 0", "prune"
     ),
@@ -215,11 +230,11 @@ ATTACKS = {
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_nothing_but_proper_pruning_passes(pruned: Long, attack: str) -> None:
     statement, check = ATTACKS[attack]
-    kept = ("audit_pruned", "audit_tile", "audit_entry")
+    kept = ("audit_pruned", "audit_tile", "audit_entry", "audit_detail", "audit_lookup")
     pruned.attack(*(f"CREATE TABLE public.kept_{one} AS SELECT * FROM vault.{one} WHERE @" for one in kept))
     try:
         pruned.attack(statement)
-        report = pruned.verify()
+        report = pruned.verify(beside=check == "lookup")
         assert check in {one.check for one in report.findings}, report.findings
     finally:
         for one in kept:

@@ -2,7 +2,8 @@
 
 Leaves go in stretches of 65,536, whole tiles of level 1, and that level stays: so the root of any size above the bound, every proof
 of an entry above it, and the consistency of any two checkpoints above it are made as before. Of a writer whose chain crosses the
-bound the entry keeps number, hash and key versions, so that its next entry can be checked.
+bound the entry keeps number, hash and key versions, so that its next entry can be checked. Where the chains of people cross it, it
+commits to by one hash: there are too many of them to be named.
 
 Pure.
 """
@@ -29,6 +30,14 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True)
+class People:
+    """Where people's chains stood at the bound: the hash over those that had gone on above it before the log was `size` long."""
+
+    size: int = 0
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Pruned:
     """Where a log begins: `bound` entries are archived, whose root is `root`. `activations` of policy are among them."""
 
@@ -36,6 +45,7 @@ class Pruned:
     root: bytes = field(repr=False)
     activations: int = 0
     writers: Mapping[str, Crossing] = field(default_factory=dict)
+    people: People = People()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -43,7 +53,13 @@ class Pruned:
         writers = {
             name: [one.number, b64u(one.leaf_hash), one.mac_key, one.audit_secret] for name, one in sorted(self.writers.items())
         }
-        return {"bound": self.bound, "root": b64u(self.root), "activations": self.activations, "writers": writers}
+        return {
+            "bound": self.bound,
+            "root": b64u(self.root),
+            "activations": self.activations,
+            "writers": writers,
+            "people": [self.people.size, b64u(self.people.digest)],
+        }
 
     @classmethod
     def read(cls, bound: int, about: Any) -> "Pruned":
@@ -53,7 +69,9 @@ class Pruned:
                 name: Crossing(int(number), b64u_decode(hashed), int(mac_key), int(secret))
                 for name, (number, hashed, mac_key, secret) in about["writers"].items()
             }
-            read = cls(bound, b64u_decode(about["root"]), int(about["activations"]), writers)
+            size, digest = about["people"]
+            people = People(int(size), b64u_decode(digest))
+            read = cls(bound, b64u_decode(about["root"]), int(about["activations"]), writers, people)
         except (KeyError, TypeError, AttributeError, ValueError):
             return cls(bound, b"")
         return read if read.about == about else cls(bound, b"")

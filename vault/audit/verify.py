@@ -111,7 +111,7 @@ class _Run:
                 self.promises.meet(leaf)
                 if pruned is not None and position == pruned.bound:
                     self.promises.began_ms = max(self.promises.began_ms, members.get("at", 0))
-                self.shredded = self.shredded or members.get("operation") in ("details-shred", "log-prune")
+                self.shredded = self.shredded or members.get("operation") == "details-shred"
         stray = log.stray_eras() if size is not None else []
         report = scan.finish(scan.size if size is None else size, log.writers(), log.highest_tiles(), stray)
         beside = Findings()
@@ -120,6 +120,12 @@ class _Run:
             with closing(log.pending()) as pending:
                 for leaf, leaf_mac in pending:
                     scan.chains.take(members_of(leaf) or {}, leaf, leaf_hash(leaf), leaf_mac, None)
+        if (
+            pruned is not None
+            and not self.shredded
+            and log.people_crossing(pruned.bound, pruned.people.size) != pruned.people.digest
+        ):
+            beside.add("prune", "people's chains do not go on where they were when the log was pruned", pruned.bound)
         unkeyed = 0
         if self.keys is not None:
             versions = {writer_id: link.secret_version for writer_id, link in scan.chains.links.items()}
@@ -163,7 +169,7 @@ def _scrub(log: "verify_records.Log", scrub: Scrub, findings: Findings, *, shred
     with closing(log.lookups()) as lookups:
         for found in lookups:
             scrub.lookup(found)
-    if not shredded:  # erasure and pruning take rows away, and say so in the log
+    if not shredded:  # erasure takes rows away, and says so in the log; pruning none that is above its bound
         for check, position in log.without_companions():
             findings.add(check, "an entry's row is missing", position)
     return scrub.unkeyed

@@ -2,11 +2,13 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from vault import tables
 from vault.audit.pruned import Pruned
@@ -97,6 +99,20 @@ _LOOKUPS = _with_leaf(
     _lookup.c.purpose,
     _lookup.c.channel,
 )
+# Collated by bytes: the hash over them must be the same on every machine.
+_CROSSING = (
+    sa.select(_detail.c.subject_id, _detail.c.stream, _detail.c.chain_number, _detail.c.chain_previous)
+    .where(
+        *_own(_detail),
+        _detail.c.position >= sa.bindparam("bound"),
+        _detail.c.position < sa.bindparam("size"),
+        _detail.c.chain_number > 0,
+    )
+    .ext(distinct_on(_detail.c.subject_id.collate("C"), _detail.c.stream.collate("C")))
+    .order_by(
+        _detail.c.subject_id.collate("C"), _detail.c.stream.collate("C"), _detail.c.chain_number, _detail.c.position
+    )
+)  # fmt: skip
 _WITHOUT = {"details": _without(_detail), "lookup": _without(_lookup)}
 
 
@@ -170,6 +186,15 @@ class Log:
         """Yield look-up rows with their leaves."""
         yield from self._stream(_LOOKUPS)
 
+    def people_crossing(self, bound: int, size: int) -> bytes:
+        """Return the hash over where each person's chain stood at a bound, of those that go on between it and a size."""
+        made = sha256()
+        for row in self._stream(_CROSSING, bound=bound, size=size):
+            if row.chain_number > 1:
+                said = (row.subject_id.encode(), row.stream.encode(), row.chain_number - 1, bytes(row.chain_previous))
+                made.update(b"%s %s %d %s\n" % (*said[:3], said[3].hex().encode()))
+        return made.digest()
+
     def without_companions(self) -> list[tuple[str, int]]:
         """Return the first position that lacks a detail row, and the first that lacks a look-up row."""
         found = [(check, self.rows.execute(statement, self._log).scalar_one_or_none()) for check, statement in _WITHOUT.items()]
@@ -179,7 +204,7 @@ class Log:
     def _log(self) -> dict[str, Any]:
         return {"controller": self.controller_id, "era": self.era}
 
-    def _stream(self, statement: sa.Select[Any]) -> Generator[sa.Row[Any]]:
+    def _stream(self, statement: sa.Select[Any], **given: int) -> Generator[sa.Row[Any]]:
         streaming = self.rows.execution_options(stream_results=True, max_row_buffer=_BLOCK)
-        with streaming.execute(statement, self._log) as result:
+        with streaming.execute(statement, {**self._log, **given}) as result:
             yield from result

@@ -21,11 +21,11 @@ import sqlalchemy as sa
 
 from vault import tables
 from vault.assembly import Vault
-from vault.audit import prune_records
+from vault.audit import prune_records, verify_records
 from vault.audit.checkpoint import origin
 from vault.audit.entry import Draft
 from vault.audit.merkle import TILE_BYTES, Frontier, Tree, fold, leaf_hash, split
-from vault.audit.pruned import OPERATION, STEP, Crossing, Pruned
+from vault.audit.pruned import OPERATION, STEP, Crossing, People, Pruned
 from vault.audit.records import Head, head, leaf_at, pruned_log, tile_reader
 from vault.database import Database
 from vault.errors import DatabaseUnavailable, Fault, InvalidValue, Unreadable
@@ -101,7 +101,7 @@ def prune_trail(
         return None
     with owner.transaction(controller_id) as rows:
         stretch, path = _archived(rows, vault.settings.host, controller_id, at, (old, bound), archive)
-        pruned = _pruned(rows, controller_id, (old, bound), stretch)
+        pruned = _pruned(rows, controller_id, at, (old, bound), stretch)
     draft = Draft(entry_id=vault.new_id("ent"), operation=OPERATION, outcome="done", kind="operator", about=pruned.about)
     vault.audit.record(controller_id, draft)
     settle(controller_id)
@@ -155,8 +155,8 @@ def _root_in(tile: bytes) -> bytes:
     return fold(split(tile)) if len(tile) == TILE_BYTES else b""
 
 
-def _pruned(rows: sa.Connection, controller_id: str, stretch: tuple[Pruned, int], learnt: _Stretch) -> Pruned:
-    """Return what the entry will say: root, activations of policy, and the writers that go on above the bound."""
+def _pruned(rows: sa.Connection, controller_id: str, at: Head, stretch: tuple[Pruned, int], learnt: _Stretch) -> Pruned:
+    """Return what the entry will say: root, activations of policy, and the writers and people that go on above the bound."""
     old, bound = stretch
     ends = prune_records.writer_ends(rows, controller_id)
     crossing = {
@@ -165,7 +165,8 @@ def _pruned(rows: sa.Connection, controller_id: str, stretch: tuple[Pruned, int]
         if name not in learnt.ended and name in ends and (ends[name].number > one.number or not ends[name].closed)
     }
     activations = sum(one in learnt.ids for one in rows.execute(_ACTIVATIONS, {"controller": controller_id}).scalars())
-    return Pruned(bound, learnt.root, old.activations + activations, crossing)
+    people = People(at.size, verify_records.Log(rows, controller_id, at.era).people_crossing(bound, at.size))
+    return Pruned(bound, learnt.root, old.activations + activations, crossing, people)
 
 
 @contextmanager
