@@ -20,7 +20,7 @@ from vault.audit.records import Head, head, tile_reader
 from vault.audit.recovering import Rejected
 from vault.audit.scan import GivenNote
 from vault.audit.sequencer import Break
-from vault.audit.signer import stand
+from vault.audit.signer import beginning_at, stand
 from vault.connectors.signer_state import DirectorySignerState
 from vault.errors import AuditUnavailable, Conflict
 
@@ -368,3 +368,19 @@ def test_a_log_of_another_controller_is_not_touched(clone: Callable[[], str], tm
             recovering.begin_era(rows, one.controller_id, 1, 2)
         assert (one.pending(), len(other.pending())) == ([], 2)
         assert (at(one), at(other)) == (Head(2, 0), Head(1, 0))
+
+
+def test_only_the_second_entry_of_an_era_says_what_it_ended(log: Log) -> None:
+    written(log).close()
+    next_era(log)
+
+    def said(era: int, name: str) -> Beginning | None:
+        with log.sequencing.snapshot(log.controller_id) as rows:
+            return beginning_at(rows, log.controller_id, era, name)
+
+    own = origin(HOST, log.controller_id, 2)
+    assert said(2, own) is not None
+    assert [said(1, origin(HOST, log.controller_id, 1)), said(2, origin(HOST, "ctl-other", 2)), said(7, own)] == [None] * 3
+    for leaf in ("x", "[]"):
+        log.attack(f"UPDATE vault.audit_entry SET leaf = '{leaf}' WHERE controller_id = '{log.controller_id}' AND era = 2")
+        assert said(2, own) is None

@@ -5,13 +5,18 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from tests.conftest import Controllers
+from vault import tables
+from vault.audit import recovering
 from vault.audit.checkpoint import origin
-from vault.errors import Conflict, NotFound
+from vault.audit.entry import Draft
+from vault.errors import AuditUnavailable, Conflict, NotFound
 from vault.opening import Opened
 from vault.operations.callers import Registration, register_caller
-from vault.operations.recover import Decided
+from vault.operations.recover import Decided, recover
+from vault.permit import ReadPermit
 
 DECIDED = Decided(("anna.verdi", "bruno.neri"), "the disk of the signer is gone")
 
@@ -75,6 +80,78 @@ def test_a_broken_writer_is_rejected_and_the_log_goes_on(opened: Opened, control
         ).fetchall()
     rejections = [leaf for (leaf,) in said if leaf["operation"] == "log-reject"]
     assert [(one["about"], one["count"]) for one in rejections] == [({"writer": gone.writer_id, "number": gone.number}, gone.count)]
+
+
+def put_junk(opened: Opened, controller_id: str, writer_id: str = "wrt_junk") -> None:
+    """One row that no sequencer takes, as whoever holds the rights of `riserbo_app` can write it."""
+    blank: dict[type, object] = {bytes: b"", str: "-", int: 0, list: []}
+    row = {one.name: blank[one.type.python_type] for one in tables.audit_pending.columns if not one.nullable}
+    row |= {"controller_id": controller_id, "writer_id": writer_id, "number": 1}
+    with opened.vault.database.transaction(controller_id) as rows:
+        rows.execute(sa.insert(tables.audit_pending), row)
+
+
+def lose_state(opened: Opened, controller_id: str) -> None:
+    act(opened, controller_id)
+    opened.trail.settle(controller_id)
+    opened.state._place(origin(opened.vault.settings.host, controller_id, 1)).unlink()
+    assert reached(lambda: "signer-state-missing" in closed(opened, controller_id))
+
+
+def begin_era(opened: Opened, controller_id: str, ending: int = 1) -> None:
+    """A recovery that was interrupted at once."""
+    with opened.sequencing.transaction(controller_id) as rows:
+        recovering.begin_era(rows, controller_id, ending, ending + 1)
+
+
+def test_a_row_of_a_stranger_does_not_keep_an_era_from_beginning(opened: Opened, controllers: Controllers) -> None:
+    controller_id = controllers()
+    lose_state(opened, controller_id)
+    begin_era(opened, controller_id)
+    put_junk(opened, controller_id)
+    done = opened.recover(controller_id, DECIDED)
+    assert done.era == 2
+    assert ("wrt_junk", 0, 1) in [(one.writer_id, one.number, one.count) for one in done.rejected]
+    assert reached(lambda: not closed(opened, controller_id))
+    act(opened, controller_id)
+    opened.trail.settle(controller_id)
+    assert opened.verify(controller_id).ok
+
+
+def test_nor_does_one_that_comes_while_it_begins(opened: Opened, controllers: Controllers, monkeypatch: pytest.MonkeyPatch) -> None:
+    controller_id = controllers()
+    lose_state(opened, controller_id)
+    begin_era(opened, controller_id)
+    tools = opened._tools()
+    record_all = tools.recorder.record_all
+
+    def overtaken(controller_id: str, drafts: list[Draft]) -> list[ReadPermit]:
+        monkeypatch.setattr(tools.recorder, "record_all", record_all)
+        for writer_id in ("wrt_junk1", "wrt_junk2"):
+            put_junk(opened, controller_id, writer_id)
+        return record_all(controller_id, drafts)
+
+    monkeypatch.setattr(tools.recorder, "record_all", overtaken)
+    done = recover(opened.vault, tools, controller_id, DECIDED)
+    assert done.era == 2
+    assert [one.writer_id for one in done.rejected][-2:] == ["wrt_junk1", "wrt_junk2"]
+    assert reached(lambda: not closed(opened, controller_id))
+    opened.trail.settle(controller_id)
+    assert opened.verify(controller_id).ok
+
+
+def test_an_era_whose_second_entry_is_no_recovery_is_never_signed(opened: Opened, controllers: Controllers) -> None:
+    controller_id = controllers()
+    lose_state(opened, controller_id)
+    begin_era(opened, controller_id)
+    tools = opened._tools()
+    tools.recorder.record(controller_id, Draft(entry_id="ent_x", operation="witness", outcome="done", kind="operator"))
+    tools.recorder.close()
+    tools.sequencer.drain(controller_id)
+    with pytest.raises(AuditUnavailable):
+        tools.signer.begin(controller_id)
+    assert opened.recover(controller_id, DECIDED).era == 3
+    assert reached(lambda: not closed(opened, controller_id))
 
 
 def test_a_controller_without_a_log_has_nothing_to_recover(opened: Opened) -> None:

@@ -1,5 +1,6 @@
 """Rows of a recovery: pending ones moved aside verbatim, a writer that may not go on, the head in its next era."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -80,11 +81,19 @@ def begin_era(rows: Connection, controller_id: str, ending: int, era: int) -> No
     """Move all that is pending aside and begin an era, empty. Raises Conflict where another recovery was faster."""
     if lock(rows, controller_id).era != ending:
         raise Conflict("era-has-changed")
-    pending = rows.execute(_ALL, {"controller": controller_id}).all()
-    for writer_id in sorted({row.writer_id for row in pending}):
-        _move(rows, controller_id, writer_id, sequenced=0, broken=0)
-        _end(rows, controller_id, writer_id, ending)
+    _aside(rows, controller_id, ending, ())
     rows.execute(_BEGIN, {"controller": controller_id, "new_era": era})
+
+
+def set_aside(rows: Connection, controller_id: str, era: int, own: Collection[str]) -> list[Rejected]:
+    """Move aside what others than these writers have pending in an era that is begun and not signed; return what was.
+
+    Nobody else has a say in it yet, and one row that cannot be sequenced would keep it from its first entries. Raises Conflict
+    where another recovery was faster.
+    """
+    if lock(rows, controller_id).era != era:
+        raise Conflict("era-has-changed")
+    return _aside(rows, controller_id, era, own)
 
 
 def rejected_in(rows: Connection, controller_id: str, era: int) -> list[Rejected]:
@@ -109,6 +118,17 @@ def reject(rows: Connection, controller_id: str, expected: Rejected) -> None:
     if _move(rows, controller_id, expected.writer_id, sequenced=sequenced, broken=expected.number + 1) != expected.count:
         raise Conflict("pending-has-changed")
     _end(rows, controller_id, expected.writer_id, at.era)
+
+
+def _aside(rows: Connection, controller_id: str, era: int, own: Collection[str]) -> list[Rejected]:
+    pending = rows.execute(_ALL, {"controller": controller_id}).all()
+    found = []
+    for writer_id in sorted({row.writer_id for row in pending}.difference(own)):
+        count = _move(rows, controller_id, writer_id, sequenced=0, broken=0)
+        _end(rows, controller_id, writer_id, era)
+        sequenced = rows.execute(_SEQUENCED, {"controller": controller_id, "writer": writer_id}).scalar_one()
+        found.append(Rejected(writer_id, sequenced, count))
+    return found
 
 
 def _move(rows: Connection, controller_id: str, writer_id: str, *, sequenced: int, broken: int) -> int:

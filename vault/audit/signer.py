@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
 from sqlalchemy import Connection
 
 from vault.audit import records
 from vault.audit.checkpoint import Checkpoint, Note, SignerState, note_text, origin, parse_note, signed_by
+from vault.audit.eras import AT, Beginning, beginning_of, era_of
 from vault.audit.health import TrailHealth
 from vault.audit.merkle import Tree
 from vault.audit.proofs import extends
@@ -81,6 +83,19 @@ def _own(text: str, name: str, key: VerifierKey) -> Note | None:
     return note if note.checkpoint.origin == name and signed_by(note, key) else None
 
 
+def beginning_at(rows: Connection, controller_id: str, era: int, name: str) -> Beginning | None:
+    """Return what the second entry of an era says of one before it, of the same log; None where it is no such entry."""
+    leaf = records.leaf_at(rows, controller_id, era, AT)
+    try:
+        members = orjson.loads(leaf or b"null")
+    except orjson.JSONDecodeError:
+        return None
+    said = beginning_of(members if isinstance(members, dict) else None)
+    if said is None or said.origin.rpartition("/")[0] != name.rpartition("/")[0] or era_of(said.origin) >= era:
+        return None
+    return said
+
+
 class Signer:
     """Signs checkpoints. `sign` and `public_key` are the keyring's, of key `audit-sign/<n>`.
 
@@ -122,12 +137,17 @@ class Signer:
                 self._release(standing.origin, Head(standing.head.era, 0), Tree(0, lambda _level, _index: b"").root())
 
     def begin(self, controller_id: str) -> Note:
-        """Sign the first entries of an era that a recovery began. Raises AuditUnavailable where an era was signed before."""
+        """Sign the first entries of an era that a recovery began, once its second is there: the one that says so.
+
+        Raises AuditUnavailable where an era was signed before.
+        """
         with self._state.holding():
             with self._database.snapshot(controller_id) as rows:
                 standing = stand(rows, controller_id, self._host, self._state, self.vkey)
                 if standing is None or standing.fault != NO_STATE or standing.head.era == records.FIRST_ERA:
                     raise AuditUnavailable(retry_after_s=60)
+                if beginning_at(rows, controller_id, standing.head.era, standing.origin) is None:
+                    raise AuditUnavailable(retry_after_s=5)
                 root = Tree(standing.head.size, records.tile_reader(rows, controller_id, standing.head)).root()
             note = self._release(standing.origin, standing.head, root)
         with self._database.transaction(controller_id) as rows:

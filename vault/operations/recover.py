@@ -25,7 +25,7 @@ from vault.audit.recorder import Recorder
 from vault.audit.records import FIRST_ERA, Head
 from vault.audit.recovering import Rejected
 from vault.audit.sequencer import Sequencer
-from vault.audit.signer import NO_STATE, Signer, Standing, stand
+from vault.audit.signer import NO_STATE, Signer, Standing, beginning_at, stand
 from vault.database import Database
 from vault.errors import AuditUnavailable, Conflict, Fault, InvalidValue, NotFound
 
@@ -76,16 +76,8 @@ def recover(vault: Vault, tools: Tools, controller_id: str, decided: Decided) ->
         era = _highest(tools.state, partial(origin, vault.settings.host, controller_id), era) + 1
         with tools.database.transaction(controller_id) as rows:
             recovering.begin_era(rows, controller_id, standing.head.era, era)
-    with tools.database.snapshot(controller_id) as rows:
-        ended = recovering.frozen_before(rows, controller_id, era)
-        beginning = _beginning(vault, tools, controller_id, rows, ended, era)
-        rejected = recovering.rejected_in(rows, controller_id, ended.era)
-        at = records.head(rows, controller_id)
-    if at is not None and not at.size and not tools.sequencer.waiting(controller_id):
-        says = _draft(vault, decided, RECOVERY, about=beginning.about)
-        tools.recorder.record_all(controller_id, [says, *(_rejection(vault, decided, one) for one in rejected)])
-        tools.recorder.close()
-    _sequence(tools, controller_id)
+    beginning, rejected = _say(vault, tools, controller_id, decided, era)
+    rejected += _sequence(vault, tools, controller_id, decided, era)
     return Recovered(era, beginning, tools.signer.begin(controller_id).text, tuple(rejected))
 
 
@@ -139,8 +131,24 @@ def _begun(tools: Tools, controller_id: str, standing: Standing) -> bool:
     with tools.database.snapshot(controller_id) as rows:
         if records.copies(rows, controller_id, era):
             return False
-        second = records.leaf_at(rows, controller_id, era, AT)
-    return second is None or RECOVERY.encode() in second
+        return not standing.head.size or beginning_at(rows, controller_id, era, standing.origin) is not None
+
+
+def _say(vault: Vault, tools: Tools, controller_id: str, decided: Decided, era: int) -> tuple[Beginning, list[Rejected]]:
+    """Write the first entries of an era that has none; return what they say. What else is pending is moved aside before."""
+    with tools.database.transaction(controller_id) as rows:
+        at = recovering.lock(rows, controller_id)
+        if not at.size:
+            recovering.set_aside(rows, controller_id, era, ())
+    with tools.database.snapshot(controller_id) as rows:
+        ended = recovering.frozen_before(rows, controller_id, era)
+        beginning = _beginning(vault, tools, controller_id, rows, ended, era)
+        rejected = [one for of in (ended.era, era) for one in recovering.rejected_in(rows, controller_id, of)]
+    if not at.size:
+        says = _draft(vault, decided, RECOVERY, about=beginning.about)
+        tools.recorder.record_all(controller_id, [says, *(_rejection(vault, decided, one) for one in rejected)])
+        tools.recorder.close()
+    return beginning, rejected
 
 
 def _highest(state: SignerState, name: Callable[[int], str], era: int) -> int:
@@ -211,10 +219,21 @@ def _draft(vault: Vault, decided: Decided, operation: str, *, about: dict[str, o
     )  # fmt: skip
 
 
-def _sequence(tools: Tools, controller_id: str) -> None:
+def _sequence(vault: Vault, tools: Tools, controller_id: str, decided: Decided, era: int) -> list[Rejected]:
+    """Sequence the first entries; return what had to be moved aside for that. Raises AuditUnavailable: to be repeated."""
+    gone: list[Rejected] = []
     for _ in range(ROUNDS):
         tools.sequencer.drain(controller_id)
-        if not tools.sequencer.waiting(controller_id):
-            return
-        Event().wait(0.1)  # another process has the head, and does the same
+        with tools.database.snapshot(controller_id) as rows:
+            if records.leaf_at(rows, controller_id, era, AT) is not None:
+                return gone
+        if tools.sequencer.found_break(controller_id) is None:
+            Event().wait(0.1)  # another process has the head, and does the same
+            continue
+        own = tools.recorder.acknowledged(controller_id).writers()
+        with tools.database.transaction(controller_id) as rows:
+            found = recovering.set_aside(rows, controller_id, era, own)
+        tools.recorder.record_all(controller_id, [_rejection(vault, decided, one) for one in found])
+        tools.recorder.close()
+        gone += found
     raise AuditUnavailable(retry_after_s=5)
