@@ -487,7 +487,7 @@ def read_accesses(outside: Outside, person: Person) -> None:
         outside.call(200, "GET", f"{path}/accesses/bundle", role, **stated)
         for query in ("cursor", "limit"):
             outside.call(400, "GET", f"{path}/accesses?{query}={STRAYS['query']}", role, **stated)
-        outside.call(400, "GET", f"{path}/accesses?cursor={'A' * 43}", role, **stated)
+        outside.call(400, "GET", f"{path}/accesses?cursor={'A' * 88}", role, **stated)
         outside.call(400, "GET", f"{path}/accesses/bundle?until={STRAYS['query']}", role, **stated)
     for path in ("/v1/me/accesses", "/v1/me/accesses/bundle"):
         outside.call(404, "GET", path, "customer", subject_id=NOBODY)

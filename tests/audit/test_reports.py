@@ -1,17 +1,21 @@
 """A customer's report: true and whole it verifies, and each way of leaving out, changing or adding is seen offline."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.audit.reports import AUDIT_KEY, CHAIN_KEY, KEY, LAST, ME, SALTS, access, audience, bundle, opened, run, unpacked
+from tests.audit.reports import AUDIT_KEY, CHAIN_KEY, KEY, LAST, ME, SALTS, SIGNING, access, audience, bundle, opened, run, unpacked
 from vault.audit import entry
 from vault.audit.accesses import agent_label, concerns_others, opened_row, told, unbroken
 from vault.audit.package import zipped
+from vault.notes import VerifierKey
 from vault.octets import b64u
+from vault.operations.hand_over_accesses import signed_line
+from vault.operations.signing import note_of
 
 Files = dict[str, bytes]
 Capsys = pytest.CaptureFixture[str]
@@ -230,6 +234,35 @@ def test_nothing_in_a_report_writes_on_the_screen_by_itself(tmp_path: Path, caps
     status, said = run(capsys, "report", tmp_path / "no\x1b[2K\nsuch", "--key", KEY.text)
     assert (status, said.count("\n"), "\x1b" in said) == (2, 1, False)
     assert run(capsys, "report", tmp_path / "id", "--key", "va\x1bult\n+00000000+AAAA")[1].count("\n") == 1
+
+
+def test_the_company_answers_for_its_word_under_its_documents_key(tmp_path: Path, capsys: Capsys) -> None:
+    files, other = (bundle(opened(accesses)) for accesses in (CHAIN, [access(1), LAST]))
+    key, log_key = VerifierKey("vault.example/documents/ctl-1", SIGNING.public_key().public_bytes_raw()), KEY
+    report = json.loads(files[SHOWN])["report"]
+    public = b64encode(key.public).decode()
+
+    def signed(line: bytes, by: VerifierKey = key) -> Files:
+        return {**files, "accesses/signed": note_of(by, SIGNING.sign, line)}
+
+    right = signed(signed_line(files, ME, report))
+    forged = {**right, "accesses/signed": right["accesses/signed"].replace(b'"v":1', b'"v":2')}
+    for number, (given, asked, status, expected) in enumerate((
+        (right, key.text, 0, "vault.example/documents/ctl-1 signed the list as it is"),
+        (right, f"{key.name} {public}", 0, "signed the list as it is"),
+        (right, f"{key.name} AAAA", 1, "not a name and a key"),
+        (right, f"vault.example/documents/ctl-2 {public}", 1, "not signed by"),
+        (files, key.text, 1, "accesses/signed is missing"),
+        (signed(signed_line(files, "sub_x", report)), key.text, 1, "of another list"),
+        (signed(signed_line(files, ME, "ent_x")), key.text, 1, "of another list"),
+        (signed(signed_line(other, ME, report)), key.text, 1, "of another list"),
+        (signed(signed_line(files, ME, report), log_key), key.text, 1, "not signed by"),
+        (forged, key.text, 1, "signature does not hold"),
+    )):  # fmt: skip
+        place = unpacked(given, tmp_path / str(number))
+        found = run(capsys, "report", place, "--key", KEY.text, "--document-key", asked)
+        assert (found[0], expected in found[1]) == (status, True), (number, found)
+    assert "signed the list" not in checked(right, tmp_path / "unasked", capsys)[1]
 
 
 def test_an_entry_hidden_for_others_still_cannot_be_left_out_and_says_no_more(tmp_path: Path, capsys: Capsys) -> None:

@@ -27,6 +27,7 @@ from vault.operations.hand_over_accesses import hand_over_accesses
 from vault.operations.prove import prove
 from vault.operations.reveal import Wish, reveal
 from vault.operations.show_accesses import show_accesses
+from vault.operations.signing import document_key
 from vault.operations.tickets import TicketFactsIn, put_ticket
 from vault.policy.model import Context
 
@@ -97,7 +98,8 @@ def verified(
         for path, octets in files.items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_bytes(octets)
-        status = offline.main(["report", str(place), "--key", VerifierKey(name, vault.signing.checkpoint_key).text])
+        key = VerifierKey(name, vault.signing.checkpoint_key).text
+        status = offline.main(["report", str(place), "--key", key, "--document-key", document_key(vault, controller_id).text])
         return status, capsys.readouterr().out
 
     return check

@@ -143,7 +143,7 @@ def key_of(text: str, kind: int) -> Key:
 def lines_of(note: str) -> tuple[str, list[Key]]:
     """Return the signed text of a note and its signature lines: name, key id, the rest."""
     body, blank, rest = note.partition("\n\n")
-    expect(blank and rest.endswith("\n"), "checkpoint: not signed")
+    expect(blank and rest.endswith("\n"), "note: not signed")
     found = []
     for line in rest[:-1].split("\n"):
         dash, _, signed = line.partition(" ")
@@ -159,7 +159,7 @@ def signed_by(note: str, key: Key) -> tuple[str, list[bytes]]:
     body, lines = lines_of(note)
     name, identity, _ = key
     own = [octets for named, made, octets in lines if (named, made) == (name, identity)]
-    expect(own, f"checkpoint: not signed by {name}")
+    expect(own, f"note: not signed by {name}")
     return body, own
 
 
@@ -390,6 +390,19 @@ def check_report(bundle: Bundle, begins: int) -> tuple[int, list[str], Json]:
     return len(rows), hidden, last
 
 
+def check_signed(bundle: Bundle, key: Key) -> None:
+    """Go on only if the company signed this list and its evidence, as they are."""
+    expect("accesses/signed" in bundle.files, "bundle: accesses/signed is missing")
+    body, signatures = signed_by(bundle.files["accesses/signed"].decode(), key)
+    for signature in signatures:
+        verify(key[2], signature, body.encode(), "signed list")
+    names = ("accesses", "evidence")
+    said = {name: hashlib.sha256(bundle.files[f"accesses/{name}.json"]).hexdigest() for name in names}
+    said |= {"subject_id": bundle.subject_id, "report": bundle.shown["report"]}
+    signed = members(body.encode(), "signed list")
+    expect(signed == {"v": 1, "document": "accesses", **said}, "signed list: it is of another list")
+
+
 # --- commands --------------------------------------------------------------------------------------------------------------
 
 
@@ -449,6 +462,9 @@ def report(given: argparse.Namespace) -> str:
     lines += [f"It lists everything up to {at}, when it was asked for."]
     lines += [f"The {first - 1} accesses before number {first} are not shown, as you allowed for."] if first > 1 else []
     lines += [f"Entries of {eras} earlier eras are not in this report: ask for them."] if eras else []
+    if given.document_key is not None:
+        check_signed(bundle, given.document_key)
+        lines += [f"{given.document_key[0]} signed the list as it is: it answers for what is its word."]
     return "\n".join([*lines, "The names of operators and of systems are the vault's word: the proof of those is not for you."])
 
 
@@ -511,6 +527,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--key", required=True, help="the log's verifier key, or a file with it, from somebody you trust")
         if command is report:
             sub.add_argument("--first", default="1", help="the number it may begin with, where older details are kept no longer")
+            sub.add_argument("--document-key", help="the key of the company's documents: NAME and PUBLIC KEY, or a verifier key")
         if command is witness:
             sub.add_argument("--witness", required=True, help="the witness's verifier key, or a file with it")
     return made
@@ -519,6 +536,16 @@ def parser() -> argparse.ArgumentParser:
 def key_given(text: str, kind: int) -> Key:
     """Return a verifier key that was given as it is, or as a file."""
     return key_of(text if text.count("+") >= 2 and not Path(text).exists() else text_of(Path(text)), kind)
+
+
+def document_key_given(text: str) -> Key:
+    """Return the key of documents: a verifier key, or name and public key as `/.well-known/riserbo` has them."""
+    name, blank, encoded = text.strip().partition(" ")
+    if not blank:
+        return key_given(text, 1)
+    public = unbase64(encoded, "document key")
+    expect(name and len(public) == 32, "document key: not a name and a key")
+    return name, hashlib.sha256(name.encode() + b"\n\x01" + public).digest()[:4], public
 
 
 def plain(text: str) -> str:
@@ -533,6 +560,8 @@ def main(arguments: list[str] | None = None) -> int:
         given.key = key_given(given.key, 1)
         if given.run is witness:
             given.witness = key_given(given.witness, 4)
+        if given.run is report and given.document_key is not None:
+            given.document_key = document_key_given(given.document_key)
         said = given.run(given)
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         sys.stderr.write(f"CANNOT READ: {plain(str(error))}\n")

@@ -8,6 +8,7 @@ which the checkpoint is checked is not in it: who makes a false log makes a fals
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from vault.errors import AuditUnavailable, NotFound, Unreadable
 from vault.operations.acting import Acting, telling
 from vault.operations.name_agent import for_report
 from vault.operations.show_accesses import VERB, audience_of, audit_key, own_entry, read, recorded
+from vault.operations.signing import signed_document
 from vault.policy.model import Context
 
 log = structlog.get_logger()
@@ -91,7 +93,9 @@ def _package(vault: Vault, acting: Acting, last: ChainRow, named: tuple[str, ...
     opened = read(vault, acting, found)
     audience = replace(audience_of(vault, acting, opened), named=named)
     proofs = _proofs(vault, controller_id, last.era, opened, audience, (size, note))
-    return zipped(files_of(opened, audience, chain_key, note, proofs, eras_before))
+    files = files_of(opened, audience, chain_key, note, proofs, eras_before)
+    line = signed_line(files, audience.subject_id, last.entry_id)
+    return zipped({**files, "accesses/signed": signed_document(vault, controller_id, line)})
 
 
 def files_of(
@@ -113,6 +117,13 @@ def files_of(
         "accesses/checkpoint": note.encode(),
         **{f"accesses/proofs/{entry_id}.tlog-proof": text.encode() for entry_id, text in proofs.items()},
     }
+
+
+def signed_line(files: dict[str, bytes], subject_id: str, entry_id: str) -> bytes:
+    """Return what the vault signs of a bundle: so that it answers for what nothing else proves."""
+    of = {name: sha256(files[f"accesses/{name}.json"]).hexdigest() for name in ("accesses", "evidence")}
+    said = {"v": 1, "document": "accesses", "subject_id": subject_id, "report": entry_id, **of}
+    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
 
 def verifier() -> bytes:
@@ -165,6 +176,8 @@ Nobody has to be believed. With Python 3.11 and the package `cryptography`:
 KEY is the verifier key of the company's log. Ask the company for it, or its data protection officer, or take it from a
 place that is not this file. It says VERIFIED if no entry is missing and each is in the log as listed; of those that show
 their month only it proves that they are there, and names them: what is said of them is the vault's word.
+accesses/signed is the company's signature under list and evidence: it answers for what is its word. It is checked with
+--document-key "NAME PUBLICKEY", of `documents` in the company's /.well-known/riserbo.
 accesses/evidence.json holds a key that recognises your entries in the log: keep it to yourself.
 
 
@@ -183,5 +196,7 @@ Non occorre credere a nessuno. Con Python 3.11 e il pacchetto `cryptography`:
 CHIAVE è la chiave di verifica del registro dell'azienda. La chieda all'azienda o al suo responsabile della protezione
 dei dati, o la prenda da un luogo che non sia questo file. Risponde VERIFIED se nessuna voce manca e ciascuna è nel
 registro come elencata; di quelle che mostrano solo il mese dimostra che ci sono, e le nomina: ciò che ne è detto è la
-parola del vault. accesses/evidence.json contiene una chiave che riconosce le Sue voci nel registro: la tenga per sé.
+parola del vault. accesses/signed è la firma dell'azienda sotto elenco e prove: risponde di ciò che è la sua parola. Si
+verifica con --document-key "NOME CHIAVE", da `documents` in /.well-known/riserbo dell'azienda.
+accesses/evidence.json contiene una chiave che riconosce le Sue voci nel registro: la tenga per sé.
 """
