@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, RootModel, StringConstraints
 
 from api.call import call_of
 from api.context import AccessContext, Guarded, RunningVault
@@ -11,7 +11,7 @@ from api.described import IDEMPOTENCY, answers, headers
 from api.idempotency import Idempotent
 from api.routes.reveals import OwnWords
 from api.shapes import Body, EntryOut, PersonalBody
-from vault.operations.name_agent import Plea, approve_naming, ask_naming, see_name
+from vault.operations.name_agent import Plea, approve_naming, ask_naming, see_name, see_plea
 from vault.operations.remember import Answered
 
 router = APIRouter(prefix="/v1", tags=["accesses"], route_class=Guarded)
@@ -43,12 +43,29 @@ class NamingApprovalIn(Body):
 
 
 class NamedOut(BaseModel):
-    """Who it was."""
+    """Who it was, to the officer who asked."""
 
     model_config = {"json_schema_extra": {"x-has-pii": True}}
 
     caller_id: str
     entry_id: str
+
+
+class PendingOut(BaseModel):
+    """What waits for an approver: which access and why, and which fields it showed; never whose it was."""
+
+    model_config = {"json_schema_extra": {"x-has-pii": True}}
+
+    of_entry_id: str
+    kind: Literal["suspicion", "report"]
+    reference: str
+    why: str
+    fields: dict[str, str]
+    entry_id: str
+
+
+class SeenOut(RootModel[NamedOut | PendingOut]):
+    """Either, by who looks."""
 
 
 @router.post(
@@ -84,12 +101,22 @@ def approve(naming_id: NamingId, body: NamingApprovalIn, context: AccessContext,
 @router.get(
     "/namings/{naming_id}",
     operation_id="seeName",
-    responses=answers(NamedOut, "Whose access it was.", 403, 409),
+    responses=answers(SeenOut, "Whose access it was; to an approver, what was asked and why.", 403, 409),
     openapi_extra=headers(),
 )
-def see(naming_id: NamingId, context: AccessContext, vault: RunningVault, request: Request, response: Response) -> NamedOut:
-    """See the name that was approved. Each look is on record."""
-    named = see_name(vault, context, naming_id)
-    call_of(request).entry_id = named.entry_id
-    response.headers.update({"Vault-Entry": named.entry_id, "Cache-Control": "no-store"})
-    return NamedOut(caller_id=named.caller_id, entry_id=named.entry_id)
+def see(naming_id: NamingId, context: AccessContext, vault: RunningVault, request: Request, response: Response) -> SeenOut:
+    """See the name that was approved; as an agent who approves, what waits to be. Each look is on record."""
+    seen: NamedOut | PendingOut
+    if context.caller.kind == "agent":
+        pending = see_plea(vault, context, naming_id)
+        plea = pending.plea
+        seen = PendingOut(
+            of_entry_id=plea.entry_id, kind=plea.kind, reference=plea.reference, why=plea.why,
+            fields=dict(pending.fields), entry_id=pending.entry_id,
+        )  # fmt: skip
+    else:
+        named = see_name(vault, context, naming_id)
+        seen = NamedOut(caller_id=named.caller_id, entry_id=named.entry_id)
+    call_of(request).entry_id = seen.entry_id
+    response.headers.update({"Vault-Entry": seen.entry_id, "Cache-Control": "no-store"})
+    return SeenOut(seen)

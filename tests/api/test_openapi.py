@@ -116,6 +116,7 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
     shows = {name for name in schemas if name.endswith("Out") and schemas[name].get("x-has-pii")}
     assert shows == {
         *("ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut", "NamedOut"),
+        "PendingOut",
         *("WholeBreachOut", "AffectedOut"),
     }
 

@@ -531,7 +531,10 @@ def name_agents(outside: Outside, person: Person) -> None:
     approver = {"Vault_Ticket": person.tickets["t2"], "Authorization": f"Bearer {token}"}
     outside.call(409, "GET", path, "dpo")
     outside.call(403, "POST", f"{path}:approve", "t1", {}, Vault_Ticket=person.tickets["t1"])
+    outside.call(200, "GET", path, "t2", **approver)
+    outside.call(403, "GET", path, "t1", Vault_Ticket=person.tickets["t1"])
     outside.call(200, "POST", f"{path}:approve", "t2", {}, **approver)
+    outside.call(409, "GET", path, "t2", **approver)
     outside.call(200, "GET", path, "dpo")
     outside.call(404, "GET", f"/v1/namings/nam_{'z' * 26}", "dpo")
 

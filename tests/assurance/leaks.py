@@ -23,17 +23,20 @@ from vault.tables import metadata
 TABLES = [f"{one.schema}.{one.name}" for one in metadata.sorted_tables]
 JOBS = ["jobs.procrastinate_jobs", "jobs.procrastinate_periodic_defers"]
 _BREACH = re.compile("GET /v1/breaches/brc_[a-z2-7]{26}")
+_NAMING = re.compile("GET /v1/namings/nam_[a-z2-7]{26}")
 _OWN_PLACES = ("data", "tmp", "out", "inbox", "keyring.credential", "state/imports")
 
 
 def _answers(house: House, search: Search) -> list[Hit]:
-    """Search every header, and every body but what a caller may see of a profile that was shown, or of a breach."""
+    """Search every header, and every body but what a caller may see of a profile that was shown, of a breach, or of a naming that waits."""
     found = []
     for one in house.outside.answers:
         shown = one.status == 200 and one.asked.endswith(("/profile", "/reveals"))
         body = json.dumps(_without_what_is_shown(json.loads(one.body))).encode() if shown else one.body
         if one.status == 200 and _BREACH.fullmatch(one.asked):
             body = json.dumps(_without_words(json.loads(one.body))).encode()
+        if one.status == 200 and _NAMING.fullmatch(one.asked):
+            body = json.dumps({**json.loads(one.body), "why": None}).encode()  # by which the approver decides
         found += search.octets(f"answer {one.status}", one.headers + b"\r\n\r\n" + body)
     return found
 

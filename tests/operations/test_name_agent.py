@@ -20,7 +20,8 @@ from vault.operations.callers import Registration, register_caller
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.operations.hand_over_accesses import hand_over_accesses
-from vault.operations.name_agent import Naming, Plea, approve_naming, ask_naming, see_name
+from vault.operations.name_agent import Naming, Plea, approve_naming, ask_naming, see_name, see_plea
+from vault.operations.open_entry import open_entry
 from vault.policy.model import Caller, Context
 
 WHY = "la cliente vuole sapere chi ha guardato il suo conto"
@@ -149,6 +150,46 @@ def test_a_name_stands_in_one_report_and_no_other(house: House) -> None:
         rows(house, asked.naming_id)
     with pytest.raises(NotFound):
         rows(house, house.ask().naming_id)
+
+
+def test_a_name_in_a_report_is_an_entry_before_it_is_told(
+    house: House, ledger: Ledger, opened_entry: Callable[[str], ReadEntry]
+) -> None:
+    asked = house.ask("report")
+    approve_naming(house.vault, house.approver, asked.naming_id)
+    assert [one for one in rows(house, asked.naming_id) if "name" in one]
+    (told,) = ledger.leaves("unmask")
+    said = opened_entry(told["id"])
+    report = ledger.leaves("show_accesses")[-1]["id"]
+    assert (said.internal["naming"], said.internal["of"], said.internal["report"]) == (asked.naming_id, house.entry_id, report)
+    assert told["at"] >= ledger.leaves("show_accesses")[-1]["at"]
+    assert "t1-1" not in json.dumps(said.internal)
+
+
+def test_the_approver_sees_what_was_asked_and_why_and_never_whose(house: House, ledger: Ledger) -> None:
+    asked = house.ask()
+    seen = see_plea(house.vault, house.approver, asked.naming_id)
+    assert seen.plea == Plea(house.entry_id, "suspicion", SUSPICION, WHY)
+    assert set(seen.fields) == set(ledger.leaves("disclose")[0]["fields"])
+    assert "t1-1" not in repr(seen)
+    assert ledger.leaves("approve_unmask")[-1]["id"] == seen.entry_id
+    with pytest.raises(AccessDenied):
+        see_plea(house.vault, house.officer, asked.naming_id)
+    with pytest.raises(NotFound):
+        see_plea(house.vault, house.approver, "nam_" + "z" * 26)
+    with pytest.raises(Conflict):
+        see_plea(house.after(hours=24), house.approver, asked.naming_id)
+
+
+def test_another_officer_reads_why_a_name_was_asked_for(house: House) -> None:
+    asked = house.ask()
+    register_caller(house.vault, house.officer.controller_id, Registration("dpo-2", ("dpo",), recipient="controller"))
+    other = replace(
+        make_context(house.officer.controller_id, "dpo", purpose="fraud-prevention"),
+        caller=replace(house.officer.caller, id="dpo-2"),
+    )
+    told = open_entry(house.vault, other, asked.entry_id, "REVIEW").document["internal"]
+    assert (told["why"], told["reference"], told["naming"], told["of"]) == (WHY, SUSPICION, asked.naming_id, house.entry_id)
 
 
 def test_a_report_is_on_somebody(house: House) -> None:

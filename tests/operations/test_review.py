@@ -1,5 +1,6 @@
 """The review: each filter finds what it names, pages hold together, callers are pseudonyms, and each page is on record first."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +10,11 @@ from tests.makers import make_complete_subject, make_context, register
 from tests.operations.conftest import Ledger
 from tests.operations.officers import VALUES, Office, make_office, text_of
 from vault.audit.filters import CALLER_LABEL, DAY_MS
+from vault.audit.reading import ReadEntry
 from vault.errors import AccessDenied, InvalidValue
 from vault.opening import Opened
 from vault.operations import review as reviewing
+from vault.operations.open_entry import open_entry
 from vault.operations.review import EntryFilter, review
 
 
@@ -229,3 +232,17 @@ def test_the_log_s_length_and_checkpoint_come_with_the_page(office: Office) -> N
     assert page.length.size >= len(page.entries)
     assert page.length.checkpoint is not None
     assert page.length.checkpoint <= page.length.size
+
+
+def test_who_was_asked_about_is_on_record_and_not_told_to_officers(
+    office: Office, ledger: Ledger, opened_entry: Callable[[str], ReadEntry]
+) -> None:
+    """To confirm an id one knows already takes one officer, so it must be found afterwards whom they tried."""
+    office.read()
+    page = office.page(caller="t1-1")
+    assert page.entries
+    ledger.leaves("review-search")
+    assert opened_entry(page.entry_id).internal["asked_about"] == "t1-1"
+    told = open_entry(office.vault, office.officer(2), page.entry_id, "REVIEW").document
+    assert "t1-1" not in text_of(told)
+    assert "asked_about" not in opened_entry(office.page().entry_id).internal

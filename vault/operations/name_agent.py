@@ -4,6 +4,7 @@ Staff appear to officers and customers under pseudonyms (L. 300/1970, art. 4; GD
 week; or in one report to a customer, where it is indispensable to them and was weighed against the agent's rights (C-579/21).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -13,8 +14,9 @@ import sqlalchemy as sa
 from vault import tables
 from vault.assembly import Vault
 from vault.audit.records import StoredEntry
+from vault.audit.scan import members_of
 from vault.errors import AccessDenied, Conflict, Fault, InvalidValue, NotFound
-from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
+from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, telling
 from vault.operations.break_glass import require_second_factor
 from vault.operations.kept_entry import found_entry, opened_entry
 from vault.operations.reveal import text_fault
@@ -52,6 +54,15 @@ class Named:
     """Who it was, and the entry that recorded the look."""
 
     caller_id: str
+    entry_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What an approver decides by: what was asked for and why, and which fields that access showed; never whose it was."""
+
+    plea: Plea
+    fields: Mapping[str, str]
     entry_id: str
 
 
@@ -99,6 +110,21 @@ def approve_naming(vault: Vault, context: Context, naming_id: str) -> str:
     return acting.entry_id
 
 
+def see_plea(vault: Vault, context: Context, naming_id: str) -> Pending:
+    """Tell an approver what waits for them. Raises NotFound, AccessDenied, Conflict once it is too late or done."""
+    acting, row = _prepared(vault, "approve_unmask", context, naming_id)
+    if row.approver is not None or acting.at >= row.approve_by:
+        raise refuse(vault, acting, Conflict("naming-closed"))
+    record(vault, acting, details={"result": "looked"}, internal={"naming": naming_id, "of": row.of_entry_id})
+    with telling(vault, acting):
+        asked, of = (found_entry(vault, context.controller_id, one) for one in (row.entry_id, row.of_entry_id))
+        if asked is None or of is None:
+            raise NotFound("entry-not-found", entry_id=acting.entry_id)
+        said = opened_entry(vault, context.controller_id, asked).internal
+    plea = Plea(row.of_entry_id, row.kind, row.reference, str(said["why"]))
+    return Pending(plea, dict((members_of(of.leaf) or {}).get("fields", {})), acting.entry_id)
+
+
 def see_name(vault: Vault, context: Context, naming_id: str) -> Named:
     """Tell the officer who asked whose access it was. Raises NotFound, AccessDenied, Conflict unless it is approved."""
     acting, row = _prepared(vault, "unmask", context, naming_id)
@@ -111,7 +137,12 @@ def see_name(vault: Vault, context: Context, naming_id: str) -> Named:
 
 
 def for_report(vault: Vault, acting: Acting, naming_id: str) -> str:
-    """Spend a naming approved for a report on this person; return whose name it is. Raises NotFound, Conflict."""
+    """Spend a naming approved for a report on this person, on record; return whose name it is.
+
+    The entry names the report: beside which of its accesses the name stands follows from that.
+
+    Raises NotFound, AccessDenied, Conflict.
+    """
     context = acting.context
     rows = vault.database.read(context.controller_id, _BY_ID, {"controller_id": context.controller_id, "naming_id": naming_id})
     row = rows[0] if rows else None
@@ -119,7 +150,11 @@ def for_report(vault: Vault, acting: Acting, naming_id: str) -> str:
         raise NotFound("naming-not-found")
     if row.approver is None or row.used_at is not None or acting.at >= row.lapses_at:
         raise Conflict("naming-closed")
-    with vault.database.transaction(context.controller_id) as transaction:
+    telling_it = prepare(vault, "unmask", context)
+    require_permission(vault, telling_it)
+    said = {"naming": naming_id, "of": row.of_entry_id, "report": acting.entry_id}
+    record(vault, telling_it, details={"result": "reported"}, internal=said)
+    with carrying_out(vault, telling_it) as transaction:
         if transaction.execute(_SPEND, {**_place(context, naming_id), "now": acting.at}).rowcount != 1:
             raise Conflict("naming-closed")
     return named_caller(vault, context.controller_id, row.of_entry_id)

@@ -55,7 +55,8 @@ def review(vault: Vault, context: Context, asked: Filter, limit: int = USUAL, af
     if wanted is not None:
         found, end = _found(vault, controller_id, wanted, place, limit, _keeping(asked))
     query = {"digest": b64u(digest(names.cursors, asked)), "hits": len(found)}
-    record(vault, acting, count=len(found), internal={"query": query})
+    about = {"asked_about": asked.caller} if asked.caller is not None else {}  # to confirm an id one knows takes nobody else
+    record(vault, acting, count=len(found), internal={"query": query, **about})
     with telling(vault, acting):
         if asked.agreement is not None:
             found = _resting_on(vault, controller_id, asked.agreement, found)

@@ -35,7 +35,7 @@ HOUSE_CALLERS = ("operator",)  # who acts by commands is on no register
 _LABELLED = {"session": "s", "station": "w", "ip": "i"}
 _TOLD = (
     *("application", "unfit", "request", "justification", "why_not", "decision", "query", "grant", "note", "fault", "asked"),
-    *("reason", "result", "verdict"),
+    *("reason", "result", "verdict", "why", "reference", "naming", "of", "report"),
 )
 
 
