@@ -20,7 +20,7 @@ from vault.profiles.records import GrantRow, Person, snapshot_all
 NOBODY = NOBODY_ID
 # That an officer looked is the person's to know; why, and what came of it, could warn one who is suspected.
 _REVIEWS: Final = ("review-open", "review-note")
-_UNTOLD: Final = ("reason", "result")
+_UNTOLD: Final[tuple[str, ...]] = ("reason", "result")
 HOUSE = Permission(allowed=True, because="house")  # what a command or a job acts by
 
 
