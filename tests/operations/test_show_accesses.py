@@ -171,6 +171,24 @@ def test_what_the_law_hides_from_the_person_is_not_there(house: House, opened: O
     assert last not in [one["entry_id"] for one in show_accesses(house.vault, house.own(), house.subject_id, 50).accesses]
 
 
+def test_who_asked_for_what_is_kept_from_the_person_alone_leaves_no_mark_in_their_chain(house: House, ledger: Ledger) -> None:
+    """An access that names no field would tell as much as one that names it."""
+    house.look("t1", "email")
+    before = len(house.all_pages(50))
+    for _ in range(2):
+        house.look("t1", "aml_note")
+    house.look("t1", "email", "aml_note")
+    shown = house.all_pages(50)
+    assert [one["fields"] for one in shown if one["operation"] == "disclose"] == [{"email": "masked:email_domain"}] * 2
+    assert len(shown) == before + 2  # the look at both, and the first list
+    assert ledger.rows("vault.audit_detail", "stream = 'held' ORDER BY chain_number", "subject_id, chain_number") == [
+        (house.subject_id, 1),
+        (house.subject_id, 2),
+    ]
+    report = ledger.opened.verify(house.controller_id)
+    assert report.ok, report.findings
+
+
 # --- who may
 
 

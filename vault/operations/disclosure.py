@@ -97,7 +97,10 @@ def decision_of(entry_id: str) -> str:
 
 
 def disclosure_draft(vault: Vault, case: Case) -> Draft:
-    """Return the entry of one disclosure: what is shown of whom, to whom, why, resting on which agreements. Never a value."""
+    """Return the entry of one disclosure: what is shown of whom, to whom, why, resting on which agreements. Never a value.
+
+    An ask for nothing but what is kept from the person goes into the held chain: in theirs, an access to no field would tell them.
+    """
     decision, context, present = case.decision, case.ask.context, case.present
     fields, kept_back = vault.catalogue.fields, vault.catalogue.never_to_subject
     levels = {name: level for name, level in decision.levels.items() if name not in kept_back}
@@ -126,7 +129,7 @@ def disclosure_draft(vault: Vault, case: Case) -> Draft:
         bundle=bytes.fromhex(decision.bundle.removeprefix("sha256:")),
         details=_details(vault, case, resting),
         internal=_internal(case),
-        chain=chain_of(case.ask.subject_id, case.person),
+        chain=chain_of(case.ask.subject_id, case.person, held=bool(decision.levels) and kept_back.issuperset(decision.levels)),
         opens={} if refused or case.fault else {name: one for name, one in decision.opened().items() if name in present},
         subject_id=case.ask.subject_id if case.person.subject is not None else "",
         team=case.caller.team,
