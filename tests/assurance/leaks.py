@@ -28,7 +28,7 @@ _OWN_PLACES = ("data", "tmp", "out", "inbox", "keyring.credential", "state/impor
 
 
 def _answers(house: House, search: Search) -> list[Hit]:
-    """Search every header, and every body but what a caller may see of a profile that was shown, of a breach, or of a naming that waits."""
+    """Search every header, and every body but what a caller may see: of a profile, of a breach, of a naming that waits."""
     found = []
     for one in house.outside.answers:
         shown = one.status == 200 and one.asked.endswith(("/profile", "/reveals"))
