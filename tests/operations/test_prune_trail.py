@@ -5,7 +5,9 @@ One log of seventy thousand entries, older than two years, pruned once and share
 
 import json
 import stat
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -18,6 +20,7 @@ import pytest
 from benchmarks.trail_log import Keys, Made, load
 from tests.conftest import making_controllers
 from vault.audit import entry, prune_records
+from vault.audit.affected_records import first_position
 from vault.audit.checkpoint import Note, origin, parse_note
 from vault.audit.entry import Draft
 from vault.audit.merkle import Tree, leaf_hash
@@ -70,6 +73,16 @@ class Long:
                 mac=lambda name, message: keyring.mac(name, [message])[0], alone=True,
                 keys=scrub_keys(self.opened.vault, self.controller_id) if beside else None,
             )  # fmt: skip
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Keep the log as it is meanwhile, and wait until it is open again."""
+        with psycopg.connect(self.opened.addresses.url) as connection:
+            connection.execute("SELECT FROM vault.audit_head WHERE controller_id = %s FOR UPDATE", (self.controller_id,))
+            yield
+        ends = time.monotonic() + 20
+        while self.opened.trail_health.state(self.controller_id).closed and time.monotonic() < ends:
+            time.sleep(0.1)
 
     def attack(self, *statements: str) -> None:
         with psycopg.connect(self.opened.addresses.url, autocommit=True) as connection:
@@ -161,6 +174,23 @@ def test_every_entry_above_is_proved_and_none_below(pruned: Long) -> None:
         assert entry_by_id(rows, pruned.controller_id, gone) is None
 
 
+def test_what_lies_below_the_bound_is_not_shown(pruned: Long) -> None:
+    leaf = leaves_of(pruned.opened, pruned.controller_id)[0]
+    moved = "UPDATE vault.audit_{} SET position = {} WHERE @ AND position = {}"
+    tables = ("entry", "detail", "lookup")
+    with pruned.still():
+        pruned.attack(*(moved.format(one, 7, STEP) for one in tables))
+        try:
+            with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
+                assert leaf_at(rows, pruned.controller_id, 1, 7) == leaf
+                assert entry_by_id(rows, pruned.controller_id, json.loads(leaf)["id"]) is None
+                assert first_position(rows, pruned.controller_id, Head(1, 2 * STEP)) == STEP + 1
+        finally:
+            pruned.attack(*(moved.format(one, STEP, 7) for one in tables))
+    with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
+        assert entry_by_id(rows, pruned.controller_id, json.loads(leaf)["id"]) is not None
+
+
 def test_any_two_checkpoints_above_are_consistent(pruned: Long) -> None:
     with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
         at = head(rows, pruned.controller_id)
@@ -214,6 +244,17 @@ ATTACKS = {
     "somebody's first row gone": (
         f"DELETE FROM vault.audit_detail WHERE @ AND chain_number = 4 AND position < {STEP + 100}", "prune",
     ),
+    "an entry forged below": (
+        """INSERT INTO vault.audit_entry SELECT controller_id, era, 7, leaf, leaf_hash, mac FROM vault.audit_entry
+        WHERE @ ORDER BY position LIMIT 1""", "prune",
+    ),
+    "a look-up row below": (
+        f"UPDATE vault.audit_lookup SET position = 7 WHERE @ AND position = {STEP + 7}", "prune",
+    ),
+    "a detail row below": (f"UPDATE vault.audit_detail SET position = 7 WHERE @ AND position = {STEP + 3500}", "prune"),
+    "a tile below": (
+        "INSERT INTO vault.audit_tile SELECT controller_id, era, 0, 3, hashes FROM vault.audit_tile WHERE @ LIMIT 1", "prune",
+    ),
     "look-up rows gone": (f"DELETE FROM vault.audit_lookup WHERE @ AND position < {STEP + 100}", "lookup"),
     "the tree below edited": (
         "UPDATE vault.audit_tile SET hashes = overlay(hashes PLACING '\\x00' FROM 33) WHERE @ AND level = 1 AND idx = 0", "prune"
@@ -231,18 +272,19 @@ ATTACKS = {
 def test_nothing_but_proper_pruning_passes(pruned: Long, attack: str) -> None:
     statement, check = ATTACKS[attack]
     kept = ("audit_pruned", "audit_tile", "audit_entry", "audit_detail", "audit_lookup")
-    pruned.attack(*(f"CREATE TABLE public.kept_{one} AS SELECT * FROM vault.{one} WHERE @" for one in kept))
-    try:
-        pruned.attack(statement)
-        report = pruned.verify(beside=check == "lookup")
-        assert check in {one.check for one in report.findings}, report.findings
-    finally:
-        for one in kept:
-            pruned.attack(
-                f"DELETE FROM vault.{one} WHERE @", f"INSERT INTO vault.{one} SELECT * FROM public.kept_{one}",
-                f"DROP TABLE public.kept_{one}",
-            )  # fmt: skip
-    assert pruned.verify().ok
+    with pruned.still():
+        pruned.attack(*(f"CREATE TABLE public.kept_{one} AS SELECT * FROM vault.{one} WHERE @" for one in kept))
+        try:
+            pruned.attack(statement)
+            report = pruned.verify(beside=check == "lookup")
+            assert check in {one.check for one in report.findings}, report.findings
+        finally:
+            for one in kept:
+                pruned.attack(
+                    f"DELETE FROM vault.{one} WHERE @", f"INSERT INTO vault.{one} SELECT * FROM public.kept_{one}",
+                    f"DROP TABLE public.kept_{one}",
+                )  # fmt: skip
+        assert pruned.verify().ok
 
 
 def test_only_below_the_bound_are_entries_deleted(pruned: Long) -> None:

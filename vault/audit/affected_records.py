@@ -23,7 +23,7 @@ Unseal = Callable[[bytes, bytes, bytes], bytes]
 
 _AT_ONCE = 5_000  # positions or people in one statement
 _lookup, _entry, _detail = tables.audit_lookup.c, tables.audit_entry.c, tables.audit_detail.c
-_key, _copy = tables.subject_audit_key.c, tables.audit_checkpoint.c
+_key, _copy, _pruned = tables.subject_audit_key.c, tables.audit_checkpoint.c, tables.audit_pruned.c
 
 _LEAVES = (
     sa.select(_entry.position, _entry.leaf)
@@ -66,9 +66,18 @@ _COPY = (
     .order_by(_copy.size.desc())
     .limit(1)
 )
+_BOUND = (
+    sa.select(sa.func.max(_pruned.bound))
+    .where(_pruned.controller_id == sa.bindparam("controller"), _pruned.era == sa.bindparam("era"))
+    .scalar_subquery()
+)
 _FIRST = (
     sa.select(_entry.position)
-    .where(_entry.controller_id == sa.bindparam("controller"), _entry.era == sa.bindparam("era"))
+    .where(
+        _entry.controller_id == sa.bindparam("controller"),
+        _entry.era == sa.bindparam("era"),
+        _entry.position >= sa.func.coalesce(_BOUND, 0),
+    )
     .order_by(_entry.position)
     .limit(1)
 )
@@ -136,7 +145,7 @@ def audit_keys(rows: Connection, controller_id: str, people: Sequence[str]) -> d
 
 
 def first_position(rows: Connection, controller_id: str, at: Head) -> int | None:
-    """Return the position of the first entry there still is."""
+    """Return the position of the first entry there still is; what lies below a bound is none."""
     return rows.execute(_FIRST, {"controller": controller_id, "era": at.era}).scalar_one_or_none()
 
 

@@ -157,7 +157,15 @@ _BY_ID = (
             _detail.c.subject_id == _lookup.c.subject_id,
         ),
     )
-    .where(_lookup.c.controller_id == sa.bindparam("controller"), _lookup.c.entry_id == sa.bindparam("entry"))
+    .where(
+        _lookup.c.controller_id == sa.bindparam("controller"),
+        _lookup.c.entry_id == sa.bindparam("entry"),
+        ~sa.exists().where(
+            _pruned.c.controller_id == _lookup.c.controller_id,
+            _pruned.c.era == _lookup.c.era,
+            _pruned.c.bound > _lookup.c.position,
+        ),
+    )
 )
 
 # The operation stands in the statement, not beside it: by a parameter a generic plan finds no partial index.
@@ -331,7 +339,7 @@ def silent_writers(rows: Connection, controller_id: str, before: datetime) -> It
 
 
 def entry_by_id(rows: Connection, controller_id: str, entry_id: str) -> StoredEntry | None:
-    """Return one sequenced entry, found by its look-up row."""
+    """Return one sequenced entry, found by its look-up row; none that lies where the log was pruned."""
     row: Any = rows.execute(_BY_ID, {"controller": controller_id, "entry": entry_id}).one_or_none()
     if row is None:
         return None

@@ -14,6 +14,7 @@ from vault.audit import entry, verify_records
 from vault.audit.checkpoint import Checkpoint, origin, parse_note
 from vault.audit.eras import AT, Beginning, beginning_of, era_of
 from vault.audit.merkle import leaf_hash
+from vault.audit.pruned import Pruned
 from vault.audit.receipts import Promises
 from vault.audit.records import FIRST_ERA, Head, head
 from vault.audit.scan import Findings, FirstKey, GivenNote, Report, Scan, members_of, with_findings
@@ -120,12 +121,8 @@ class _Run:
             with closing(log.pending()) as pending:
                 for leaf, leaf_mac in pending:
                     scan.chains.take(members_of(leaf) or {}, leaf, leaf_hash(leaf), leaf_mac, None)
-        if (
-            pruned is not None
-            and not self.shredded
-            and log.people_crossing(pruned.bound, pruned.people.size) != pruned.people.digest
-        ):
-            beside.add("prune", "people's chains do not go on where they were when the log was pruned", pruned.bound)
+        if pruned is not None:
+            _at_the_bound(log, pruned, beside, shredded=self.shredded)
         unkeyed = 0
         if self.keys is not None:
             versions = {writer_id: link.secret_version for writer_id, link in scan.chains.links.items()}
@@ -159,6 +156,14 @@ def _first_keys(mac: Mac | None, controller_id: str) -> FirstKey | None:
     if mac is None:
         return None
     return lambda version, writer_id: mac(f"audit-mac/{version}", entry.first_mac_message(controller_id, writer_id))
+
+
+def _at_the_bound(log: "verify_records.Log", pruned: Pruned, findings: Findings, *, shredded: bool) -> None:
+    """Expect nothing below the bound, and above it people's chains where they stood when the log was pruned."""
+    if log.lies_below(pruned.bound):
+        findings.add("prune", "rows lie below where the log begins", None, (0, pruned.bound))
+    if not shredded and log.people_crossing(pruned.bound, pruned.people.size) != pruned.people.digest:
+        findings.add("prune", "people's chains do not go on where they stood", pruned.bound)
 
 
 def _scrub(log: "verify_records.Log", scrub: Scrub, findings: Findings, *, shredded: bool) -> int:

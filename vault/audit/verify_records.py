@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from vault import tables
+from vault.audit.merkle import TILE_WIDTH
 from vault.audit.pruned import Pruned
 from vault.audit.records import pruned_log
 from vault.audit.scrub import DetailRow
@@ -113,6 +114,15 @@ _CROSSING = (
         _detail.c.subject_id.collate("C"), _detail.c.stream.collate("C"), _detail.c.chain_number, _detail.c.position
     )
 )  # fmt: skip
+_BELOW = sa.select(
+    sa.or_(
+        *(
+            sa.exists().where(*_own(table), table.c.position < sa.bindparam("bound"))
+            for table in (_entry, _detail, _lookup)
+        ),
+        sa.exists().where(*_own(_tile), _tile.c.level == 0, _tile.c.idx < sa.bindparam("tiles")),
+    )
+)  # fmt: skip
 _WITHOUT = {"details": _without(_detail), "lookup": _without(_lookup)}
 
 
@@ -185,6 +195,10 @@ class Log:
     def lookups(self) -> Generator[sa.Row[Any]]:
         """Yield look-up rows with their leaves."""
         yield from self._stream(_LOOKUPS)
+
+    def lies_below(self, bound: int) -> bool:
+        """Whether an entry, a detail or look-up row or a tile of level 0 lies below a bound, where nothing may be any more."""
+        return bool(self.rows.execute(_BELOW, {**self._log, "bound": bound, "tiles": bound // TILE_WIDTH}).scalar_one())
 
     def people_crossing(self, bound: int, size: int) -> bytes:
         """Return the hash over where each person's chain stood at a bound, of those that go on between it and a size."""
