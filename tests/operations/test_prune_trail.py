@@ -300,8 +300,24 @@ def test_leaves_the_tree_was_not_made_of_are_not_archived_as_if_they_were(long: 
         other = make()
         long.opened.trail.settle(other)
         with pytest.raises(Unreadable), long.opened.vault.database.transaction(other) as rows:
-            pruning._archived(rows, "host", other, Head(1, 2), (Pruned(0, b""), STEP), tmp_path)
+            pruning._archived(rows, "host", other, Head(1, 2), (Pruned(0, b""), STEP), tmp_path, "mark")
     assert not list(tmp_path.glob("*.leaves"))
+
+
+def test_an_archive_is_a_new_file_of_nobody_elses(tmp_path: Path) -> None:
+    """Neither what lies there nor where a link leads is written to, and the name is there when the leaves are."""
+    path = tmp_path / "kept.leaves"
+    (tmp_path / "kept.leaves.part").symlink_to(tmp_path / "elsewhere")
+    path.write_bytes(b"another's")
+    path.chmod(0o666)
+    with pruning._replacing(path, "mark") as out:
+        out.write(b"leaves")
+    assert not (tmp_path / "elsewhere").exists()
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"leaves", 0o600)
+    pruning._expect_kept(path, sha256(b"leaves").hexdigest())
+    assert [one.name for one in tmp_path.glob("*.leaves")] == ["kept.leaves"]
+    with pytest.raises(Unreadable):
+        pruning._expect_kept(path, sha256(b"what was written").hexdigest())
 
 
 def test_a_partition_goes_when_nobody_has_a_row_in_it(clone: Callable[[], str]) -> None:

@@ -1,9 +1,9 @@
 """Prune a controller's trail: its oldest leaves go to an archive, and every proof of what is left stays as it was.
 
 In this order: the stretch is chosen, whole tiles of level 1 below the last checkpoint; its leaves are written to the archive and
-hashed on the way, and must be those the tree was made of; the entry `log-prune` says what goes; only when that is in the log and
-signed are rows deleted, in one transaction. Partitions that hold nobody's rows any more are dropped. Interrupted anywhere, it may
-be run again.
+hashed on the way, must be those the tree was made of, and are read back; the entry `log-prune` says what goes; only when that is in
+the log and signed are rows deleted, in one transaction. Partitions that hold nobody's rows any more are dropped. Interrupted
+anywhere, it may be run again.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -99,10 +99,11 @@ def prune_trail(
         bound = _bound(rows, controller_id, at, old.bound, signed, int(before.timestamp() * 1000))
     if bound <= old.bound:
         return None
+    entry_id = vault.new_id("ent")
     with owner.transaction(controller_id) as rows:
-        stretch, path = _archived(rows, vault.settings.host, controller_id, at, (old, bound), archive)
+        stretch, path = _archived(rows, vault.settings.host, controller_id, at, (old, bound), archive, entry_id)
         pruned = _pruned(rows, controller_id, at, (old, bound), stretch)
-    draft = Draft(entry_id=vault.new_id("ent"), operation=OPERATION, outcome="done", kind="operator", about=pruned.about)
+    draft = Draft(entry_id=entry_id, operation=OPERATION, outcome="done", kind="operator", about=pruned.about)
     vault.audit.record(controller_id, draft)
     settle(controller_id)
     with owner.transaction(controller_id) as rows:
@@ -122,14 +123,14 @@ def _bound(rows: sa.Connection, controller_id: str, at: Head, first: int, signed
 
 
 def _archived(
-    rows: sa.Connection, host: str, controller_id: str, at: Head, stretch: tuple[Pruned, int], archive: Path
+    rows: sa.Connection, host: str, controller_id: str, at: Head, stretch: tuple[Pruned, int], archive: Path, mark: str
 ) -> tuple[_Stretch, Path]:  # fmt: skip
     """Write the leaves of the stretch, one line of hex each, and beside them what they are; return what was learnt."""
     old, bound = stretch
     learnt = _Stretch(writers=dict(old.writers))
     path = archive / f"{controller_id}-{at.era}-{old.bound}-{bound}.leaves"
     written = sha256()
-    with _replacing(path) as out:
+    with _replacing(path, mark) as out:
         for leaf in prune_records.leaves(rows, controller_id, at.era, old.bound, bound):
             line = leaf.hex().encode() + b"\n"
             out.write(line)
@@ -146,8 +147,9 @@ def _archived(
         "root": learnt.root.hex(),
         "sha256": written.hexdigest(),
     }
-    with _replacing(path.with_suffix(".json")) as out:
+    with _replacing(path.with_suffix(".json"), mark) as out:
         out.write(json.dumps(told, indent=1).encode() + b"\n")
+    _expect_kept(path, written.hexdigest())
     return learnt, path
 
 
@@ -170,14 +172,34 @@ def _pruned(rows: sa.Connection, controller_id: str, at: Head, stretch: tuple[Pr
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that takes its name when all of it is on the disk; nobody else may read it."""
-    part = path.with_name(path.name + ".part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        yield out
-        out.flush()
-        os.fsync(out.fileno())
-    part.rename(path)
+def _replacing(path: Path, mark: str) -> Iterator[BinaryIO]:
+    """Yield a new file that takes its name when all of it is on the disk; the name is there too then. Nobody else may read it.
+
+    `mark` nobody knew before: what is written to is new, and no link.
+    """
+    part = path.with_name(f"{path.name}.{mark}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            os.fchmod(descriptor, 0o600)
+            yield out
+            out.flush()
+            os.fsync(descriptor)
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _expect_kept(path: Path, digest: str) -> None:
+    """Read the archive back. Raises Unreadable when it is not what was written."""
+    with path.open("rb") as kept:
+        if file_digest(kept, "sha256").hexdigest() != digest:
+            raise Unreadable
 
 
 def _dropped(owner: Database, controller_id: str, bound: int, last_at: int) -> Iterator[str]:
