@@ -21,12 +21,13 @@ from benchmarks.trail_log import Keys, Made, load
 from tests.conftest import making_controllers
 from vault.audit import entry, prune_records
 from vault.audit.affected_records import first_position
-from vault.audit.checkpoint import Note, origin, parse_note
+from vault.audit.checkpoint import Checkpoint, Note, origin, parse_note
 from vault.audit.entry import Draft
+from vault.audit.eras import kept_of
 from vault.audit.merkle import Tree, leaf_hash
 from vault.audit.proofs import extends, includes
 from vault.audit.pruned import STEP, Pruned
-from vault.audit.records import Head, entry_by_id, head, leaf_at, pruned_log, tile_reader
+from vault.audit.records import Head, entry_by_id, head, leaf_at, pruned_eras, pruned_log, tile_reader
 from vault.audit.scan import GivenNote, Report
 from vault.audit.verify import verify_log
 from vault.database import Database
@@ -34,7 +35,7 @@ from vault.errors import DatabaseUnavailable, InvalidValue, Unreadable
 from vault.notes import VerifierKey
 from vault.opening import CHECKPOINT_KEY, Opened
 from vault.operations import prune_trail as pruning
-from vault.operations.in_force import in_force
+from vault.operations.in_force import _archived, in_force
 from vault.operations.prune_trail import KEPT, Pruning
 from vault.operations.verify_trail import scrub_keys
 
@@ -129,6 +130,8 @@ def pruned(long: Long) -> Long:
     crossing = f"UPDATE vault.audit_detail SET chain_number = 4 WHERE @ AND position > {STEP} AND position < {STEP + 3000}"
     long.attack(crossing + " AND stream = 'open'")  # the loader begins a chain with each entry
     done = long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT - timedelta(seconds=1), long.archive)
+    with long.opened.vault.database.snapshot(long.controller_id) as rows:
+        assert [one.bound for one in pruned_eras(rows, long.controller_id)] == [STEP]
     return Long(long.opened, long.controller_id, long.archive, long.before, long.notes, done)
 
 
@@ -189,6 +192,32 @@ def test_what_lies_below_the_bound_is_not_shown(pruned: Long) -> None:
             pruned.attack(*(moved.format(one, STEP, 7) for one in tables))
     with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
         assert entry_by_id(rows, pruned.controller_id, json.loads(leaf)["id"]) is not None
+
+
+def test_what_policy_was_archived_is_counted_over_all_eras(pruned: Long) -> None:
+    """A recovery begins an era of which nothing was pruned."""
+    later = (
+        "INSERT INTO vault.audit_pruned SELECT controller_id, 2, bound, about, pruned_at, entry_id FROM vault.audit_pruned WHERE @"
+    )
+    with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
+        assert _archived(rows, pruned.controller_id) == 1
+    pruned.attack(later)
+    try:
+        with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
+            assert _archived(rows, pruned.controller_id) == 2
+    finally:
+        pruned.attack("DELETE FROM vault.audit_pruned WHERE @ AND era = 2")
+
+
+def test_a_recovery_keeps_all_of_a_pruned_log(pruned: Long) -> None:
+    """Checkpoints from below the bound have no tree any more to be compared with: they are no sign of a loss."""
+    with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
+        at = head(rows, pruned.controller_id)
+        assert at is not None
+        tree = Tree(at.size, tile_reader(rows, pruned.controller_id, at))
+        points = [Checkpoint("log", size, bytes(32)) for size in (9, STEP - 1)] + [Checkpoint("log", STEP + 5, tree.root(STEP + 5))]
+        assert kept_of(at.size, tree.root, points, STEP) == at.size
+        assert kept_of(at.size, tree.root, [*points, Checkpoint("log", STEP + 9, bytes(32))], STEP) == STEP + 5
 
 
 def test_any_two_checkpoints_above_are_consistent(pruned: Long) -> None:

@@ -86,12 +86,13 @@ def _parsed(texts: Sequence[Any], numbers: Sequence[Any]) -> Beginning | None:
         return None
 
 
-def kept_of(size: int, root: Callable[[int], bytes], points: Sequence[Checkpoint]) -> int:
+def kept_of(size: int, root: Callable[[int], bytes], points: Sequence[Checkpoint], bound: int = 0) -> int:
     """Return how many entries of a log are those that were signed: all, or up to the last checkpoint that still holds.
 
-    `root(size)` raises ValueError where the tree cannot be read. Once a checkpoint fails no longer one can hold.
+    `root(size)` raises ValueError where the tree cannot be read. Once a checkpoint fails no longer one can hold. Those below
+    `bound`, where the log was pruned, are not asked: their tree is archived, and those above say the same of it.
     """
-    known = sorted((one for one in points if one.size <= size), key=lambda one: one.size)
+    known = sorted((one for one in points if bound <= one.size <= size), key=lambda one: one.size)
 
     def fails(point: Checkpoint) -> bool:
         try:

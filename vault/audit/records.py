@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from vault import tables
 from vault.audit.acknowledged import Sequenced
@@ -184,6 +184,12 @@ _POLICY = (
     .order_by(_lookup.c.era, _lookup.c.position)  # positions never depend on a clock
 )
 
+_PRUNED_ERAS = (
+    sa.select(_pruned.c.bound, _pruned.c.about)
+    .where(_pruned.c.controller_id == sa.bindparam("controller"))
+    .ext(distinct_on(_pruned.c.era))
+    .order_by(_pruned.c.era, _pruned.c.bound.desc())
+)
 _PRUNED = (
     sa.select(_pruned.c.bound, _pruned.c.about)
     .where(_pruned.c.controller_id == sa.bindparam("controller"), _pruned.c.era == sa.bindparam("era"))
@@ -264,6 +270,11 @@ def pruned_log(rows: Connection, controller_id: str, era: int) -> Pruned | None:
     """Return where a log begins, None when it was never pruned: below that bound nothing is proved any more, and nothing shown."""
     row = rows.execute(_PRUNED, {"controller": controller_id, "era": era}).one_or_none()
     return Pruned.read(row.bound, row.about) if row is not None else None
+
+
+def pruned_eras(rows: Connection, controller_id: str) -> list[Pruned]:
+    """Return where each era begins that was pruned."""
+    return [Pruned.read(row.bound, row.about) for row in rows.execute(_PRUNED_ERAS, {"controller": controller_id})]
 
 
 def leaf_at(rows: Connection, controller_id: str, era: int, position: int) -> bytes | None:

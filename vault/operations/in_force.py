@@ -55,9 +55,7 @@ def authenticated(row: ActivationRow, keys: ControllerKeys, controller_id: str) 
 
 def _archived(rows: Connection, controller_id: str) -> int:
     """Return of how many of the first activations the entries are archived: their rows have the MAC alone to speak for them."""
-    at = audit.head(rows, controller_id)
-    pruned = audit.pruned_log(rows, controller_id, at.era) if at is not None else None
-    return pruned.activations if pruned is not None else 0
+    return sum(one.activations for one in audit.pruned_eras(rows, controller_id))
 
 
 def _is_authentic(row: ActivationRow, keys: ControllerKeys, controller_id: str) -> bool:

@@ -163,7 +163,8 @@ def _beginning(vault: Vault, tools: Tools, controller_id: str, rows: Connection,
     name = partial(origin, vault.settings.host, controller_id)
     tree = Tree(ended.size, records.tile_reader(rows, controller_id, ended))
     points, newest = _known(_notes(tools, rows, controller_id, name(ended.era), ended.era))
-    kept = kept_of(ended.size, tree.root, points)
+    pruned = records.pruned_log(rows, controller_id, ended.era)
+    kept = kept_of(ended.size, tree.root, points, pruned.bound if pruned is not None else 0)
     lost = max(0, max((one.size for one in points), default=0) - kept)
     for gone in range(ended.era + 1, era):
         points, found = _known(_notes(tools, rows, controller_id, name(gone), gone))
