@@ -19,6 +19,7 @@ import pytest
 
 from benchmarks.trail_log import Keys, Made, load
 from tests.conftest import making_controllers
+from vault import breaches
 from vault.audit import entry, prune_records
 from vault.audit.affected_records import first_position
 from vault.audit.checkpoint import Checkpoint, Note, origin, parse_note
@@ -30,8 +31,9 @@ from vault.audit.pruned import STEP, Pruned
 from vault.audit.records import Head, entry_by_id, head, leaf_at, pruned_eras, pruned_log, tile_reader
 from vault.audit.scan import GivenNote, Report
 from vault.audit.verify import verify_log
+from vault.breaches import ListRow, PartRow
 from vault.database import Database
-from vault.errors import DatabaseUnavailable, InvalidValue, Unreadable
+from vault.errors import Conflict, DatabaseUnavailable, InvalidValue, Unreadable
 from vault.notes import VerifierKey
 from vault.opening import CHECKPOINT_KEY, Opened
 from vault.operations import prune_trail as pruning
@@ -129,15 +131,29 @@ def pruned(long: Long) -> Long:
     assert long.opened.prune(long.controller_id, datetime.now(UTC) - 2 * LONG_AGO, long.archive) is None
     crossing = f"UPDATE vault.audit_detail SET chain_number = 4 WHERE @ AND position > {STEP} AND position < {STEP + 3000}"
     long.attack(crossing + " AND stream = 'open'")  # the loader begins a chain with each entry
+    _expect_no_list_cut_short(long)
     done = long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT - timedelta(seconds=1), long.archive)
     with long.opened.vault.database.snapshot(long.controller_id) as rows:
+        assert not breaches.unfinished_lists(rows, long.controller_id)
         assert [one.bound for one in pruned_eras(rows, long.controller_id)] == [STEP]
     return Long(long.opened, long.controller_id, long.archive, long.before, long.notes, done)
+
+
+def _expect_no_list_cut_short(long: Long) -> None:
+    """While a list of people affected waits for its verdict nothing is pruned: it would differ, and nobody did anything."""
+    asked = ListRow("bre_x", "lst_x", {}, 1, STEP + 1, bytes(32), None, datetime.now(UTC), "dpo", "ent_x")
+    with long.opened.vault.database.transaction(long.controller_id) as rows:
+        breaches.add_list(rows, long.controller_id, asked)
+    with pytest.raises(Conflict, match="lists-pending"):
+        long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT - timedelta(seconds=1), long.archive)
+    with long.opened.vault.database.transaction(long.controller_id) as rows:
+        breaches.add_part(rows, long.controller_id, "lst_x", PartRow(0, 0, STEP + 1, b"", (), "confirmed", datetime.now(UTC)))
 
 
 def test_whole_stretches_go_and_the_rest_is_verified(pruned: Long) -> None:
     assert pruned.pruned is not None
     assert (pruned.pruned.first, pruned.pruned.bound) == (0, STEP)
+    pruned.opened.trail.settle(pruned.controller_id)
     left = leaves_of(pruned.opened, pruned.controller_id)
     assert left[: len(pruned.before) - STEP] == pruned.before[STEP:]
     report = pruned.verify()

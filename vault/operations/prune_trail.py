@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import orjson
 import sqlalchemy as sa
 
-from vault import tables
+from vault import breaches, tables
 from vault.assembly import Vault
 from vault.audit import prune_records, verify_records
 from vault.audit.checkpoint import origin
@@ -28,7 +28,7 @@ from vault.audit.merkle import TILE_BYTES, Frontier, Tree, fold, leaf_hash, spli
 from vault.audit.pruned import OPERATION, STEP, Crossing, People, Pruned
 from vault.audit.records import Head, head, leaf_at, pruned_log, tile_reader
 from vault.database import Database
-from vault.errors import DatabaseUnavailable, Fault, InvalidValue, Unreadable
+from vault.errors import Conflict, DatabaseUnavailable, Fault, InvalidValue, Unreadable
 
 KEPT = timedelta(days=731)  # Garante 192/2011, 4.2.2 and 4 June 2015: inquiries of banks and health dossiers, two years at least
 _P = tables.policy_activation.c
@@ -89,13 +89,16 @@ def prune_trail(
     """Prune what was recorded before an instant; None when that is not one whole stretch. `owner` is the owner's pool.
 
     `signed` is the size of the last checkpoint; `settle` sequences and signs what is pending. Raises InvalidValue for an instant
-    less than two years ago, Unreadable when the leaves are not those of the tree: verify first.
+    less than two years ago, Conflict `lists-pending` while a list of people affected has no verdict, Unreadable when the leaves are
+    not those of the tree: verify first.
     """
     if before > vault.now() - KEPT:
         raise InvalidValue(faults=[Fault("--before", "kept-two-years")])
     with vault.database.snapshot(controller_id) as rows:
         at = head(rows, controller_id) or Head(0, 0)
         old = pruned_log(rows, controller_id, at.era) or Pruned(0, b"")
+        if breaches.unfinished_lists(rows, controller_id):
+            raise Conflict("lists-pending")  # each leaf they were asked over must be read first
         bound = _bound(rows, controller_id, at, old.bound, signed, int(before.timestamp() * 1000))
     if bound <= old.bound:
         return None
