@@ -36,7 +36,7 @@ from vault.opening import Addresses, Opened, assembled, open_keyring
 from vault.operations.enroll import enroll
 from vault.operations.recover import Decided, Recovered
 from vault.operations.show_entry import show_entry
-from vault.operations.witness import Witness, witness_log
+from vault.operations.witness import Witness, acknowledge, witness_log
 from vault.settings import Settings
 
 CONTROLLER = "back"
@@ -312,5 +312,6 @@ def test_the_witness_tells_of_the_new_era(served: Served, tmp_path: Path) -> Non
     # The last checkpoint of the old era is still served; that it continued what was seen, the database can prove no more.
     assert second[0].origin == served.origin(1)
     assert second[0].doubt in {"no-proof", "proof"}
+    acknowledge(witness, second)
     third = witness_log(Outside(served), witness)
     assert [(one.origin, one.doubt, one.new_era) for one in third] == [(served.origin(2), None, False)]
