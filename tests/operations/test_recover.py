@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,10 +11,11 @@ import sqlalchemy as sa
 
 from tests.conftest import Controllers
 from vault import tables
-from vault.audit import recovering
+from vault.audit import records, recovering
 from vault.audit.checkpoint import origin
 from vault.audit.entry import Draft
-from vault.errors import AuditUnavailable, Conflict, NotFound
+from vault.connectors.signer_state import DirectorySignerState
+from vault.errors import AuditUnavailable, Conflict, InvalidValue, NotFound
 from vault.opening import Opened
 from vault.operations.callers import Registration, register_caller
 from vault.operations.recover import Decided, recover
@@ -152,6 +155,52 @@ def test_an_era_whose_second_entry_is_no_recovery_is_never_signed(opened: Opened
         tools.signer.begin(controller_id)
     assert opened.recover(controller_id, DECIDED).era == 3
     assert reached(lambda: not closed(opened, controller_id))
+
+
+def test_a_state_that_is_only_elsewhere_ends_no_era(opened: Opened, controllers: Controllers, tmp_path: Path) -> None:
+    """A healthy log, and RISERBO_AUDIT_STATE unset in the operator's shell."""
+    controller_id = controllers()
+    act(opened, controller_id)
+    opened.trail.settle(controller_id)
+    assert reached(lambda: copied(opened, controller_id))
+    empty = DirectorySignerState(tmp_path / "state")
+    tools = replace(opened._tools(), state=empty)
+    with pytest.raises(Conflict, match="signer-state-behind") as refusal:
+        recover(opened.vault, tools, controller_id, DECIDED)
+    assert [one.pointer for one in refusal.value.faults] == ["RISERBO_AUDIT_STATE"]
+    assert str(opened.vault.settings.state) in refusal.value.faults[0].code
+    assert closed(opened, controller_id) == set()
+    opened.state._place(origin(opened.vault.settings.host, controller_id, 1)).unlink()
+    listed = opened.vault.settings.state / "checkpoints.log"
+    lines = listed.read_bytes()
+    listed.write_bytes(b"".join(one for one in lines.splitlines(keepends=True) if controller_id.encode() not in one))
+    with pytest.raises(Conflict, match="signer-state-behind"):
+        opened.recover(controller_id, DECIDED)
+    assert opened.recover(controller_id, replace(DECIDED, state_is_gone=True)).era == 2
+    assert reached(lambda: not closed(opened, controller_id))
+
+
+def copied(opened: Opened, controller_id: str) -> bool:
+    with opened.vault.database.snapshot(controller_id) as rows:
+        return bool(records.copies(rows, controller_id, 1))
+
+
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [
+        (" ANNA.VERDI", "operators.not-two"),
+        ("\uff41nna.verdi", "operators.not-two"),  # full width
+        ("anna.verd\u0131\u200b", "operators.characters"),  # a space of no width
+        ("anna.verdi\u00ad", "operators.characters"),  # a soft hyphen
+        ("bruno\tneri", "operators.characters"),
+        ("\u2003 ", "operators.not-two"),
+        ("x" * 256, "operators.not-two"),
+    ],
+)
+def test_two_operators_are_two_people(opened: Opened, controller_id: str, second: str, code: str) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        opened.recover(controller_id, Decided(("anna.verdi", second), DECIDED.reason))
+    assert [(one.pointer, one.code) for one in refusal.value.faults] == [("/operators", code)]
 
 
 def test_a_controller_without_a_log_has_nothing_to_recover(opened: Opened) -> None:

@@ -32,6 +32,10 @@ def recover(
     writer: Annotated[
         str | None, typer.Option(help="Only reject the pending entries of this writer, whose chain is broken.")
     ] = None,
+    *,
+    state_is_gone: Annotated[
+        bool, typer.Option("--state-is-gone", help="The signer's state (RISERBO_AUDIT_STATE) is lost for good, not only elsewhere.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on after the log went back behind what was signed: it is frozen, and the next era says what is lost. Asks for two people.
@@ -43,7 +47,8 @@ def recover(
         closed = opened.trail_health.state(name).closed
         people.print(f"The log of {name}: {' '.join(closed) or 'nothing is wrong with it'}.")
         people.print("Keep a copy of the database as it is before you go on: this cannot be taken back.")
-        decided = _asked(name)
+        people.print(f"The signer's state: {opened.vault.settings.state}.")
+        decided = _asked(name, state_is_gone=state_is_gone)
         if writer is not None:
             gone = opened.reject(name, writer, decided)
             text = f"{gone.count} entries of {writer} after number {gone.number} were moved aside, unchanged; the log says so."
@@ -129,13 +134,13 @@ def repeated(
     return list(doubtful.values())
 
 
-def _asked(name: str) -> Decided:
+def _asked(name: str, *, state_is_gone: bool) -> Decided:
     first = typer.prompt("First operator", err=True)
     second = typer.prompt("Second operator", err=True)
     reason = typer.prompt("Reason", err=True)
     if typer.prompt(f"Type {name} to go on", err=True) != name:
         raise InvalidValue(faults=[Fault("controller", "not-confirmed")])
-    return Decided((first, second), reason)
+    return Decided((first, second), reason, state_is_gone)
 
 
 def _recovered(done: Recovered) -> dict[str, Any]:

@@ -8,10 +8,11 @@ the era goes on: only that writer's rows are moved aside. Two operators and a re
 Each step may be repeated: a recovery that was interrupted is finished by the next.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
+from unicodedata import category, normalize
 
 from sqlalchemy import Connection
 
@@ -30,15 +31,17 @@ from vault.database import Database
 from vault.errors import AuditUnavailable, Conflict, Fault, InvalidValue, NotFound
 
 SHORTEST_REASON = 10
+LONGEST_NAME = 255
 ROUNDS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Who decided, and why."""
+    """Who decided, and why; and whether they say that the signer's state is lost for good, not only elsewhere."""
 
     operators: tuple[str, str]
     reason: str
+    state_is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,9 @@ class Recovered:
 
 
 def recover(vault: Vault, tools: Tools, controller_id: str, decided: Decided) -> Recovered:
-    """Freeze the era that went back and begin the next. Raises InvalidValue, NotFound, Conflict (`nothing-to-recover`).
+    """Freeze the era that went back and begin the next. Raises InvalidValue, NotFound.
 
+    Raises Conflict: `nothing-to-recover`; `signer-state-behind` where only the state is missing, and nobody said that it is gone.
     Raises Unavailable; then the trail stays closed, and this is to be repeated.
     """
     _expect_fit(decided)
@@ -73,6 +77,8 @@ def recover(vault: Vault, tools: Tools, controller_id: str, decided: Decided) ->
         raise Conflict("nothing-to-recover")
     era = standing.head.era
     if not _begun(tools, controller_id, standing):
+        if not decided.state_is_gone:
+            _expect_state(vault, tools, controller_id, standing)
         era = _highest(tools.state, partial(origin, vault.settings.host, controller_id), era) + 1
         with tools.database.transaction(controller_id) as rows:
             recovering.begin_era(rows, controller_id, standing.head.era, era)
@@ -106,13 +112,20 @@ def reject(vault: Vault, tools: Tools, controller_id: str, writer_id: str, decid
 
 def _expect_fit(decided: Decided) -> None:
     faults = []
-    names = [one.strip() for one in decided.operators]
-    if not all(names) or names[0].casefold() == names[1].casefold() or max(map(len, names)) > 255:
+    names = [_compared(one) for one in decided.operators]
+    if not all(names) or names[0] == names[1] or max(map(len, names)) > LONGEST_NAME:
         faults.append(Fault("/operators", "operators.not-two"))
+    if any(category(sign).startswith("C") for one in decided.operators for sign in one):
+        faults.append(Fault("/operators", "operators.characters"))
     if len(decided.reason.strip()) < SHORTEST_REASON:
         faults.append(Fault("/reason", "reason.too-short"))
     if faults:
         raise InvalidValue(faults=faults)
+
+
+def _compared(name: str) -> str:
+    """Return a name as two of them are compared: written otherwise, it is the same person."""
+    return " ".join(normalize("NFKC", normalize("NFKC", name).casefold()).split())
 
 
 def _standing(vault: Vault, tools: Tools, controller_id: str) -> Standing:
@@ -132,6 +145,17 @@ def _begun(tools: Tools, controller_id: str, standing: Standing) -> bool:
         if records.copies(rows, controller_id, era):
             return False
         return not standing.head.size or beginning_at(rows, controller_id, era, standing.origin) is not None
+
+
+def _expect_state(vault: Vault, tools: Tools, controller_id: str, standing: Standing) -> None:
+    """Expect that the signer's state holds what the copies beside the log do: else it may be another's, or not mounted."""
+    name = standing.origin
+    with tools.database.snapshot(controller_id) as rows:
+        copied, _ = _known(_signed(tools, name, records.copies(rows, controller_id, standing.head.era)))
+    kept, _ = _known(_signed(tools, name, _listed(tools.state, name)))
+    if max((one.size for one in copied), default=-1) > max((one.size for one in kept), default=-1):
+        said = f"{vault.settings.state} holds less than the database was signed for: mount the right one, or --state-is-gone"
+        raise Conflict("signer-state-behind", faults=[Fault("RISERBO_AUDIT_STATE", said)])
 
 
 def _say(vault: Vault, tools: Tools, controller_id: str, decided: Decided, era: int) -> tuple[Beginning, list[Rejected]]:
@@ -189,8 +213,12 @@ def _known(notes: Iterator[Note]) -> tuple[list[Checkpoint], str]:
 
 
 def _notes(tools: Tools, rows: Connection, controller_id: str, name: str, era: int) -> Iterator[Note]:
-    """Yield every checkpoint of an era that its key signed: the signer's, its list as far as it can be read, the copies."""
-    for text in [*_listed(tools.state, name), *records.copies(rows, controller_id, era)]:
+    """Return every checkpoint of an era that its key signed: the signer's, its list as far as it can be read, the copies."""
+    return _signed(tools, name, [*_listed(tools.state, name), *records.copies(rows, controller_id, era)])
+
+
+def _signed(tools: Tools, name: str, texts: Iterable[str]) -> Iterator[Note]:
+    for text in texts:
         try:
             note = parse_note(text)
         except ValueError:
