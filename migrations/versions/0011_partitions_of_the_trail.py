@@ -62,8 +62,9 @@ LAST = """
       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
       WHERE i.inhparent = ('vault.' || parent)::regclass AND pg_get_expr(c.relpartbound, c.oid) <> 'DEFAULT'
       ORDER BY ends DESC LIMIT 1 $$"""
-# Three months ahead, and one stretch of positions more than is in use. It takes no argument: whoever may call it decides nothing.
-# It gives up at once when somebody reads the default partition for long: there are weeks left to try again.
+# Three months ahead, and one stretch of positions more than is in use: the newest is empty, or the next is made. Rows in the
+# default partition make none: where somebody put one, every call would. The doctor names them. It takes no argument: whoever
+# may call it decides nothing. It gives up at once when somebody reads the default partition for long: weeks are left.
 MAKE = """
     CREATE FUNCTION vault.make_audit_partitions() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
@@ -88,7 +89,7 @@ MAKE = """
         END LOOP;
       END LOOP;
       SELECT * INTO newest FROM vault.last_audit_partition('audit_entry');
-      IF pg_relation_size(newest.part) > 0 OR pg_relation_size('vault.audit_entry_rest') > 0 THEN
+      IF pg_relation_size(newest.part) > 0 THEN
         low := newest.ends;
         FOR attempt IN 1..16 LOOP
           IF vault.add_audit_partition('audit_entry', to_char(low >> 20, 'FM000000'), low, low + 1048576) THEN

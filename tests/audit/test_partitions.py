@@ -18,7 +18,7 @@ from vault.errors import DatabaseUnavailable
 from vault.operations import examine
 from vault.operations.examine import HEAD
 from vault.operations.migrate import configuration, owner_url
-from vault.tables import audit_lookup
+from vault.tables import audit_entry, audit_lookup
 
 STRETCH = 1 << 20
 MONTHS = ("audit_detail", "audit_lookup")
@@ -87,10 +87,23 @@ def test_a_month_that_was_not_made_stops_nothing(log: Log) -> None:
 def test_a_stretch_whose_rows_lie_in_the_rest_is_passed_over(log: Log) -> None:
     written(log)
     log.sequencer().drain(log.controller_id)
-    log.attack(f"UPDATE vault.audit_entry SET position = position + {STRETCH} WHERE controller_id = '{log.controller_id}'")
-    assert place_of(log, "audit_entry") == ["audit_entry_rest"]
-    assert log.sequencer().make_room() == 1
+    log.attack(
+        f"UPDATE vault.audit_entry SET position = position + {STRETCH} WHERE controller_id = '{log.controller_id}' AND position > 2"
+    )
+    assert place_of(log, "audit_entry") == ["audit_entry_first", "audit_entry_rest"]
+    assert [log.sequencer().make_room() for _ in range(2)] == [1, 0]
     assert partitions_of(log.url, "audit_entry") == ["audit_entry_000002", "audit_entry_first", "audit_entry_rest"]
+
+
+def test_a_row_in_the_rest_makes_no_stretches(log: Log) -> None:
+    """One row far ahead, as whoever holds the rights of `riserbo_sequencer` can write it."""
+    with log.sequencing.transaction(log.controller_id) as rows:
+        row = {"era": 1, "position": 10**15, "leaf": b"", "leaf_hash": b"", "mac": b""}
+        rows.execute(sqlalchemy.insert(audit_entry), {"controller_id": log.controller_id, **row})
+    assert place_of(log, "audit_entry") == ["audit_entry_rest"]
+    assert [log.sequencer().make_room() for _ in range(5)] == [0] * 5
+    with log.app.snapshot(EVERY_CONTROLLER) as rows:
+        assert list(rows.execute(examine._BEHIND).scalars()) == ["audit_entry_rest holds rows"]
 
 
 def test_who_reads_long_keeps_partitions_waiting_and_nothing_else(log: Log) -> None:
