@@ -341,6 +341,7 @@ def _recording(
         now=now,
         acknowledged=recorder.acknowledged,
         unsafe_server_allowed=settings.allow_unsafe_database,
+        witnesses=read_witnesses(settings.witness_keys),
     )
     parts.health.look = watch.look
     trail = Trail(

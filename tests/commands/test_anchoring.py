@@ -7,7 +7,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from tests.audit.makers import vkey
@@ -21,9 +23,11 @@ from vault.commands.anchoring import repeated
 from vault.connectors.policy_keys import read_witnesses
 from vault.errors import DatabaseUnavailable, Fault, InvalidValue
 from vault.notes import VerifierKey, parse_vkey
-from vault.opening import Opened
+from vault.opening import Opened, open_vault
 from vault.operations.show_log import served
 from vault.operations.witness import Witnessed
+from vault.settings import read_settings
+from vault.tables import audit_witnessed
 
 runner = CliRunner()
 LOG_KEY = vkey("vault.example/audit/ctl-1/1").text
@@ -186,9 +190,28 @@ def test_a_witnesss_signature_is_kept_and_shown_by_its_age(opened: Opened, contr
         assert served(opened.vault, rows, controller_id, parse_note(text)) == text
     assert lines == [witnessed(text, now_s - 20).removeprefix(text)]
     opened.trail.settle(controller_id)
-    age = next(one.age_s for one in opened.health() if one.name == f"witness of {controller_id}")
+    line, about = lines[0], {"controller_id": controller_id, "era": 1, "size": size, "entry_id": "ent_x"}
+    with opened.vault.database.transaction(controller_id) as rows:  # what `riserbo_app` alone can write
+        ahead = witnessed(text, now_s + 9999).removeprefix(text)
+        foreign = witnessed(note(60), now_s - 2).removeprefix(note(60))
+        for at, (written, seconds) in enumerate(
+            (("no signature", now_s), (line, now_s - 1), (line, now_s + 9999), (ahead, now_s - 3), (foreign, now_s - 2))
+        ):
+            row = {**about, "line": written, "seconds": seconds, "witness": f"x{at}"}
+            rows.execute(sa.insert(audit_witnessed), row | ({"size": size + 7} if written == foreign else {}))
+    with open_vault(read_settings()) as other, psycopg.connect(opened.addresses.url) as owner:
+        copy = "INSERT INTO vault.audit_checkpoint (controller_id, era, size, note, signed_at) VALUES (%s, 1, %s, %s, now())"
+        owner.execute(copy, (controller_id, size + 7, note(60)))  # a checkpoint of another log, truly witnessed
+        owner.commit()
+        assert other.trail_health.look is not None
+        other.trail_health.look(controller_id)
+        owner.execute("SET session_replication_role = replica")
+        owner.execute("DELETE FROM vault.audit_checkpoint WHERE controller_id = %s AND note = %s", (controller_id, note(60)))
+        age = next(one.age_s for one in other.health() if one.name == f"witness of {controller_id}")
     assert age is not None
     assert 20 <= age < 200
+    unpinned = next(one.age_s for one in opened.health() if one.name == f"witness of {controller_id}")
+    assert unpinned is None
     assert opened.verify(controller_id).ok
 
 

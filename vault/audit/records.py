@@ -90,10 +90,6 @@ _MEASURE = sa.select(
     .scalar_subquery()
     .label("oldest"),
     sa.extract("epoch", sa.func.clock_timestamp()).label("clock"),
-    sa.select(sa.func.max(_witnessed.c.seconds))
-    .where(_witnessed.c.controller_id == _head.c.controller_id, _witnessed.c.era == _head.c.era)
-    .scalar_subquery()
-    .label("witnessed"),
     *(sa.func.current_setting(name).label(name) for name in ("fsync", "full_page_writes", "synchronous_commit")),
 ).where(_head.c.controller_id == sa.bindparam("controller"))
 _SEQUENCED = (
@@ -125,6 +121,24 @@ _WITNESS_LINES = (
         _witnessed.c.size == sa.bindparam("size"),
     )
     .order_by(_witnessed.c.seconds)
+)
+_NEWEST_WITNESSED = (
+    sa.select(_checkpoint.c.note, _witnessed.c.line)
+    .join(
+        _checkpoint,
+        sa.and_(
+            _checkpoint.c.controller_id == _witnessed.c.controller_id,
+            _checkpoint.c.era == _witnessed.c.era,
+            _checkpoint.c.size == _witnessed.c.size,
+        ),
+    )
+    .where(
+        _witnessed.c.controller_id == sa.bindparam("controller"),
+        _witnessed.c.era == sa.bindparam("era"),
+        _witnessed.c.seconds <= sa.bindparam("now"),
+    )
+    .order_by(_witnessed.c.seconds.desc())
+    .limit(8)
 )
 _REJECTED = (
     sa.select(_rejected.c.writer_id)
@@ -214,17 +228,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """One look at a log: `waiting` pending entries, the oldest's `at` (ms), the database's clock (s), are commits durable.
-
-    `witnessed_s` is when a witness signed last, in seconds since 1970; None when none has in this era.
-    """
+    """One look at a log: `waiting` pending entries, the oldest's `at` (ms), the database's clock (s), are commits durable."""
 
     head: Head
     waiting: int
     oldest_ms: int | None
     clock_s: float
     durable: bool
-    witnessed_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +322,7 @@ def count(rows: Connection, controller_id: str, most: int) -> Counted | None:
         return None
     synchronous = row.synchronous_commit == "on" or row.synchronous_commit.startswith("remote_")
     durable = row.fsync == "on" and row.full_page_writes == "on" and synchronous
-    return Counted(Head(row.era, row.size), row.waiting, row.oldest, float(row.clock), durable, row.witnessed)
+    return Counted(Head(row.era, row.size), row.waiting, row.oldest, float(row.clock), durable)
 
 
 def sequenced(rows: Connection, controller_id: str, writers: Sequence[str]) -> dict[str, Sequenced]:
@@ -341,6 +351,12 @@ def witness_lines(rows: Connection, controller_id: str, era: int, size: int) -> 
     for row in rows.execute(_WITNESS_LINES, {"controller": controller_id, "era": era, "size": size}):
         newest[row.witness] = row.line
     return list(newest.values())
+
+
+def newest_witnessed(rows: Connection, controller_id: str, era: int, now_s: int) -> list[str]:
+    """Return the newest notes with a witness's line under them, newest first, none ahead of now. They are not verified yet."""
+    found = rows.execute(_NEWEST_WITNESSED, {"controller": controller_id, "era": era, "now": now_s})
+    return [f"{row.note}{row.line}" for row in found]
 
 
 def silent_writers(rows: Connection, controller_id: str, before: datetime) -> Iterator[tuple[str, int]]:

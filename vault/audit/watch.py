@@ -4,7 +4,7 @@ The sequencer says what is there; only who wrote an entry can say that one is mi
 also compares each log with the signer's last note: proved when the process starts, by length at every look after.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import orjson
@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 
 from vault.audit import records
 from vault.audit.acknowledged import Acknowledged
-from vault.audit.checkpoint import SignerState
+from vault.audit.checkpoint import SignerState, parse_note, signed_by
 from vault.audit.health import EVERYWHERE, MOST_PENDING, Measure, TrailHealth
 from vault.audit.signer import FAULTS, OTHER_TREE, Standing, stand
+from vault.audit.witness import Doubt, cosignatures
 from vault.database import Database
 from vault.notes import VerifierKey
 
@@ -26,7 +27,10 @@ log = structlog.get_logger()
 
 
 class Watch:
-    """Measures logs for one process. `acknowledged` are its recorder's marks; None where nothing is recorded."""
+    """Measures logs for one process. `acknowledged` are its recorder's marks; None where nothing is recorded.
+
+    `witnesses` are pinned: only what they signed is an age.
+    """
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class Watch:
         acknowledged: Callable[[str], Acknowledged] | None = None,
         unsafe_server_allowed: bool = False,
         sign_key: int = 1,
+        witnesses: Sequence[VerifierKey] = (),
     ) -> None:
         self._database = database
         self._state = state
@@ -49,6 +54,7 @@ class Watch:
         self._now = now
         self._acknowledged = acknowledged
         self._unsafe_server_allowed = unsafe_server_allowed
+        self._witnesses = witnesses
         self._key_name = f"audit-sign/{sign_key}"
         self._proved: set[str] = set()  # logs proved to continue their last checkpoint since this process began
         self._eras: dict[str, int] = {}  # as seen at the last look
@@ -64,11 +70,11 @@ class Watch:
             self._follow(controller_id, standing.head.era)
             unsigned_s = self._unsigned_s(rows, controller_id, standing)
             late_s = self._late_s(rows, controller_id)
+            witnessed_s = self._witnessed_s(rows, controller_id, standing)
         self._report(controller_id, OTHER_TREE if unsigned_s is None else standing.fault, proved=prove)
         self._health.judge(EVERYWHERE, UNSAFE_SERVER, stands=not (counted.durable or self._unsafe_server_allowed))
         apart_s = abs(counted.clock_s - self._now().timestamp())
         oldest_s = self._age_s(counted.oldest_ms)
-        witnessed_s = None if counted.witnessed_s is None else max(0.0, self._now().timestamp() - counted.witnessed_s)
         self._health.measured(controller_id, Measure(counted.waiting, oldest_s, unsigned_s or 0.0, late_s, apart_s, witnessed_s))
 
     def _report(self, controller_id: str, fault: str | None, *, proved: bool) -> None:
@@ -105,6 +111,22 @@ class Watch:
             return 0.0
         leaf = records.leaf_at(rows, controller_id, standing.head.era, signed)
         return None if leaf is None else self._age_s(orjson.loads(leaf)["at"])
+
+    def _witnessed_s(self, rows: Connection, controller_id: str, standing: Standing) -> float | None:
+        """Return how long ago a pinned witness signed a checkpoint of this log last. A line that does not hold is only a row."""
+        now_s = self._now().timestamp()
+        for text in records.newest_witnessed(rows, controller_id, standing.head.era, int(now_s)):
+            try:
+                note = parse_note(text)
+                lines = cosignatures(note, self._witnesses)
+            except (ValueError, Doubt):
+                continue
+            if note.checkpoint.origin != standing.origin or not signed_by(note, self._vkey(standing.origin)):
+                continue
+            ages = [now_s - one.seconds for one in lines if one.seconds <= now_s]
+            if ages:
+                return min(ages)
+        return None
 
     def _late_s(self, rows: Connection, controller_id: str) -> float:
         if self._acknowledged is None:
