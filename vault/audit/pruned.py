@@ -3,7 +3,8 @@
 Leaves go in stretches of 65,536, whole tiles of level 1, and that level stays: so the root of any size above the bound, every proof
 of an entry above it, and the consistency of any two checkpoints above it are made as before. Of a writer whose chain crosses the
 bound the entry keeps number, hash and key versions, so that its next entry can be checked. Where the chains of people cross it, it
-commits to by one hash: there are too many of them to be named.
+commits to by one hash: there are too many of them to be named. Of
+an era that a recovery began it repeats what `log-recover` said, which was its second entry.
 
 Pure.
 """
@@ -46,6 +47,7 @@ class Pruned:
     activations: int = 0
     writers: Mapping[str, Crossing] = field(default_factory=dict)
     people: People = People()
+    begins: Mapping[str, Any] = field(default_factory=dict)  # what `log-recover` said, empty in the first era
 
     @property
     def about(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class Pruned:
             "activations": self.activations,
             "writers": writers,
             "people": [self.people.size, b64u(self.people.digest)],
+            "begins": dict(self.begins),
         }
 
     @classmethod
@@ -71,7 +74,7 @@ class Pruned:
             }
             size, digest = about["people"]
             people = People(int(size), b64u_decode(digest))
-            read = cls(bound, b64u_decode(about["root"]), int(about["activations"]), writers, people)
+            read = cls(bound, b64u_decode(about["root"]), int(about["activations"]), writers, people, dict(about["begins"]))
         except (KeyError, TypeError, AttributeError, ValueError):
             return cls(bound, b"")
         return read if read.about == about else cls(bound, b"")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from vault.audit import entry, verify_records
 from vault.audit.checkpoint import Checkpoint, origin, parse_note
-from vault.audit.eras import AT, Beginning, beginning_of, era_of
+from vault.audit.eras import AT, RECOVERY, Beginning, beginning_of, era_of
 from vault.audit.merkle import leaf_hash
 from vault.audit.pruned import Pruned
 from vault.audit.receipts import Promises
@@ -55,13 +55,13 @@ def verify_log(
         if era < at.era and not log.has_entries():
             _expect_given_up(links, held, origin(origin_host, controller_id, era), later)
             continue
-        own = beginning_of(members_of(log.leaf(AT) or b"")) if era > FIRST_ERA else None
+        own = _beginning(log) if era > FIRST_ERA else None
         report = run.verified(log, at.size if era == at.era else None, later)
         if era < at.era:
             _link(links, later, report)
         reports.append(replace(report, lost=own.lost if own is not None else 0))
         later = own
-        if era > FIRST_ERA and own is None and log.pruned() is None:
+        if era > FIRST_ERA and own is None:
             links.add("era", f"era {era} does not say what it follows", AT)
     if later is not None and later.size:
         links.add("era", f"nothing is left of {later.origin}")
@@ -69,6 +69,14 @@ def verify_log(
     missing += [] if run.promises.judge() else ["receipts"]
     beside = (*links.all(), *run.promises.findings.all())
     return replace(with_findings(reports[0], beside, missing, reports[0].unkeyed), before=tuple(reports[:0:-1]))
+
+
+def _beginning(log: verify_records.Log) -> Beginning | None:
+    """Return what an era says it follows: its second entry, or where that was pruned the entry that says so."""
+    pruned = log.pruned()
+    if pruned is not None:
+        return beginning_of({"operation": RECOVERY, "about": pruned.begins})
+    return beginning_of(members_of(log.leaf(AT) or b""))
 
 
 def _expect_given_up(links: Findings, notes: Sequence[GivenNote], name: str, later: Beginning | None) -> None:

@@ -24,6 +24,7 @@ from vault.assembly import Vault
 from vault.audit import prune_records, verify_records
 from vault.audit.checkpoint import origin
 from vault.audit.entry import Draft
+from vault.audit.eras import beginning_of
 from vault.audit.merkle import TILE_BYTES, Frontier, Tree, fold, leaf_hash, split
 from vault.audit.pruned import OPERATION, STEP, Crossing, People, Pruned
 from vault.audit.records import Head, head, leaf_at, pruned_log, tile_reader
@@ -57,6 +58,7 @@ class _Stretch:
     ids: set[str] = field(default_factory=set)  # of entries on policy
     writers: dict[str, Crossing] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    begins: dict[str, Any] = field(default_factory=dict)
 
     def take(self, leaf: bytes) -> None:
         """Take the next leaf."""
@@ -74,6 +76,9 @@ class _Stretch:
             self.ended.add(writer_id)
         if members["operation"] == "policy:activated":
             self.ids.add(members["id"])
+        beginning = beginning_of(members)
+        if beginning is not None and not self.begins:  # the second entry is the first that may say so
+            self.begins = beginning.about
 
 
 def prune_trail(
@@ -171,7 +176,7 @@ def _pruned(rows: sa.Connection, controller_id: str, at: Head, stretch: tuple[Pr
     }
     activations = sum(one in learnt.ids for one in rows.execute(_ACTIVATIONS, {"controller": controller_id}).scalars())
     people = People(at.size, verify_records.Log(rows, controller_id, at.era).people_crossing(bound, at.size))
-    return Pruned(bound, learnt.root, old.activations + activations, crossing, people)
+    return Pruned(bound, learnt.root, old.activations + activations, crossing, people, old.begins or learnt.begins)
 
 
 @contextmanager
