@@ -44,7 +44,11 @@ def test_a_verb_it_does_not_know_is_refused_and_the_others_go_on(older: Bundle) 
 
 def test_what_changes_from_it_can_be_planned(older: Bundle) -> None:
     grid = replace(
-        Grid.of([(one.policies, one.lexicon) for one in (older, bundle())]), acts=("profile",), principals=(("agent", "t1"),)
+        Grid.of([(one.policies, one.lexicon) for one in (older, bundle())]),
+        acts=("profile",),
+        principals=(("agent", "t1"),),
+        purposes=("customer-care",),
+        channels=("phone",),
     )
     found = plan(Candidate.of(older, held=False), Candidate.of(bundle(), held=False), grid)
     assert not found.widens
@@ -52,4 +56,4 @@ def test_what_changes_from_it_can_be_planned(older: Bundle) -> None:
 
 def test_a_bundle_on_trial_is_held_to_its_schema(older: Bundle) -> None:
     """The other way round it would go unseen that a bundle and the program it is written for do not fit."""
-    assert tried(Candidate.of(older), list(matrix_checks(older))).failed
+    assert tried(Candidate.of(older), list(matrix_checks(older))[:1]).failed
