@@ -17,14 +17,10 @@ import uvicorn
 from fastapi import FastAPI, Response
 from psycopg_pool import ConnectionPool
 
+from benchmarks.row import INSERT, PSYCOPG_INSERT, ROW, TABLE
+
 CONNECTIONS = 5
-TABLE = """CREATE TABLE IF NOT EXISTS audit_row (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), caller_id text NOT NULL,
-    subject_id text NOT NULL, purpose text NOT NULL, outcome text NOT NULL)"""
-ROW = ("agent-1", "sub_aaaaaaaaaaaaaaaaaaaaaaaaaa", "customer-care", "allowed")
-_INSERT = "INSERT INTO audit_row (caller_id, subject_id, purpose, outcome) VALUES "
-ASYNCPG_INSERT = _INSERT + "($1, $2, $3, $4)"
-PSYCOPG_INSERT = _INSERT + "(%s, %s, %s, %s)"
+ASYNCPG_INSERT = INSERT + "($1, $2, $3, $4)"
 
 
 def hello_commit(dsn: str) -> FastAPI:

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.figures import ENOUGH_ROUNDS
-from benchmarks.reference import PSYCOPG_INSERT, ROW, TABLE
+from benchmarks.row import PSYCOPG_INSERT, ROW, TABLE
 from benchmarks.seed import World
 from vault.audit.entry import Chain, Draft
 from vault.audit.health import TrailHealth

@@ -384,3 +384,8 @@ def test_only_the_second_entry_of_an_era_says_what_it_ended(log: Log) -> None:
     for leaf in ("x", "[]"):
         log.attack(f"UPDATE vault.audit_entry SET leaf = '{leaf}' WHERE controller_id = '{log.controller_id}' AND era = 2")
         assert said(2, own) is None
+
+
+def test_nothing_is_set_aside_once_another_recovery_was_faster(log: Log) -> None:
+    with log.sequencing.transaction(log.controller_id) as rows, pytest.raises(Conflict, match="era-has-changed"):
+        recovering.set_aside(rows, log.controller_id, 7, ())

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from tests.audit.makers import Log, draft, log_on, new_id, now
 from tests.audit.test_health import Clock
 from vault.audit import trail as trails
-from vault.audit.trail import Trail
+from vault.audit.trail import STOPS_WITHIN_S, Trail
 from vault.errors import AuditUnavailable
 
 
@@ -88,6 +89,19 @@ def test_stopping_catches_up_with_what_this_process_wrote(log: Log) -> None:
     trail.stop()
     assert operations(log) == ["writer-open", "disclose", "writer-close"]
     assert log.verify().ok
+
+
+def test_stopping_takes_no_longer_than_it_may(log: Log) -> None:
+    """Whatever the number of companies: what is left waits for another process, or the next start."""
+    ticks = count(step=STOPS_WITHIN_S)
+    recorder = log.recorder()
+    trail = trail_of(log, recorder=recorder, monotonic=lambda: float(next(ticks)))
+    recorder.record(log.controller_id, draft("sub-1"))
+    trail.wake(log.controller_id)
+    trail.stop()
+    assert operations(log) == []
+    log.sequencer().drain(log.controller_id)
+    assert operations(log)[:2] == ["writer-open", "disclose"]
 
 
 def test_settling_sequences_and_signs_all_that_is_pending(log: Log) -> None:

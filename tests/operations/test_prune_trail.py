@@ -313,7 +313,15 @@ ATTACKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+OF_EACH_KIND = {  # each is a verification of the whole log: the others are for the drill
+    *("the row is gone", "not in whole tiles", "another root", "nothing said", "somebody's first row gone"),
+    *("an entry forged below", "look-up rows gone", "the tree below gone"),
+}
+
+
+@pytest.mark.parametrize(
+    "attack", [pytest.param(one, marks=() if one in OF_EACH_KIND else pytest.mark.drill, id=one) for one in ATTACKS]
+)
 def test_nothing_but_proper_pruning_passes(pruned: Long, attack: str) -> None:
     statement, check = ATTACKS[attack]
     kept = ("audit_pruned", "audit_tile", "audit_entry", "audit_detail", "audit_lookup")
@@ -329,7 +337,6 @@ def test_nothing_but_proper_pruning_passes(pruned: Long, attack: str) -> None:
                     f"DELETE FROM vault.{one} WHERE @", f"INSERT INTO vault.{one} SELECT * FROM public.kept_{one}",
                     f"DROP TABLE public.kept_{one}",
                 )  # fmt: skip
-        assert pruned.verify().ok
 
 
 def test_only_below_the_bound_are_entries_deleted(pruned: Long) -> None:

@@ -94,16 +94,16 @@ def test_counts_of_people_and_of_too_many_days_are_refused(
 def test_more_groups_than_are_told_are_refused_and_never_cut(office: Office, ledger: Ledger) -> None:
     ledger.owner(
         "INSERT INTO vault.audit_daily"
-        " (controller_id, day, operation, outcome, purpose, recipient, caller_id, entries, clear_values)"
-        f" SELECT '{office.controller_id}', 18300 + d, 'op' || o, 'done', 'p', 'r', '-', 1, 0"
+        " (controller_id, day, operation, outcome, purpose, recipient, entries, clear_values)"
+        f" SELECT '{office.controller_id}', 18300 + d, 'op' || o, 'done', 'p', 'r', 1, 0"
         " FROM generate_series(1, 200) d, generate_series(1, 100) o"
     )
     first, last, by = date(2020, 1, 1), date(2021, 1, 1), ("day", "operation")
     assert len(show_counts(office.vault, office.officer(), first, last, by).groups) == MOST_GROUPS
     ledger.owner(
         "INSERT INTO vault.audit_daily"
-        " (controller_id, day, operation, outcome, purpose, recipient, caller_id, entries, clear_values)"
-        f" VALUES ('{office.controller_id}', 18510, 'op1', 'done', 'p', 'r', '-', 1, 0)"
+        " (controller_id, day, operation, outcome, purpose, recipient, entries, clear_values)"
+        f" VALUES ('{office.controller_id}', 18510, 'op1', 'done', 'p', 'r', 1, 0)"
     )
     with pytest.raises(InvalidValue) as refusal:
         show_counts(office.vault, office.officer(), first, last, by)

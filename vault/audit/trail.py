@@ -25,6 +25,7 @@ LOOK_S = 1.0
 SIGN_S = 60.0
 SIGN_ENTRIES = 5000
 TIDY_S = 10.0
+STOPS_WITHIN_S = 10.0
 ROOM_S = 60.0  # between two looks whether partitions are to be made: a stretch of positions lasts longer at any rate
 REGISTER_S = 5.0
 SILENT = timedelta(hours=25)  # a writer rolls over after 24: one silent for longer has ended without saying so
@@ -85,15 +86,20 @@ class Trail:
         self._start_threads()
 
     def stop(self) -> None:
-        """Stop both threads, wait for them, and catch up with what this process wrote: its writers' last entries too."""
+        """Stop both threads, wait for them, and catch up with what this process wrote: its writers' last entries too.
+
+        For ten seconds at most, whatever the number of companies: what is left is caught up by another process, or the next start.
+        """
         self._stopping.set()
         self._work.set()
         self._due.set()
         for thread in list(self._threads.values()):
             thread.join()
         self._threads.clear()
+        ends_at = self._monotonic() + STOPS_WITHIN_S
         for controller_id in sorted(self._woken):
-            self._catch_up(controller_id)
+            if self._monotonic() < ends_at:
+                self._catch_up(controller_id)
         self._woken.clear()
 
     def wake(self, controller_id: str) -> None:

@@ -121,9 +121,8 @@ class Watch:
                 lines = cosignatures(note, self._witnesses)
             except (ValueError, Doubt):
                 continue
-            if note.checkpoint.origin != standing.origin or not signed_by(note, self._vkey(standing.origin)):
-                continue
-            ages = [now_s - one.seconds for one in lines if one.seconds <= now_s]
+            ours = note.checkpoint.origin == standing.origin and signed_by(note, self._vkey(standing.origin))
+            ages = [now_s - one.seconds for one in lines if ours and one.seconds <= now_s]
             if ages:
                 return min(ages)
         return None
