@@ -8,6 +8,7 @@ nothing else: the driver's text can hold the row.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -78,6 +79,7 @@ class Database:
         self._pool_size = pool_size
         self._pools: dict[str, _Pool] = {}  # the one used last stands last
         self._choosing = Lock()
+        self._first: Engine | None = None
 
     @contextmanager
     def snapshot(self, controller_id: str) -> Iterator[Connection]:
@@ -175,19 +177,22 @@ class Database:
                 pool.users -= 1
 
     def _make(self, arguments: dict[str, Any]) -> Engine:
-        return sqlalchemy.create_engine(
-            "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(prepare_threshold=0, connect_timeout=3, **arguments),
-            poolclass=QueuePool,
+        """Make an engine. All of a role share one dialect: what was compiled for one controller, or asked of the server, serves all."""
+        pool = QueuePool(
+            lambda: psycopg.connect(autocommit=True, prepare_threshold=0, connect_timeout=3, **arguments),
             pool_size=self._pool_size,
             max_overflow=0,
-            pool_timeout=1,
-            pool_use_lifo=True,  # the connection used last has its plans and pages at hand
-            pool_reset_on_return=None,  # every block ends what it began; a reset would be a round trip
-            isolation_level="AUTOCOMMIT",
-            hide_parameters=True,
-            echo=False,
+            timeout=1,
+            use_lifo=True,  # the connection used last has its plans and pages at hand
+            reset_on_return=None,  # every block ends what it began; a reset would be a round trip
         )
+        if self._first is not None and self._first.dialect.default_isolation_level is not None:  # it has asked the server
+            engine = copy(self._first)
+            engine.pool = pool
+            return engine
+        url, hidden = "postgresql+psycopg://", {"hide_parameters": True, "echo": False}
+        self._first = sqlalchemy.create_engine(url, pool=pool, isolation_level="AUTOCOMMIT", use_native_hstore=False, **hidden)
+        return self._first
 
 
 def _expect(result: "pq.abc.PGresult", status: pq.ExecStatus) -> None:
