@@ -177,9 +177,13 @@ class Database:
                 pool.users -= 1
 
     def _make(self, arguments: dict[str, Any]) -> Engine:
-        """Make an engine. All of a role share one dialect: what was compiled for one controller, or asked of the server, serves all."""
+        """Make an engine. All share one dialect: what was compiled for one controller, or asked of the server, serves all."""
+
+        def connect() -> Any:
+            return psycopg.connect(autocommit=True, prepare_threshold=0, connect_timeout=3, **arguments)
+
         pool = QueuePool(
-            lambda: psycopg.connect(autocommit=True, prepare_threshold=0, connect_timeout=3, **arguments),
+            connect,
             pool_size=self._pool_size,
             max_overflow=0,
             timeout=1,
