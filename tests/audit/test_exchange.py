@@ -128,3 +128,13 @@ def test_a_statement_is_prepared_when_first_carried_out_and_again_if_that_failed
     exchange.alone((make, ()), soon())
     for _ in range(2):
         assert exchange.alone((late, ()), soon()) == [[b"0"]]
+
+
+def test_room_to_send_is_no_word_from_the_server(exchange: Exchange) -> None:
+    """A batch larger than the socket's buffer waits for room; to be asked afterwards whether the connection lives takes no time."""
+    exchange._wait(1, soon())
+    asked = threading.Thread(target=exchange.lost, daemon=True)
+    asked.start()
+    asked.join(5)
+    assert not asked.is_alive()
+    assert not exchange.lost()

@@ -73,6 +73,7 @@ class Exchange:
     def lost(self) -> bool:
         """Whether the server has closed the idle connection: then nothing was sent that it could have carried out."""
         try:
+            self._poll.modify(self._pg.socket, select.POLLIN)  # the last wait may have been for room to send, of which there is now
             while not self.broken and self._poll.poll(0):  # its last words first, the end of the connection after them
                 self._pg.consume_input()
                 self.broken = self._pg.status != pq.ConnStatus.OK
