@@ -91,9 +91,9 @@ class Findings:
         return tuple(sorted(self._first.values(), key=lambda one: (one.position is None, one.position or 0, one.check)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Link:
-    """The last entry seen of a writer. `key` is that of its next MAC, None where MACs cannot be checked."""
+    """The last entry seen of a writer; it moves on with each. `key` is that of its next MAC, None where MACs cannot be checked."""
 
     number: int
     leaf_hash: bytes
@@ -117,17 +117,20 @@ class WriterChains:
         if not isinstance(writer_id, str) or not isinstance(number, int) or number < 1:
             self.findings.add("writer-chain", "an entry names no writer", position)
             return
-        link = self.links.get(writer_id) or self._opened(members, writer_id, number, position)
-        key = self._key_of(link, number)
-        is_genuine = self._mac_holds(key, leaf, mac, position, writer_id, number)
-        if number != link.number + 1:
+        link = self.links.get(writer_id)
+        if link is None:
+            link = self.links[writer_id] = self._opened(members, writer_id, number, position)
+        is_next = number == link.number + 1
+        key = link.key if is_next else self._key_of(link, number)
+        is_genuine = self._first_key is None or self._mac_holds(key, leaf, mac, position, writer_id, number)
+        if not is_next:
             self.findings.add("writer-chain", f"{writer_id} goes from {link.number} to {number}", position)
         elif members.get("previous") != (b64u(link.leaf_hash) if link.leaf_hash else ""):
             # An entry whose MAC holds is believed when it says that the one before was another.
             blamed = link.position if is_genuine and link.position is not None else position
             self.findings.add("writer-chain", f"{writer_id} {number} follows another entry than the one before it", blamed)
-        following = entry.ratchet(key) if key is not None else None
-        self.links[writer_id] = Link(number, hashed, position, link.secret_version, following)
+        link.number, link.leaf_hash, link.position = number, hashed, position
+        link.key = entry.ratchet(key) if key is not None else None
 
     def carry(self, writer_id: str, at: Crossing) -> None:
         """Take up a writer's chain where a pruning left it."""
@@ -156,8 +159,6 @@ class WriterChains:
     def _mac_holds(
         self, key: bytes | None, leaf: bytes, mac: bytes | None, position: int | None, writer_id: str, number: int
     ) -> bool:
-        if self._first_key is None:
-            return True
         if key is not None and mac is not None and hmac.compare_digest(entry.leaf_mac(key, leaf), mac):
             return True
         self.findings.add("mac", f"the MAC of {writer_id} {number} is missing or does not hold", position)
