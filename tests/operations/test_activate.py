@@ -95,7 +95,7 @@ def test_two_people_bring_the_next_bundle_into_force(
     leaf = ledger.leaves("policy:activated")[-1]
     said = {"sequence": 2, "digest": digest, "previous": SHIPPED, "note": sha256(note.encode()).hexdigest()}
     assert (leaf["id"], leaf["about"], leaf["outcome"]) == (done.row.entry_id, said, "done")
-    assert "ada" not in str(leaf)
+    assert " ada" not in str(leaf)  # as details name who signed: group and person
     opened.standing.look()
     assert refused(partial(brought, other, note)) == [("note", "note.other-sequence"), ("note", "note.other-previous")]
 
