@@ -81,6 +81,7 @@ def _load(opened: Opened, controller_id: str, monkeypatch: pytest.MonkeyPatch) -
     opened.trail.settle(controller_id)
 
 
+@pytest.mark.drill  # a log is pruned by 65,536 entries, and here they must first be loaded into an era of its own
 def test_a_pruned_era_says_what_it_follows(opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with making_controllers(opened) as make:
         controller_id = make()
