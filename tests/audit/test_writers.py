@@ -119,3 +119,18 @@ def test_a_closing_that_does_not_succeed_leaves_the_writer(log: Log) -> None:
     log.ask("UPDATE vault.audit_subject_head SET number = 9 WHERE controller_id = %s AND stream = 'decoy'", log.controller_id)
     lane.close()
     assert [one["operation"] for one in leaves(log)] == ["writer-open", "disclose"]
+
+
+def test_a_closing_for_which_there_is_no_time_leaves_the_writer(log: Log) -> None:
+    now, step = [0.0], [0.0]
+
+    def clock() -> float:
+        now[0] += step[0]
+        return now[0]
+
+    lane: Any = log.recorder(monotonic=clock).open_lane(log.controller_id)
+    lane.record_all([draft()])
+    step[0] = 60.0
+    lane.close()
+    assert [one["operation"] for one in leaves(log)] == ["writer-open", "disclose"]
+    assert not lane._lane.opened

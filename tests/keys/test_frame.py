@@ -43,6 +43,17 @@ def test_selecting_gives_the_wanted_entries_and_where_they_belong(entries: list[
     )
 
 
+@given(entries=_entries)
+@settings(max_examples=60)
+def test_values_left_out_are_not_there_and_the_others_are_as_before(entries: list[FrameEntry]):
+    whole = frame.read(frame.encode(entries))
+    left_out = entries[::2]
+    kept = whole.without({f"{one.field}@{one.value_version}" for one in left_out} | {"email@no-version"})
+    assert kept.unpacked() == {one.field: one for one in entries if one not in left_out}
+    assert kept.octets == whole.octets
+    assert kept.select({one.field for one in left_out}) == []
+
+
 @given(entries=_entries, at=st.integers(0, 2000), octets=st.binary(max_size=3), cut=st.integers(0, 3))
 @settings(max_examples=300)
 def test_what_parses_is_written_in_the_one_way(entries: list[FrameEntry], at: int, octets: bytes, cut: int):
