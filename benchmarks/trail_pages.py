@@ -93,11 +93,18 @@ class Asker:
         """Return the lines of the page's generic plan, as carried out, that read a partition from end to end."""
         asked = self.asked(page)
         begins, place = asked.window.begins, first_place(asked.window)
-        said = {"controller": self.controller_id, "begins": begins, "at": place.at, "position": place.position, **asked.values}
+        said = {
+            "controller": self.controller_id,
+            "begins": begins,
+            "at": place.at,
+            "position": place.position,
+            "most": PAGE,
+            **asked.values,
+        }
         if asked.tickets:
             said["ticket"] = asked.tickets[0]
         names = frozenset(asked.values) | ({"ticket"} if asked.tickets else frozenset())
-        reading = Reading.of("page", page_statement(names, PAGE))  # type: ignore[arg-type]  # a Select is compiled likewise
+        reading = Reading.of("page", page_statement(names))  # type: ignore[arg-type]  # a Select is compiled likewise
         with self.database.dedicated(self.controller_id) as connection:
             connection.execute(b"PREPARE page AS " + reading.sql)
             cursor = psycopg.ClientCursor(connection)

@@ -32,7 +32,7 @@ def planned(database_url: str) -> Iterator["psycopg.Connection[Any]"]:
 def plan(connection: "psycopg.Connection[Any]", *narrowed: str) -> str:
     """Return the plan every execution gets: connections of the vault ask for generic plans."""
     dialect = postgresql.dialect(paramstyle="numeric_dollar")
-    statement = str(page_statement(frozenset(narrowed), 51).compile(dialect=dialect))
+    statement = str(page_statement(frozenset(narrowed)).compile(dialect=dialect))
     result = connection.pgconn.exec_(f"EXPLAIN (GENERIC_PLAN) {statement}".encode())
     assert result.status == psycopg.pq.ExecStatus.TUPLES_OK, result.error_message
     return "\n".join(str(result.get_value(row, 0)) for row in range(result.ntuples))

@@ -109,7 +109,7 @@ def test_a_filter_on_leaves_goes_on_where_it_stopped_looking(office: Office, mon
     rare = office.read("t2", None, "iban")
     for _ in range(5):
         office.read("t1")
-    monkeypatch.setattr(reviewing, "STEPS", (2,))
+    monkeypatch.setattr(reviewing, "MOST_AT_ONCE", 2)
     monkeypatch.setattr(reviewing, "MOST_EXAMINED", 4)
     page, steps = office.page(field="iban"), 0
     while not page.entries:

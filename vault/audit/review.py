@@ -21,7 +21,8 @@ from sqlalchemy import ColumnElement, Connection, Row
 from vault import tables
 from vault.audit.filters import Place, Window
 
-STEPS: Final = (26, 51, 101, 201)  # a page and one row more: the number stands in the statement, so that its plan knows it
+MOST_AT_ONCE: Final = 201  # rows of one statement: the longest page and one more
+EXPORTED_AT_ONCE: Final = 1_000
 DIMENSIONS: Final = ("day", "operation", "outcome", "purpose", "recipient")
 MOST_GROUPS: Final = 20_000
 
@@ -34,6 +35,7 @@ _W = tables.audit_witnessed.c
 _C = tables.caller.c
 
 _AT, _POSITION = (sa.bindparam(name, type_=sa.BigInteger) for name in ("at", "position"))
+_MOST = sa.bindparam("most", type_=sa.BigInteger)
 _BEGINS, _ENDS = (sa.bindparam(name, type_=sa.BigInteger) for name in ("begins", "ends"))
 _NARROWED: Final[Mapping[str, ColumnElement[bool]]] = {
     "subject_id": _L.subject_id == sa.bindparam("subject_id"),
@@ -78,7 +80,7 @@ EXPORT_STATEMENT: Final[sa.Select[Any]] = (
     .where(_L.controller_id == sa.bindparam("controller"), _L.at >= _AT, _L.at < _ENDS)
     .where(sa.tuple_(_L.at, _L.position) > sa.tuple_(_AT, _POSITION))
     .order_by(_L.at, _L.position)
-    .limit(sa.literal_column("1000"))
+    .limit(_MOST)
 )
 
 
@@ -124,17 +126,17 @@ def first_place(window: Window) -> Place:
 
 
 def proposals(rows: Connection, controller_id: str, asked: Asked, before: Place, most: int) -> list[Proposed]:
-    """Return at most `most` entries before a place (one of STEPS, or fewer), newest first, each with its leaf."""
-    step = next((one for one in STEPS if one >= most), STEPS[-1])
+    """Return at most `most` entries before a place, newest first, each with its leaf."""
     said = {
         "controller": controller_id,
         "begins": asked.window.begins,
         "at": before.at,
         "position": before.position,
+        "most": most,
         **asked.values,
     }
     tries = [{**said, "ticket": one} for one in asked.tickets] or [said]
-    statement = page_statement(frozenset(asked.values) | ({"ticket"} if asked.tickets else frozenset()), step)
+    statement = page_statement(frozenset(asked.values) | ({"ticket"} if asked.tickets else frozenset()))
     found = [row for values in tries for row in rows.execute(statement, values)]
     found.sort(key=lambda row: (row.at, row.position), reverse=True)
     return _with_leaves(rows, controller_id, found[:most])
@@ -142,14 +144,18 @@ def proposals(rows: Connection, controller_id: str, asked: Asked, before: Place,
 
 def following(rows: Connection, controller_id: str, ends: int, after: Place) -> list[Proposed]:
     """Return the next entries after a place and before an instant, oldest first, each with its leaf: what an export reads."""
-    values = {"controller": controller_id, "ends": ends, "at": after.at, "position": after.position}
+    values = {"controller": controller_id, "ends": ends, "at": after.at, "position": after.position, "most": EXPORTED_AT_ONCE}
     found: Sequence[Row[Any]] = rows.execute(EXPORT_STATEMENT, values).all()
     return _with_leaves(rows, controller_id, found)
 
 
 @cache
-def page_statement(narrowed: frozenset[str], most: int) -> sa.Select[Any]:
-    """Return the statement of a page. One for each set of conditions: a condition that may be absent would use no index."""
+def page_statement(narrowed: frozenset[str]) -> sa.Select[Any]:
+    """Return the statement of a page. One for each set of conditions: a condition that may be absent would use no index.
+
+    How many rows is a parameter, so that the plan expects a tenth of them and reads each index in the order of the page. Where the
+    number stood in the statement, all entries of an agent were fetched and sorted for fifty: 17 ms at ten million, and 0.6 so.
+    """
     return (
         sa.select(*_SHOWN)
         .where(
@@ -160,7 +166,7 @@ def page_statement(narrowed: frozenset[str], most: int) -> sa.Select[Any]:
             *(_NARROWED[name] for name in sorted(narrowed)),
         )
         .order_by(_L.at.desc(), _L.position.desc())
-        .limit(sa.literal_column(str(most)))
+        .limit(_MOST)
     )
 
 

@@ -13,7 +13,7 @@ from vault.agreements import records as agreements
 from vault.assembly import Vault
 from vault.audit import records as audit
 from vault.audit.filters import FLAGS, Filter, Place, Window, cursor, digest, read_cursor
-from vault.audit.review import STEPS, Asked, Length, Proposed, first_place, length, proposals
+from vault.audit.review import MOST_AT_ONCE, Asked, Length, Proposed, first_place, length, proposals
 from vault.audit.scan import members_of
 from vault.errors import Fault, InvalidValue
 from vault.octets import b64u
@@ -110,7 +110,7 @@ def _found(
     vault: Vault, controller_id: str, wanted: Asked, place: Place, limit: int, keep: Keep | None
 ) -> tuple[list[Proposed], Place | None]:
     """Return at most `limit` entries from a place on, and where they ended; None where nothing follows."""
-    step = min(limit + 1, STEPS[-1]) if keep is None else STEPS[-1]
+    step = min(limit + 1, MOST_AT_ONCE) if keep is None else MOST_AT_ONCE
     kept: list[Proposed] = []
     examined = 0
     with vault.database.snapshot(controller_id) as rows:
