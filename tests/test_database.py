@@ -1,5 +1,6 @@
 """Connections: a pool for each controller; the driver's text never leaves; what died is not handed out again."""
 
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from vault import tables
+from vault.connectors.embedded_postgres import shared_buffers_mib
 from vault.database import EVERY_CONTROLLER, Database, Reading
 from vault.errors import Conflict, DatabaseUnavailable, VaultError
 from vault.octets import text_array
@@ -133,6 +135,25 @@ def test_each_pool_is_its_controllers_for_ever(database: Database) -> None:
         assert connection.autocommit
 
 
+def test_pools_share_what_one_has_asked_the_server(database_url: str) -> None:
+    database = Database(database_url, "riserbo_app")
+    early, other = (database._make(database._arguments(one)) for one in ("ctl-a", "ctl-b"))  # nothing was asked yet
+    with other.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
+    late = database._make(database._arguments("ctl-c"))
+    assert late.dialect is other.dialect is not early.dialect
+    for engine in (early, late):
+        with engine.connect() as connection:
+            assert connection.execute(sa.text("SELECT current_setting('transaction_isolation')")).scalar_one() == "read committed"
+            assert connection.connection.driver_connection.autocommit
+        with engine.execution_options(isolation_level="READ COMMITTED").begin() as connection:
+            assert not connection.connection.driver_connection.autocommit
+        with engine.connect() as connection:
+            assert connection.connection.driver_connection.autocommit
+        engine.dispose()
+    other.dispose()
+
+
 @pytest.mark.parametrize("name", ["", "a b", "A", "x -c role=postgres", "x" * 64, "é"])
 def test_a_name_that_could_say_more_than_a_controller_reaches_no_server(database: Database, name: str) -> None:
     for connect in (database.snapshot, database.transaction):
@@ -204,3 +225,15 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 def test_the_embedded_server_has_room_for_several_processes(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SHOW max_connections").fetchone() == ("300",)
+
+
+@pytest.mark.parametrize(("gib", "mib"), [(0.5, 128), (2, 256), (24, 1024)])
+def test_the_embedded_server_keeps_pages_in_an_eighth_of_the_memory(gib: float, mib: int) -> None:
+    assert shared_buffers_mib(int(gib * (1 << 30))) == mib
+
+
+def test_the_embedded_server_is_told_so(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        (pages,) = connection.execute("SELECT setting::integer FROM pg_settings WHERE name = 'shared_buffers'").fetchone() or (0,)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert pages * 8192 == shared_buffers_mib(memory) << 20

@@ -190,7 +190,7 @@ class Database:
             use_lifo=True,  # the connection used last has its plans and pages at hand
             reset_on_return=None,  # every block ends what it began; a reset would be a round trip
         )
-        if self._first is not None and self._first.dialect.default_isolation_level is not None:  # it has asked the server
+        if self._first is not None and hasattr(self._first.dialect, "default_isolation_level"):  # it has asked the server
             engine = copy(self._first)
             engine.pool = pool
             return engine
