@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.assurance.desk import Desk
-from tests.assurance.test_fail_closed import RETAIL, Lone
+from tests.assurance.lone import RETAIL, Lone
 from tests.makers import make_subject
 from tests.publishers import describe
 from vault.audit.checkpoint import origin
