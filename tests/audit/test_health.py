@@ -44,6 +44,13 @@ def test_each_limit_closes_and_warns_at_half(measure: Callable[[float], Measure]
     assert health.state("ctl").closed == (limit,)
 
 
+def test_a_server_that_is_unsafe_and_allowed_only_warns() -> None:
+    health = TrailHealth(Clock())
+    health.measured("ctl", Measure(0, 0.0, 0.0, unsafe_server=True))
+    assert health.state("ctl").warnings == ("server-settings",)
+    assert health.is_open("ctl")
+
+
 def test_clocks_apart_only_warn() -> None:
     health = TrailHealth(Clock())
     health.measured("ctl", Measure(0, 0.0, 0.0, 0.0, 2.1))

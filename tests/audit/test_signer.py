@@ -208,6 +208,7 @@ def test_a_server_that_may_lose_commits_opens_nothing(log: Log, setting: str) ->
         assert log.health.state(log.controller_id).closed == ("server-settings",)
         log.watch(unsafe_server_allowed=True).look(log.controller_id)
         assert log.health.is_open(log.controller_id)
+        assert log.health.state(log.controller_id).warnings == ("server-settings",)
     finally:
         log.ask(f"ALTER SYSTEM RESET {setting}")
         log.ask("SELECT pg_reload_conf()")
@@ -215,12 +216,17 @@ def test_a_server_that_may_lose_commits_opens_nothing(log: Log, setting: str) ->
 
 def test_an_application_that_does_not_wait_for_its_commits_opens_nothing(clone: Callable[[], str], tmp_path: Path) -> None:
     url = clone()
-    with psycopg.connect(url, autocommit=True) as connection:
-        name = sql.Identifier(connection.info.dbname)
-        connection.execute(sql.SQL("ALTER ROLE riserbo_app IN DATABASE {} SET synchronous_commit = off").format(name))
-    with log_on(url, tmp_path) as log:
-        log.watch().look(log.controller_id)
-        assert log.health.state(log.controller_id).closed == ("server-settings",)
+    found: dict[str, tuple[str, ...]] = {}
+    for value in ("off", "local", "on", "remote_write", "remote_apply"):
+        with psycopg.connect(url, autocommit=True) as connection:
+            name = sql.Identifier(connection.info.dbname)
+            setting = sql.SQL("ALTER ROLE riserbo_app IN DATABASE {} SET synchronous_commit = {}")
+            connection.execute(setting.format(name, sql.Literal(value)))
+        with log_on(url, tmp_path / value) as log:
+            log.watch().look(log.controller_id)
+            found[value] = log.health.state(log.controller_id).closed
+    unsafe = dict.fromkeys(("off", "local"), ("server-settings",))
+    assert found == {**unsafe, **dict.fromkeys(("on", "remote_write", "remote_apply"), ())}
 
 
 def test_the_watch_of_a_process_that_writes_nothing_looks_all_the_same(log: Log) -> None:

@@ -14,6 +14,7 @@ OLDEST_PENDING_S = 60.0
 MOST_PENDING = 100_000
 OLDEST_UNSIGNED_S = 600.0
 MOST_APART_S = 2.0
+UNSAFE_SERVER = "server-settings"  # the database may lose what it acknowledged
 STALE_S = 10.0  # a measurement older than this is made again before anything opens
 EVERYWHERE = "*"
 
@@ -30,6 +31,7 @@ class Measure:
     late_s: float = 0.0  # of entries this process acknowledged
     clocks_apart_s: float = 0.0  # process and database: a warning, never a fault
     witnessed_s: float | None = None  # since somebody outside last signed a checkpoint: a figure, never a fault
+    unsafe_server: bool = False  # and the settings, which are a test's, allow it
 
     def exceeded(self, part: float = 1.0) -> tuple[str, ...]:
         """Return the limits of which this part is passed, by name."""
@@ -40,6 +42,11 @@ class Measure:
             "lane-late": self.late_s > OLDEST_PENDING_S * part,
         }
         return tuple(name for name, is_passed in passed.items() if is_passed)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return the limits of which half is passed, and what is no fault but should be known."""
+        known = {"clocks-apart": self.clocks_apart_s > MOST_APART_S, UNSAFE_SERVER: self.unsafe_server}
+        return self.exceeded(0.5) + tuple(name for name, is_so in known.items() if is_so)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +101,7 @@ class TrailHealth:
         faults = self._faults.get(EVERYWHERE, frozenset()) | self._faults.get(controller_id, frozenset())
         if known is None or self._monotonic() - known[1] > STALE_S:
             return State(tuple(sorted(faults | {"not-measured"})), (), None)
-        measure = known[0]
-        apart = ("clocks-apart",) if measure.clocks_apart_s > MOST_APART_S else ()
-        return State(tuple(sorted(faults)) + known[2], measure.exceeded(0.5) + apart, measure)
+        return State(tuple(sorted(faults)) + known[2], known[0].warnings(), known[0])
 
     def _measure_now(self, controller_id: str) -> None:
         """Measure, unless another thread is at it: then this one finds the trail closed and its caller tries again."""

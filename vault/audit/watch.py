@@ -14,14 +14,13 @@ from sqlalchemy import Connection
 from vault.audit import records
 from vault.audit.acknowledged import Acknowledged
 from vault.audit.checkpoint import SignerState, parse_note, signed_by
-from vault.audit.health import EVERYWHERE, MOST_PENDING, Measure, TrailHealth
+from vault.audit.health import EVERYWHERE, MOST_PENDING, UNSAFE_SERVER, Measure, TrailHealth
 from vault.audit.signer import FAULTS, OTHER_TREE, Standing, stand
 from vault.audit.witness import Doubt, cosignatures
 from vault.database import Database
 from vault.notes import VerifierKey
 
 ALTERED = "lane-altered"  # an acknowledged entry was sequenced with another hash, or is no longer where it was
-UNSAFE_SERVER = "server-settings"
 
 log = structlog.get_logger()
 
@@ -74,8 +73,9 @@ class Watch:
         self._report(controller_id, OTHER_TREE if unsigned_s is None else standing.fault, proved=prove)
         self._health.judge(EVERYWHERE, UNSAFE_SERVER, stands=not (counted.durable or self._unsafe_server_allowed))
         apart_s = abs(counted.clock_s - self._now().timestamp())
-        oldest_s = self._age_s(counted.oldest_ms)
-        self._health.measured(controller_id, Measure(counted.waiting, oldest_s, unsigned_s or 0.0, late_s, apart_s, witnessed_s))
+        oldest_s, unsafe = self._age_s(counted.oldest_ms), not counted.durable and self._unsafe_server_allowed
+        measure = Measure(counted.waiting, oldest_s, unsigned_s or 0.0, late_s, apart_s, witnessed_s, unsafe)
+        self._health.measured(controller_id, measure)
 
     def _report(self, controller_id: str, fault: str | None, *, proved: bool) -> None:
         """Put on the trail's health how the log stands to its last note. What a proof has found, only a proof takes back."""
