@@ -1,6 +1,7 @@
 """Several processes read at once while what gives their entries positions is killed: nothing is lost, doubled or out of place."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -41,6 +42,24 @@ def test_what_was_answered_is_in_the_log_whatever_is_killed(
         report = opened.verify(CONTROLLER)
     assert len(answered) > 0.9 * processes * reads
     _expect_whole(url, report, answered)
+
+
+def test_a_process_killed_between_commit_and_answer_has_shown_nothing_and_is_on_record(
+    clone: Callable[[], str], tmp_path: Path
+) -> None:
+    url, settings = clone(), Settings(home=tmp_path / "home")
+    with assembled(settings, Addresses(url, None), open_keyring(settings)) as opened:
+        environment = environment_with(settings.model_copy(update={"database_url": url}))
+        line = [sys.executable, "-m", "tests.assurance.reading", "die", CONTROLLER, *_somebody(opened)]
+        died = subprocess.run(line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, timeout=WAIT_S, check=False)
+        opened.trail.settle(CONTROLLER)
+        report = opened.verify(CONTROLLER)
+    assert (died.returncode, died.stdout) == (-signal.SIGKILL, b"")
+    assert report.ok, report
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT leaf FROM vault.audit_entry WHERE controller_id = %s", (CONTROLLER,)).fetchall()
+    read = [members for (leaf,) in found if (members := orjson.loads(leaf))["operation"] == "disclose"]
+    assert [set(one["fields"]) for one in read] == [{"email", "given_name"}]
 
 
 def _somebody(opened: Opened) -> tuple[str, str]:
