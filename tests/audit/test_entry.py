@@ -1,4 +1,5 @@
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -27,6 +28,40 @@ def test_canonical_bytes_are_those_of_rfc_8785(value: dict[str, Any]) -> None:
     assert made == rfc8785.dumps(value)
     assert made == json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     assert json.loads(made) == value
+
+
+ALPHABET = 'aZ_0-/~\x00\x1f"\\\x7f\x80\u00e8\u2028\ud7ff\ue000\uffff\U00010000\U0010ffff'
+
+
+def drawn(random: Random, depth: int = 0) -> Any:
+    """Return a value of the profile; the edges of what it allows come often."""
+    kind = random.randrange(4 if depth > 3 else 6)
+    if kind == 0:
+        return random.random() < 0.5
+    if kind == 1:
+        return random.choice((0, -1, 2**53 - 1, 1 - 2**53, random.randrange(-(2**53) + 1, 2**53)))
+    if kind < 4:
+        return "".join(random.choices(ALPHABET, k=random.randrange(9)))
+    if kind == 4:
+        return [drawn(random, depth + 1) for _ in range(random.randrange(4))]
+    return named(random, depth + 1)
+
+
+def named(random: Random, depth: int = 0) -> dict[str, Any]:
+    return {
+        "".join(random.choices('abZ_0."\\\x00\x7f', k=random.randrange(5))): drawn(random, depth)
+        for _ in range(random.randrange(6))
+    }
+
+
+def test_twenty_thousand_objects_have_the_bytes_of_three_encoders() -> None:
+    random = Random(20_000)  # noqa: S311 - the same objects each time
+    objects = [named(random) for _ in range(20_000)]
+    assert len({json.dumps(one, sort_keys=True) for one in objects}) > 15_000
+    for one in objects:
+        made = entry.canonical(one)
+        assert made == rfc8785.dumps(one)
+        assert made == json.dumps(one, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 @settings(max_examples=60)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vault import notes
 from vault.audit import checkpoint, entry, proofs
 from vault.audit.merkle import Tree, leaf_hash
+from vault.keys.envelope import seal_value
 from vault.octets import b64u, expand, lp
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "vectors" / "audit.json").read_text())
@@ -131,6 +132,7 @@ def test_sealed_details_are_the_published_bytes_and_open_again() -> None:
     padded = (text + b"\x80").ljust(256, b"\x00")
     box, nonce = AESGCM(entry.details_key(AUDIT_KEY)), hexed("nonce")
     sealed = header + nonce + box.encrypt(nonce, padded, place + header)
+    assert sealed == seal_value(entry.details_key(AUDIT_KEY), place, 1, nonce, text)
     assert len(sealed) == VECTORS["sealed"]["length"]
     assert sha256(sealed).hexdigest() == VECTORS["sealed"]["sha256"]
     assert text == orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
