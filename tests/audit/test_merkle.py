@@ -192,6 +192,24 @@ def test_a_tree_of_seventy_thousand_leaves_has_the_tiles_the_format_says() -> No
     assert not Tile(2, 0, kept.tiles[2, 0]).full
 
 
+@pytest.mark.parametrize(("size", "most"), [(10**7, 5), (10**8, 6)])
+def test_a_proof_reads_few_tiles_however_long_the_log(size: int, most: int) -> None:
+    """Two for each level at most: what a proof costs is how many tiles it reads."""
+    read: set[tuple[int, int]] = set()
+
+    def tile(level: int, index: int) -> bytes:
+        read.add((level, index))
+        return bytes(32 * min(TILE_WIDTH, (size >> (8 * level)) - index * TILE_WIDTH))
+
+    tree, counts = Tree(size, tile), []
+    for position in {0, 255, 256, size // 2, size // 3, size - 257, size - 1, *range(0, size, size // 97)}:
+        read.clear()
+        tree.inclusion(position)
+        counts.append(len(read))
+        assert len(read) <= 2 * len({level for level, _ in read})
+    assert max(counts) <= most
+
+
 def test_an_unfinished_tile_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="fit"):
         list(grown(5, lambda _level: bytes(32 * 4), LEAVES[:1]))
