@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.audit.makers import SECRET, Log, draft, leaves
+from vault.audit import writer
 from vault.audit.prepared import prepare
 from vault.errors import AuditUnavailable
 
@@ -36,6 +37,17 @@ def test_a_writer_rolls_over_after_a_day(log: Log) -> None:
     assert sorted(one["operation"] for one in leaves(log)) == ["disclose"] * 2 + ["writer-close"] + ["writer-open"] * 2
     opened = [one["about"] for one in leaves(log) if one["operation"] == "writer-open"]
     assert all("writer" not in one for one in opened)  # nothing was left behind
+    lane.close()
+
+
+def test_a_writer_rolls_over_after_a_million_entries(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert writer.MOST_ENTRIES == 2**20  # as many turns of the ratchet as whoever replays it is ready to make
+    monkeypatch.setattr(writer, "MOST_ENTRIES", 3)
+    lane = log.recorder().open_lane(log.controller_id)
+    for _ in range(3):
+        lane.record_all([draft("sub-1")])
+    made = {one["writer"]: [two["operation"] for two in leaves(log) if two["writer"] == one["writer"]] for one in leaves(log)}
+    assert sorted(made.values()) == [["writer-open", "disclose"], ["writer-open", "disclose", "disclose", "writer-close"]]
     lane.close()
 
 
