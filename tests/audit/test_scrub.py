@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.audit.makers import KEYS, SECRET, Log, audit_key, draft, unseal, vkey
-from tests.audit.tampering import alone, checks, on
+from tests.audit.tampering import alone, checks, note_at, on, refit_writers, relinked, rows_of, store
+from vault.audit import entry
 from vault.audit.reading import open_details
 from vault.audit.records import entry_by_id
-from vault.audit.scan import Scan
+from vault.audit.scan import GivenNote, Scan
 from vault.audit.scrub import ScrubKeys
 from vault.errors import Unreadable
 
@@ -53,6 +55,17 @@ def test_a_row_beside_the_leaf_touched_is_named(log: Log, attack: str, check: st
     assert check in checks(report) <= {"details", "subject-chain", "lookup"}
     assert report.first_bad is not None
     assert alone(log).ok  # the log itself is whole
+
+
+def test_an_entry_about_somebody_without_a_tag_is_named(log: Log) -> None:
+    """By whoever holds every key but the person's: all else fits."""
+    at, rows = somebodys(log), rows_of(log)
+    bare = {name: one for name, one in orjson.loads(rows[at][0]).items() if name != "subject"}
+    made = relinked(log, [*rows[:at], (entry.encode(bare), rows[at][1]), *rows[at + 1 :]], with_key=True)
+    store(log, made)
+    refit_writers(log, made)
+    report = log.verify(notes=[GivenNote("early", note_at(log, 150))])
+    assert (checks(report), report.first_bad) == ({"subject-chain"}, at)
 
 
 def test_the_first_bad_position_beside_the_leaves_is_named_for_each_check(log: Log) -> None:

@@ -53,6 +53,7 @@ def test_each_match_and_each_miss_is_on_record(vault: Vault, agent: Context, led
     assert miss.matches == ()
     leaves = {leaf["id"]: leaf for leaf in ledger.leaves("find")}
     assert (leaves[hit.entry_id]["outcome"], leaves[miss.entry_id]["outcome"]) == ("allowed", "refused")
+    assert ("subject" in leaves[hit.entry_id], "subject" in leaves[miss.entry_id]) == (True, False)
     assert VALUES["email"] not in repr(leaves)
 
 
