@@ -1,8 +1,8 @@
 """The table of attacks, carried out by the database's owner: each check fires where the table says, and nowhere else.
 
 The officer's checkpoint is at 60, another holder's at 90, the log at 100, ten entries pending; edits are below 60 unless said.
-`riserbo audit prune` and `details-shred` belong to retention: erasure is done here as it will do it, with its entry in the log, and
-pruning is left out.
+Erasure is done as `details-shred` will do it, with its entry in the log; proper pruning, of a log long enough to be pruned, in
+`tests/operations/test_prune_trail.py`.
 """
 
 from collections.abc import Callable, Iterator
@@ -252,21 +252,20 @@ def test_each_check_fires_where_the_table_says_and_nowhere_else(whole: Scene, at
         assert "X" not in found
 
 
-SCRUBBED: dict[str, tuple[str, str, str]] = {  # what is done at one position, what must fire, what may where the tile is read
-    "tile edited, leaves left": ("UPDATE vault.audit_entry SET leaf_hash = sha256(leaf_hash)", "X", "TD"),
-    "details row edited": ("UPDATE vault.audit_detail SET sealed = sha256(sealed)", "X", ""),
-    "details row deleted": ("DELETE FROM vault.audit_detail", "X", ""),
-    "look-up row edited": ("UPDATE vault.audit_lookup SET outcome = 'refused'", "X", ""),
-    "look-up row deleted": ("DELETE FROM vault.audit_lookup", "X", ""),
+SCRUBBED: dict[str, tuple[str, str]] = {  # what is done at one position, and what fires
+    "tile edited, leaves left": ("UPDATE vault.audit_entry SET leaf_hash = sha256(leaf_hash)", "XTD"),  # the last tile: it is read
+    "details row edited": ("UPDATE vault.audit_detail SET sealed = sha256(sealed)", "X"),
+    "details row deleted": ("DELETE FROM vault.audit_detail", "X"),
+    "look-up row edited": ("UPDATE vault.audit_lookup SET outcome = 'refused'", "X"),
+    "look-up row deleted": ("DELETE FROM vault.audit_lookup", "X"),
 }
 
 
 @pytest.mark.parametrize("attack", SCRUBBED)
 def test_what_lies_beside_the_leaves_is_the_scrubs_to_find(whole: Scene, attack: str) -> None:
-    statement, expected, where_read = SCRUBBED[attack]
+    statement, expected = SCRUBBED[attack]
     on(whole.log, f"{statement} WHERE @ AND position = 5")
-    found = fired(whole.log, whole.held)
-    assert set(expected) <= found <= {*expected, *where_read}
+    assert fired(whole.log, whole.held) == set(expected)
 
 
 def test_an_edited_copy_of_a_checkpoint_is_seen_by_its_signature_alone(whole: Scene) -> None:

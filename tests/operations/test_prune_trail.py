@@ -22,14 +22,16 @@ from tests.conftest import making_controllers
 from vault import breaches
 from vault.audit import entry, prune_records
 from vault.audit.affected_records import first_position
-from vault.audit.checkpoint import Checkpoint, Note, origin, parse_note
+from vault.audit.checkpoint import Checkpoint, Note, origin, parse_note, signed_by
 from vault.audit.entry import Draft
 from vault.audit.eras import kept_of
 from vault.audit.merkle import Tree, leaf_hash
 from vault.audit.proofs import extends, includes
 from vault.audit.pruned import STEP, Pruned
+from vault.audit.receipts import Promises, Receipt, receipt_message
 from vault.audit.records import Head, entry_by_id, head, leaf_at, pruned_eras, pruned_log, tile_reader
 from vault.audit.scan import GivenNote, Report
+from vault.audit.signer import stand
 from vault.audit.verify import verify_log
 from vault.breaches import ListRow, PartRow
 from vault.database import Database
@@ -65,7 +67,7 @@ class Long:
         assert text is not None
         return parse_note(text)
 
-    def verify(self, *, beside: bool = False) -> Report:
+    def verify(self, *, beside: bool = False, promises: Promises | None = None) -> Report:
         """Verify all but what is sealed: the loader fills that with random bytes. `beside`: look-up rows and details too."""
         keyring = self.opened.keyring
         notes = [GivenNote("kept", one) for one in self.opened.state.notes(self.origin)]
@@ -74,7 +76,7 @@ class Long:
                 rows, self.controller_id, origin_host=self.opened.vault.settings.host, notes=notes,
                 vkey=lambda name: VerifierKey(name, keyring.public_key(CHECKPOINT_KEY)),
                 mac=lambda name, message: keyring.mac(name, [message])[0], alone=True,
-                keys=scrub_keys(self.opened.vault, self.controller_id) if beside else None,
+                keys=scrub_keys(self.opened.vault, self.controller_id) if beside else None, promises=promises,
             )  # fmt: skip
 
     @contextmanager
@@ -160,6 +162,29 @@ def test_whole_stretches_go_and_the_rest_is_verified(pruned: Long) -> None:
     assert report.ok, report.findings
     assert report.size == STEP + len(left)
     assert report.root == pruned.note().checkpoint.root
+
+
+def test_proper_pruning_is_accused_by_no_check(pruned: Long) -> None:
+    """The checks of the table of attacks; what is sealed (C, X) `tests/audit/test_pruned.py` follows over a bound."""
+    opened, signing = pruned.opened, pruned.opened.vault.signing
+    opened.trail.settle(pruned.controller_id)
+    key = VerifierKey(pruned.origin, signing.checkpoint_key)
+    officers = next(one for one in map(parse_note, opened.state.notes(pruned.origin)) if one.checkpoint.size > STEP).checkpoint
+    with opened.vault.database.snapshot(pruned.controller_id) as rows:
+        standing = stand(rows, pruned.controller_id, opened.vault.settings.host, opened.state, lambda _: key)
+        assert standing is not None
+        tree = Tree(standing.head.size, tile_reader(rows, pruned.controller_id, standing.head))
+        root, path = tree.root(), tree.consistency(officers.size)
+    assert officers.size < standing.head.size
+    assert signed_by(pruned.note(), key)  # S
+    assert extends(officers.root, officers.size, root, standing.head.size, path)  # D, H
+    assert standing.fault is None  # T
+    assert opened.trail_health.state(pruned.controller_id).closed == ()  # L
+    for leaf, not_checked in ((pruned.before[STEP + 40], ()), (pruned.before[40], ("receipts",))):  # the archive answers for these
+        at, hashed = json.loads(leaf)["at"], leaf_hash(leaf)
+        held = Receipt(at, hashed, signing.sign_receipt(receipt_message(pruned.origin, hashed, at))).text
+        report = pruned.verify(promises=Promises((pruned.origin,), signing.receipt_key, int(time.time() * 1000)).hold([held]))
+        assert (report.findings, report.not_checked) == ((), not_checked)  # R, W, P
 
 
 def test_it_goes_on_as_before(pruned: Long) -> None:
