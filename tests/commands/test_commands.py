@@ -90,6 +90,23 @@ def test_a_trail_is_verified_and_a_false_checkpoint_is_not(opened: Opened, contr
 
 
 @pytest.mark.usefixtures("environment")
+def test_a_trail_without_a_mac_a_shorter_one_and_an_empty_one_end_1(opened: Opened, controller_id: str) -> None:
+    opened.trail.settle(controller_id)
+    entries = "vault.audit_entry WHERE controller_id = %(controller)s"
+    last = f"DELETE FROM {entries} AND position = (SELECT max(position) FROM {entries})"
+    bare = "UPDATE vault.audit_entry SET mac = '' WHERE controller_id = %(controller)s AND position = 0"
+    for statements, checks, first_bad in (((bare, last), {"mac", "truncated"}, 0), ((f"DELETE FROM {entries}",), {"empty"}, 0)):
+        with psycopg.connect(opened.addresses.url, autocommit=True) as connection:
+            connection.execute("SET session_replication_role = replica")
+            for statement in statements:
+                connection.execute(statement.encode(), {"controller": controller_id})
+        found = runner.invoke(app, ["audit", "verify", "-c", controller_id, "--json"])
+        document = json.loads(found.stdout.splitlines()[-1])
+        assert (found.exit_code, document["first_bad"]) == (1, first_bad), document
+        assert checks <= {one["check"] for one in document["findings"]}
+
+
+@pytest.mark.usefixtures("environment")
 def test_a_promised_entry_that_is_not_in_the_trail_fails_it(opened: Opened, controller_id: str) -> None:
     vault, noted = opened.vault, dict[str, bytes]()
     draft = Draft(entry_id=vault.new_id("ent"), operation="witness", outcome="done", kind="system")
