@@ -193,6 +193,47 @@ def test_counts_of_a_day_are_added_up_over_callers_when_the_version_comes_and_ke
     assert seen == [[("one", 7, 14), ("two", 6, 12)]] * 2
 
 
+def test_parts_of_lists_are_of_their_lists_era_when_the_version_comes(fresh) -> None:
+    """Of three lists, one of a later era without a verdict begins again; going back takes what was read over several eras away."""
+    migrate(fresh, fresh)
+    engine = sqlalchemy.create_engine(owner_url(fresh))
+    with engine.connect() as connection:
+        command.downgrade(configuration(connection), "0016")
+    with psycopg.connect(fresh) as connection:
+        for controller, name, era, verdict in (("one", "a", 1, None), ("one", "b", 2, "confirmed"), ("two", "b", 2, None)):
+            listed = (controller, "brc", name, era)
+            connection.execute(
+                "INSERT INTO vault.affected_list VALUES (%s, %s, %s, '{}', %s, 9, '', NULL, now(), '-', '-')", listed
+            )
+            part = "INSERT INTO vault.affected_part VALUES (%s, %s, %s, 0, 9, '', '{}', %s, now(), 1, '')"
+            connection.execute(part, (controller, name, 1, None))
+            connection.execute(part, (controller, name, 2, verdict))
+    seen = []
+    for change, version in ((command.upgrade, "0017"), (command.downgrade, "0016")):
+        with engine.connect() as connection:
+            change(configuration(connection), version)
+        with psycopg.connect(fresh) as connection:
+            column = "era" if version == "0017" else "0"
+            found = f"SELECT controller_id, list_id, number, {column} FROM vault.affected_part ORDER BY 1, 2, 3"
+            seen.append(connection.execute(found.encode()).fetchall())
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState), connection.transaction():
+                connection.execute("DELETE FROM vault.affected_part")
+            assert _forced(connection) == [True, True]
+            if version == "0017":
+                part = "INSERT INTO vault.affected_part VALUES ('one', 'b', 3, 0, 9, '', '{}', NULL, now(), 1, '', 2, '{}')"
+                connection.execute(part)
+    engine.dispose()
+    assert seen == [
+        [("one", "a", 1, 1), ("one", "a", 2, 1), ("one", "b", 1, 2), ("one", "b", 2, 2)],
+        [("one", "a", 1, 0), ("one", "a", 2, 0)],
+    ]
+
+
+def _forced(connection: "psycopg.Connection[Any]") -> list[bool]:
+    asked = "SELECT relforcerowsecurity FROM pg_class WHERE relname IN ('affected_list', 'affected_part') AND relkind = 'r'"
+    return [forced for (forced,) in connection.execute(asked).fetchall()]
+
+
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.fullname)
 def test_every_key_begins_with_the_controller(table) -> None:
     assert next(iter(table.primary_key.columns)).name == "controller_id"

@@ -69,6 +69,7 @@ affected_part = _table(  # how far the pass over every leaf has come, and what i
     "affected_part",
     _text("list_id"),
     Column("number", Integer, nullable=False),
+    Column("era", Integer, nullable=False),  # a part is of one era
     Column("begun", BigInteger, nullable=False),  # the first leaf there was: what lies before was pruned
     Column("reached", BigInteger, nullable=False),  # up to where leaves were read
     _bytes("frontier"),  # roots of the perfect parts of the tree up to there
@@ -77,5 +78,6 @@ affected_part = _table(  # how far the pass over every leaf has come, and what i
     _instant("at"),
     Column("secret_version", Integer, nullable=False),
     _bytes("mac"),  # over the list, this part and the one before, under secret `settings`
+    Column("follows", JSONB(none_as_null=True), nullable=True),  # the era before, as a leaf of this part says: era size root lost
     key=("list_id", "number"),
 )

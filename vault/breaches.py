@@ -128,9 +128,14 @@ class ListRow:
 
 @dataclass(frozen=True, slots=True)
 class PartRow:
-    """How far the pass has come: leaves read, from `begun` on, and the entries that count since the part before."""
+    """How far the pass has come in an era: leaves read, from `begun` on, and the entries that count since the part before.
+
+    `follows` stands in the part that met the leaf saying what the era follows: the era before, its size, its root in hex, and how
+    many signed entries were lost between the two.
+    """
 
     number: int
+    era: int
     begun: int
     reached: int
     frontier: bytes = field(repr=False)
@@ -139,17 +144,20 @@ class PartRow:
     at: datetime
     secret_version: int = 0
     mac: bytes = field(default=b"", repr=False)
+    follows: Mapping[str, Any] | None = None
 
 
 def part_mac(secret: bytes, controller_id: str, asked: ListRow, part: PartRow, previous: bytes) -> bytes:
     """Return the MAC of a part, which binds it to what was asked for and to the MAC of the part before, b"" for the first.
 
-    So a verdict, or a stretch passed over, that somebody without the controller's keys put into the table counts for nothing.
+    So a verdict, or a stretch passed over, that somebody without the controller's keys put into the table counts for nothing, and
+    nobody else says what an earlier era must come to. A part of the list's own era that met nothing of it is said as ever.
     """
+    earlier = [] if (part.era, part.follows) == (asked.era, None) else [part.era, part.follows]
     said = {
         "list": [controller_id, asked.breach_id, asked.list_id, asked.era, asked.size, asked.root.hex(), asked.checkpoint],
         "criteria": dict(asked.criteria),
-        "part": [part.number, part.begun, part.reached, part.frontier.hex(), list(part.positions), part.verdict],
+        "part": [part.number, part.begun, part.reached, part.frontier.hex(), list(part.positions), part.verdict, *earlier],
     }
     return mac(expand(secret, lp("riserbo.affected-part.v1")), lp(previous) + orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
 
@@ -237,18 +245,11 @@ def parts(rows: sa.Connection, controller_id: str, list_id: str) -> list[PartRow
     found = rows.execute(_PARTS, {"controller_id": controller_id, "list_id": list_id})
     return [
         PartRow(
-            one.number,
-            one.begun,
-            one.reached,
-            bytes(one.frontier),
-            one.positions,
-            one.verdict,
-            one.at,
-            one.secret_version,
-            bytes(one.mac),
+            one.number, one.era, one.begun, one.reached, bytes(one.frontier), one.positions, one.verdict, one.at,
+            one.secret_version, bytes(one.mac), one.follows,
         )
         for one in found
-    ]
+    ]  # fmt: skip
 
 
 def _list(row: Any) -> ListRow:

@@ -52,7 +52,7 @@ class AffectedIn(Body):
 
 
 class AskedOut(BaseModel):
-    """The list every entry of the log is read for: `size` entries."""
+    """The list every entry of the log is read for: `size` entries, and those of the eras that a recovery ended before."""
 
     list_id: str
     size: int
@@ -101,6 +101,16 @@ class ProgressOut(BaseModel):
     total: int
 
 
+class EraReadOut(BaseModel):
+    """An era that a recovery ended: what its entries must come to, from where they were read, how many signed ones were lost."""
+
+    era: int
+    size: int
+    root: str
+    read_from: int
+    lost: int
+
+
 class AffectedOut(BaseModel):
     """Every person whose data was touched, never a sample. `confirmed`: every entry of the log was read for it."""
 
@@ -112,7 +122,8 @@ class AffectedOut(BaseModel):
     query: dict[str, str | int]
     confirmed: bool
     eras_not_read: list[int] = Field(description="eras ended by a recovery whose entries were not read: nothing is confirmed then")
-    state: Literal["running", "confirmed", "eras-not-read", "differs"] | None = None
+    eras_read: list[EraReadOut] | None = Field(None, description="eras before the log's that were come to, the newest first")
+    state: Literal["running", "confirmed", "eras-not-read", "gone-since", "differs"] | None = None
     progress: ProgressOut | None = None
     read_from: int | None = Field(None, description="the first entry there still was: what lies before was pruned")
     note: dict[str, str]

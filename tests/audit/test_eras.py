@@ -6,7 +6,8 @@ import pytest
 
 from tests.audit.makers import HOST, SIGNING, public_key
 from vault.audit.checkpoint import Checkpoint, note_text, origin
-from vault.audit.eras import Beginning, beginning_of, era_of, kept_of
+from vault.audit.eras import Beginning, beginning_of, era_of, kept_of, repeated_by
+from vault.audit.pruned import Pruned
 from vault.notes import VerifierKey
 
 
@@ -45,6 +46,20 @@ def test_a_beginning_reads_back_as_it_was_written() -> None:
 )
 def test_what_is_no_beginning_says_nothing(members: dict[str, Any] | None) -> None:
     assert beginning_of(members) is None
+
+
+def test_a_pruning_repeats_what_the_era_follows() -> None:
+    pruned = Pruned(1 << 16, bytes(32), begins=beginning().about)
+    assert repeated_by({"operation": "log-prune", "about": pruned.about}) == beginning()
+    for members in (
+        None,
+        {"operation": "log-prune"},
+        {"operation": "log-prune", "about": Pruned(1 << 16, bytes(32)).about},
+        {"operation": "log-prune", "about": {"begins": [1]}},
+        {"operation": "log-recover", "about": pruned.about},
+        {"operation": "log-recover", "about": beginning().about},
+    ):
+        assert repeated_by(members) is None
 
 
 @pytest.mark.parametrize(

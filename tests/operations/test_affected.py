@@ -313,7 +313,7 @@ def _verdict(house: House, list_id: str) -> str | None:
 def test_a_verdict_nobody_with_the_keys_gave_counts_for_nothing(house: House) -> None:
     """The application may add rows; without the controller's keys it cannot say that everything was read."""
     asked = ask_confirmation(house.vault, house.dpo, house.breach_id, T1)
-    forged = PartRow(1, 0, asked.size, b"", (), "confirmed", house.vault.now(), 1, bytes(32))
+    forged = PartRow(1, 1, 0, asked.size, b"", (), "confirmed", house.vault.now(), 1, bytes(32))
     with house.vault.database.transaction(house.controller_id) as rows:
         breaches.add_part(rows, house.controller_id, asked.list_id, forged)
     confirm_affected(house.vault, house.controller_id)
@@ -323,7 +323,7 @@ def test_a_verdict_nobody_with_the_keys_gave_counts_for_nothing(house: House) ->
 
 def test_nor_does_a_stretch_that_was_passed_over(house: House) -> None:
     asked = ask_confirmation(house.vault, house.dpo, house.breach_id, T1)
-    forged = PartRow(1, asked.size - 1, asked.size - 1, b"", (), None, house.vault.now(), 1, bytes(32))
+    forged = PartRow(1, 1, asked.size - 1, asked.size - 1, b"", (), None, house.vault.now(), 1, bytes(32))
     with house.vault.database.transaction(house.controller_id) as rows:
         breaches.add_part(rows, house.controller_id, asked.list_id, forged)
     assert confirm_affected(house.vault, house.controller_id) == 0

@@ -149,7 +149,7 @@ def _expect_no_list_cut_short(long: Long) -> None:
     with pytest.raises(Conflict, match="lists-pending"):
         long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT - timedelta(seconds=1), long.archive)
     with long.opened.vault.database.transaction(long.controller_id) as rows:
-        breaches.add_part(rows, long.controller_id, "lst_x", PartRow(0, 0, STEP + 1, b"", (), "confirmed", datetime.now(UTC)))
+        breaches.add_part(rows, long.controller_id, "lst_x", PartRow(0, 1, 0, STEP + 1, b"", (), "confirmed", datetime.now(UTC)))
 
 
 def test_whole_stretches_go_and_the_rest_is_verified(pruned: Long) -> None:

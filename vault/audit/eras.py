@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vault.audit.checkpoint import Checkpoint, parse_note
+from vault.audit.pruned import OPERATION as PRUNING
 from vault.octets import b64u, b64u_decode
 
 RECOVERY = "log-recover"
@@ -73,6 +74,14 @@ def beginning_of(members: Mapping[str, Any] | None) -> Beginning | None:
     if not all(isinstance(one, str) for one in texts) or not all(type(one) is int and one >= 0 for one in numbers):
         return None
     return _parsed(texts, numbers)
+
+
+def repeated_by(members: Mapping[str, Any] | None) -> Beginning | None:
+    """Return what a `log-prune` repeats of the `log-recover` that was pruned; None for every other entry."""
+    about = (members or {}).get("about")
+    if members is None or members.get("operation") != PRUNING or not isinstance(about, dict):
+        return None
+    return beginning_of({"operation": RECOVERY, "about": about.get("begins")})
 
 
 def _parsed(texts: Sequence[Any], numbers: Sequence[Any]) -> Beginning | None:

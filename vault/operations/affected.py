@@ -45,14 +45,26 @@ NOTES: Final = {
     },
     "eras-not-read": {
         "it": "NON confermato: il registro presente è stato riletto per intero, ma le voci delle ere precedenti (eras_not_read),"
-        " chiuse da un ripristino, NON sono state lette. L'elenco immediato le comprende.",
+        " chiuse da un ripristino, NON sono state lette. Chiedere di nuovo la conferma, senza `first` ed `end`.",
         "en": "NOT confirmed: every entry of the present log was read again, but the entries of earlier eras (eras_not_read),"
-        " ended by a recovery, were NOT read. The list at once has them.",
+        " ended by a recovery, were NOT read. Ask for the confirmation again, without `first` and `end`.",
     },
     "running": {"it": "La rilettura di tutte le voci è in corso.", "en": "Every entry is being read again."},
     "confirmed": {
         "it": "Confermato: tutte le voci fino a questa dimensione sono state rilette e danno questa radice.",
         "en": "Confirmed: every entry up to this size was read again, and together they make this root.",
+    },
+    "confirmed-eras": {
+        "it": "Confermato: tutte le voci di ogni era sono state rilette. Quelle di questa, fino a questa dimensione, danno questa"
+        " radice; quelle delle ere precedenti (eras_read) la radice che il ripristino ha scritto nel registro.",
+        "en": "Confirmed: every entry of every era was read again. Those of this one, up to this size, make this root; those of"
+        " earlier eras (eras_read) the root that the recovery wrote down in the log.",
+    },
+    "confirmed-but-lost": {
+        "it": "Confermato per tutto ciò che resta: ogni voce di ogni era (eras_read) è stata riletta. Un ripristino ha però"
+        " dichiarato PERSE delle voci firmate (eras_read, lost): chi riguardavano non è in alcun elenco.",
+        "en": "Confirmed for all that is left: every entry of every era (eras_read) was read again. But a recovery declared signed"
+        " entries LOST (eras_read, lost): whom they were about is in no list.",
     },
     "gone-since": {
         "it": "NON più confermato: voci trovate dalla rilettura non ci sono più, o sono state archiviate (totals.dropped)."

@@ -89,9 +89,18 @@ def criteria_of(vault: Vault, query: Query, size: int) -> Criteria:
 
 def criteria_by_era(at: int, query: Query, asked: Criteria) -> dict[int, Criteria]:
     """Return what is asked of each era up to the present one, `at`; stated positions are of that one alone."""
-    if query.first is not None or query.end is not None:
-        return {at: asked}
-    return {**{era: replace(asked, end=Criteria().end) for era in range(FIRST_ERA, at)}, at: asked}
+    first = at if of_one_era(query.stated()) else FIRST_ERA
+    return {era: criteria_in(era, at, asked) for era in range(first, at + 1)}
+
+
+def of_one_era(stated: Mapping[str, Any]) -> bool:
+    """Whether a query states positions, which are of the present era alone."""
+    return not stated.keys().isdisjoint(("first", "end"))
+
+
+def criteria_in(era: int, at: int, asked: Criteria) -> Criteria:
+    """Return what is asked of an era: of one that ended before the present one, `at`, every entry."""
+    return asked if era == at else replace(asked, end=Criteria().end)
 
 
 def kept_criteria(asked: Criteria) -> dict[str, Any]:
@@ -100,8 +109,9 @@ def kept_criteria(asked: Criteria) -> dict[str, Any]:
 
 
 def criteria_kept(kept: Mapping[str, Any]) -> Criteria:
-    """Return criteria as a list kept them."""
-    return Criteria(**{**kept, "fields": frozenset(kept["fields"])})
+    """Return criteria as a list kept them, beside what was stated."""
+    members = {name: value for name, value in kept.items() if name != "stated"}
+    return Criteria(**{**members, "fields": frozenset(kept["fields"])})
 
 
 def _ms(at: datetime) -> int:

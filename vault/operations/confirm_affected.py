@@ -1,28 +1,30 @@
 """Confirm lists of whose data was touched: read every leaf of the frozen log again, so that no deleted row hides an access.
 
-A job. Each leaf is hashed into the root and judged: for a caller by the tag recomputed. How far it has come is kept as it goes, so
-a pass that was killed goes on from there, and two processes at it do no harm: of two parts with one number one is refused. It
-shows nothing, and opens nothing: who was touched is worked out when somebody with a right to it asks.
+A job. Each leaf is hashed into the root and judged: for a caller by the tag recomputed. After the present era those before it are
+read, each against what the one after it says. How far it has come is kept as it goes, so a pass that was killed goes on from
+there, and two processes at it do no harm: of two parts with one number one is refused. It shows nothing, and opens nothing: who was
+touched is worked out when somebody with a right to it asks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hmac import compare_digest
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from vault import breaches
 from vault.assembly import Vault
 from vault.audit import affected_records, records
-from vault.audit.affected import Pass
+from vault.audit.affected import Judge, Pass
 from vault.audit.checkpoint import Checkpoint, parse_note
 from vault.audit.merkle import Tree
 from vault.audit.records import Head
 from vault.breaches import ListRow, PartRow
 from vault.errors import Conflict
 from vault.operations.affected import audit_secrets, is_signed, judge_of
-from vault.operations.affected_query import criteria_kept
+from vault.operations.affected_eras import EraRead, eras_of, goes_on_before, said_of_before
+from vault.operations.affected_query import criteria_in, criteria_kept
 from vault.operations.breach_words import PURPOSE
 
 AT_ONCE: Final = 8_192  # leaves in one statement
@@ -40,31 +42,30 @@ def confirm_affected(vault: Vault, controller_id: str) -> int:
 
 
 def _go_on(vault: Vault, controller_id: str, asked: ListRow) -> int:
-    """Read on from the last part to the end of the frozen log, and keep the verdict."""
+    """Read on from the last part to the end of the first era there is, and keep the verdict."""
     with vault.database.snapshot(controller_id) as rows:
         parts = breaches.parts(rows, controller_id, asked.list_id)
     if not are_ours(vault, controller_id, asked, parts):
         log.error("affected_list", entry_id=asked.entry_id, code="part-differs")
         return 0
-    criteria = {name: value for name, value in asked.criteria.items() if name != "stated"}
-    judge = judge_of(audit_secrets(vault, controller_id), criteria_kept(criteria))
-    last = parts[-1] if parts else _beginning(vault, controller_id, asked)
-    going = Pass.resumed(judge, last.reached, last.frontier)
-    verdict, begun, number, before = None, last.reached, last.number, last.mac
+    criteria, secrets = criteria_kept(asked.criteria), audit_secrets(vault, controller_id)
     secret = vault.keys.secret(controller_id, PURPOSE)
+    verdict, read = None, 0
     while verdict is None:
-        verdict = _read_part(vault, controller_id, asked, going)
-        number += 1
-        part = PartRow(number, last.begun, going.frontier.size, going.kept(), going.found, verdict, vault.now(), secret.version)
-        before = breaches.part_mac(secret.key, controller_id, asked, part, before)
+        at = next(one for one in eras_of(asked, parts) if not one.is_whole)
+        judge = judge_of(secrets, criteria_in(at.era, asked.era, criteria))
+        part = replace(_read_part(vault, controller_id, asked, at, judge), number=len(parts) + 1, secret_version=secret.version)
+        read += part.reached - (at.reached or part.begun)
+        verdict = part.verdict
+        part = replace(part, mac=breaches.part_mac(secret.key, controller_id, asked, part, parts[-1].mac if parts else b""))
         try:
             with vault.database.transaction(controller_id) as transaction:
-                breaches.add_part(transaction, controller_id, asked.list_id, replace(part, mac=before))
+                breaches.add_part(transaction, controller_id, asked.list_id, part)
         except Conflict:  # another process is as far
-            return going.frontier.size - begun
-        going.found = []
+            return read
+        parts.append(part)
     log.info("affected_list", entry_id=asked.entry_id, code=verdict)
-    return going.frontier.size - begun
+    return read
 
 
 def are_ours(vault: Vault, controller_id: str, asked: ListRow, parts: Sequence[PartRow]) -> bool:
@@ -78,39 +79,59 @@ def are_ours(vault: Vault, controller_id: str, asked: ListRow, parts: Sequence[P
     return True
 
 
-def _beginning(vault: Vault, controller_id: str, asked: ListRow) -> PartRow:
-    """Return where a pass begins: at the first leaf there still is. The root over what was pruned is read out of the tiles kept."""
-    at = Head(asked.era, asked.size)
+def _beginning(vault: Vault, controller_id: str, at: EraRead) -> tuple[int, bytes]:
+    """Return where the reading of an era begins, and the frontier there: at the first leaf there still is.
+
+    The root over what was pruned is read out of the tiles kept.
+    """
+    stands = Head(at.era, at.size)
     with vault.database.snapshot(controller_id) as rows:
-        first = affected_records.first_position(rows, controller_id, at) or 0
+        first = affected_records.first_position(rows, controller_id, stands) or 0
         try:
-            parts = Tree(asked.size, records.tile_reader(rows, controller_id, at)).parts(first)
+            parts = Tree(at.size, records.tile_reader(rows, controller_id, stands)).parts(first)
         except ValueError:  # a tile is gone or cut
             parts = []
     if first % PRUNED_BY or not parts:  # nobody prunes there: begin at the first, which is not there or does not fit
         first, parts = 0, []
-    return PartRow(0, first, first, b"".join(parts), (), None, asked.asked_at)
+    return first, b"".join(parts)
 
 
-def _read_part(vault: Vault, controller_id: str, asked: ListRow, going: Pass) -> str | None:
-    """Read leaves until a part is full; return the verdict once it is certain."""
-    signed = _checkpoint(vault, controller_id, asked)
-    end = min(going.frontier.size + KEPT_EVERY, asked.size)
-    while (first := going.frontier.size) < end:
+def _read_part(vault: Vault, controller_id: str, asked: ListRow, at: EraRead, judge: Judge) -> PartRow:
+    """Read leaves of an era until a part is full, and return it; with the verdict, once that is certain."""
+    first, frontier = (at.reached, at.parts[-1].frontier) if at.parts else _beginning(vault, controller_id, at)
+    begun = first if at.begun is None else at.begun
+    going, follows = Pass.resumed(judge, first, frontier), at.follows
+    signed = _checkpoint(vault, controller_id, asked, at)
+    end, whole = min(first + KEPT_EVERY, at.size), True
+    while whole and (first := going.frontier.size) < end:
         stop = min(first + AT_ONCE, end)
         if first < signed.size < stop:  # to compare the root there
             stop = signed.size
         with vault.database.snapshot(controller_id) as rows:
-            whole = going.take(affected_records.next_leaves(rows, controller_id, asked.era, first, stop))
-        if not whole or going.frontier.size != stop or (stop == signed.size and going.frontier.root() != signed.root):
-            return "differs"
-    if going.frontier.size < asked.size:
+            leaves = affected_records.next_leaves(rows, controller_id, at.era, first, stop)
+        whole = going.take(leaves) and going.frontier.size == stop
+        whole = whole and (stop != signed.size or going.frontier.root() == signed.root)
+        if whole and follows is None and goes_on_before(asked, at.era):
+            follows = said_of_before(vault, controller_id, at, begun, leaves)
+    verdict = _verdict(asked, at, going, follows) if whole else "differs"
+    met = follows if at.follows is None else None
+    return PartRow(0, at.era, begun, going.frontier.size, going.kept(), going.found, verdict, vault.now(), follows=met)
+
+
+def _verdict(asked: ListRow, at: EraRead, going: Pass, follows: Mapping[str, Any] | None) -> str | None:
+    """Return the verdict at the end of a part, None while leaves are left to be read: of this era, or of one before."""
+    if going.frontier.size < at.size:
         return None
-    return "confirmed" if going.frontier.root() == asked.root else "differs"
+    if going.frontier.root() != at.root:
+        return "differs"
+    if not goes_on_before(asked, at.era):
+        return "confirmed"
+    return "differs" if follows is None else None
 
 
-def _checkpoint(vault: Vault, controller_id: str, asked: ListRow) -> Checkpoint:
-    """Return the signed checkpoint the list keeps, checked again; the frozen root itself where it keeps none."""
-    if asked.checkpoint is None or not is_signed(vault, controller_id, asked.era, asked.checkpoint):
-        return Checkpoint("", asked.size, asked.root)
-    return parse_note(asked.checkpoint).checkpoint
+def _checkpoint(vault: Vault, controller_id: str, asked: ListRow, at: EraRead) -> Checkpoint:
+    """Return the signed checkpoint the list keeps, checked again; where it keeps none of this era, what the era must come to."""
+    note = asked.checkpoint if at.era == asked.era else None
+    if note is None or not is_signed(vault, controller_id, at.era, note):
+        return Checkpoint("", at.size, at.root)
+    return parse_note(note).checkpoint

@@ -6,7 +6,7 @@ entry for each person: thousands of entries at once in people's own logs would t
 (34(2) says in what words), and who was named can be recomputed from query, size and root, which the entry and the list keep.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -15,7 +15,7 @@ import structlog
 from vault import breaches
 from vault.assembly import Vault
 from vault.audit.affected import Amount
-from vault.breaches import ListRow, PartRow
+from vault.breaches import ListRow
 from vault.errors import Conflict, ContextIncomplete, InvalidValue, NotFound
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
 from vault.operations.affected import (
@@ -31,9 +31,11 @@ from vault.operations.affected import (
     proposed,
     signed,
 )
+from vault.operations.affected_eras import EraRead, eras_not_read, eras_of, told_of
 from vault.operations.affected_query import (
     Query,
     criteria_by_era,
+    criteria_in,
     criteria_kept,
     criteria_of,
     kept_criteria,
@@ -61,7 +63,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A list that was asked for: how many leaves the pass will read."""
+    """A list that was asked for, and the size the log is frozen at; eras that ended before are read too."""
 
     list_id: str
     size: int
@@ -127,34 +129,43 @@ def show_affected(vault: Vault, context: Context, breach_id: str, list_id: str, 
     if asked is None:
         raise refuse(vault, acting, NotFound("list-not-found"))
     at = Frozen(asked.era, asked.size, asked.root, asked.checkpoint)
-    last = parts[-1] if parts else None
-    state = last.verdict or "running" if last is not None else "running"
+    state = parts[-1].verdict or "running" if parts else "running"
     if not are_ours(vault, context.controller_id, asked, parts):
         log.error("unreadable", code="affected-part-differs", entry_id=asked.entry_id)
-        state, parts, last = "differs", [], None
-    if state == "confirmed" and at.eras_before:  # the pass reads one era
+        state, parts = "differs", []
+    eras = eras_of(asked, parts)
+    left = eras_not_read(asked, eras)
+    if state == "confirmed" and left:  # only the present one was asked for
         state = "eras-not-read"
-    found = _found(vault, acting, asked, at, parts) if state != "running" else {}
+    found = _found(vault, acting, asked, eras) if state != "running" else {}
     if state == "confirmed" and found["totals"]["dropped"]:
         state = "gone-since"
     told: dict[str, Any] = {
         **_head(vault, acting, breach_id, at, asked.criteria["stated"]), "list_id": list_id, "state": state,
-        "confirmed": state == "confirmed", "eras_not_read": at.eras_before, "note": NOTES[state],
-        "progress": {"done": last.reached if last is not None else 0, "total": asked.size},
-        "read_from": parts[0].begun if parts else None,
+        "confirmed": state == "confirmed", "eras_not_read": left, "eras_read": told_of(eras), "note": _note(state, eras),
+        "progress": {"done": sum(one.reached for one in eras), "total": sum(one.size for one in eras)},
+        "read_from": eras[0].begun,
     }  # fmt: skip
     return _answer(vault, acting, told | found, form)
 
 
-def _found(vault: Vault, acting: Acting, asked: ListRow, at: Frozen, parts: list[PartRow]) -> dict[str, Any]:
-    """Return subjects and totals of a pass that has ended."""
-    positions = [position for one in parts for position in one.positions]
-    if len(positions) > MOST:
+def _note(state: str, eras: Sequence[EraRead]) -> Mapping[str, str]:
+    """Return what is said of a state; of a list over several eras also that, and whether a recovery gave anything up."""
+    if state == "confirmed" and len(eras) > 1:
+        return NOTES["confirmed-but-lost" if any(one.lost for one in eras) else "confirmed-eras"]
+    return NOTES[state]
+
+
+def _found(vault: Vault, acting: Acting, asked: ListRow, eras: Sequence[EraRead]) -> dict[str, Any]:
+    """Return subjects and totals of a pass that has ended: those of each era judged by its own leaves, the oldest first."""
+    if sum(len(one.positions) for one in eras) > MOST:
         raise refuse(vault, acting, Conflict("too-many-entries"))
     controller_id = acting.context.controller_id
-    criteria = {name: value for name, value in asked.criteria.items() if name != "stated"}
-    judge = judge_of(audit_secrets(vault, controller_id), criteria_kept(criteria))
-    return document(judged(vault, controller_id, at.era, judge, positions))
+    criteria, secrets, found = criteria_kept(asked.criteria), audit_secrets(vault, controller_id), Amount()
+    for one in reversed(eras):
+        judge = judge_of(secrets, criteria_in(one.era, asked.era, criteria))
+        found = judged(vault, controller_id, one.era, judge, one.positions, found)
+    return document(found)
 
 
 def _prepared(vault: Vault, context: Context, breach_id: str, query: Query, *, confirming: bool) -> Acting:
