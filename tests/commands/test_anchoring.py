@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from tests.audit.makers import vkey
+from tests.audit.makers import SIGNING, vkey
 from tests.audit.test_witness import SECRET, WITNESS, note, proof
 from tests.conftest import Controllers
 from vault.__main__ import app
@@ -213,6 +213,43 @@ def test_a_witnesss_signature_is_kept_and_shown_by_its_age(opened: Opened, contr
     unpinned = next(one.age_s for one in opened.health() if one.name == f"witness of {controller_id}")
     assert unpinned is None
     assert opened.verify(controller_id).ok
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("audit_witnessed SET line = 'no line'", {"witness"}),
+        ("audit_witnessed SET seconds = seconds + 1", {"witness"}),
+        ("audit_witnessed SET size = size - 1", {"witness"}),
+        ("audit_checkpoint SET note = replace(note, chr(10) || size || chr(10), chr(10) || size + 1 || chr(10))", {"witness"}),
+        ("audit_checkpoint SET note = %(other)s, size = 70", {"signature"}),
+    ],
+)
+def test_what_was_kept_of_a_witness_is_verified_with_the_log(
+    opened: Opened, controller_id: str, tmp_path: Path, change: str, found: set[str]
+) -> None:
+    """Seen failing while verifying looked at no line of a witness."""
+    text, now_s = signed(opened, controller_id), int(opened.vault.now().timestamp())
+    point = parse_note(text).checkpoint
+    assert cosign(tmp_path / "note", controller_id, witnessed(text, now_s)).exit_code == 0
+    stray = Checkpoint(point.origin, 70, bytes(32))  # witnessed, and not ours
+    stray_note = f"{stray.body}\n{vkey(point.origin).line(SIGNING.sign(stray.body.encode()))}"
+
+    def checks() -> set[str]:
+        with open_vault(read_settings()) as other:
+            return {one.check for one in other.verify(controller_id).findings}
+
+    assert checks() == set()
+    with psycopg.connect(opened.addresses.url, autocommit=True) as owner:
+        owner.execute("SET session_replication_role = replica")
+        own = {"controller": controller_id, "size": point.size, "other": stray_note}
+        owner.execute(f"UPDATE vault.{change} WHERE controller_id = %(controller)s AND size = %(size)s".encode(), own)
+        if found == {"signature"}:
+            line = witnessed(stray_note, now_s).removeprefix(stray_note)
+            row = {**own, "line": line, "at": now_s}
+            owner.execute("UPDATE vault.audit_witnessed SET size = 70, line = %(line)s WHERE controller_id = %(controller)s", row)
+    assert checks() == found
 
 
 @pytest.mark.usefixtures("environment")

@@ -24,6 +24,8 @@ _lookup = tables.audit_lookup
 _tile = tables.audit_tile
 _writer = tables.audit_writer
 _pending = tables.audit_pending
+_checkpoint = tables.audit_checkpoint
+_witnessed = tables.audit_witnessed
 
 _BEGIN = (
     sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
@@ -123,6 +125,23 @@ _BELOW = sa.select(
         sa.exists().where(*_own(_tile), _tile.c.level == 0, _tile.c.idx < sa.bindparam("tiles")),
     )
 )  # fmt: skip
+_COSIGNED = (
+    sa.select(
+        _witnessed.c.era, _witnessed.c.seconds, _witnessed.c.size, _witnessed.c.witness, _witnessed.c.line, _checkpoint.c.note,
+    )
+    .join_from(
+        _witnessed,
+        _checkpoint,
+        sa.and_(
+            _checkpoint.c.controller_id == _witnessed.c.controller_id,
+            _checkpoint.c.era == _witnessed.c.era,
+            _checkpoint.c.size == _witnessed.c.size,
+        ),
+        isouter=True,
+    )
+    .where(_witnessed.c.controller_id == sa.bindparam("controller"))
+    .order_by(_witnessed.c.era, _witnessed.c.seconds, _witnessed.c.witness)
+)  # fmt: skip
 _WITHOUT = {"details": _without(_detail), "lookup": _without(_lookup)}
 
 
@@ -130,6 +149,14 @@ def begin(rows: Connection) -> None:
     """Make the transaction one read-only snapshot without a time-out: first statements of a transaction."""
     for statement in _BEGIN:
         rows.execute(statement)
+
+
+def cosigned(rows: Connection, controller_id: str) -> Generator[tuple[int, int, int, str, str, str | None]]:
+    """Yield what witnesses signed of any era: era, seconds, size, who, the line, and the copy of the checkpoint it stands by."""
+    streaming = rows.execution_options(stream_results=True, max_row_buffer=_BLOCK)
+    with streaming.execute(_COSIGNED, {"controller": controller_id}) as result:
+        for row in result:
+            yield row.era, row.seconds, row.size, row.witness, row.line, row.note
 
 
 @dataclass(frozen=True, slots=True)

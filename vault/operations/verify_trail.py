@@ -5,17 +5,19 @@ check is made that needs no secret: that is what an outsider can do.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import count
 
 import sqlalchemy as sa
 
 from vault import tables
 from vault.assembly import Vault
+from vault.audit import verify_records
 from vault.audit.checkpoint import SignerState, origin
+from vault.audit.cosigned import Cosigned
 from vault.audit.receipts import Promises
 from vault.audit.records import FIRST_ERA, head
-from vault.audit.scan import GivenNote, Report
+from vault.audit.scan import GivenNote, Report, with_findings
 from vault.audit.scrub import ScrubKeys
 from vault.audit.verify import Mac, verify_log
 from vault.database import Database
@@ -41,7 +43,7 @@ def verify_trail(
     against: Sequence[GivenNote] = (),
     receipts: Sequence[str] = (),
 ) -> Report:
-    """Verify with everything: signer's state, MACs, details and look-up rows, and the notes and receipts somebody brings.
+    """Verify with everything: signer's state, MACs, details and look-up rows, witnesses' lines, notes and receipts somebody brings.
 
     `database` is the sequencer's: pending entries are nobody else's to read.
     """
@@ -52,11 +54,17 @@ def verify_trail(
     notes = [*_of_every_era(state, host, controller_id, present), *against]
     origins = [origin(host, controller_id, era) for era in range(FIRST_ERA, present + 1)]
     promises = Promises(origins, vault.signing.receipt_key, int(vault.now().timestamp() * 1000)).hold(receipts)
+    cosigned = Cosigned(partial(origin, host, controller_id), vault.signing.witnesses, notes)
     with database.transaction(controller_id) as rows:
-        return verify_log(
-            rows, controller_id, origin_host=host, notes=notes, vkey=lambda of: VerifierKey(of, public_key), mac=mac,
-            keys=scrub_keys(vault, controller_id), promises=promises,
+        verify_records.begin(rows)
+        for one in verify_records.cosigned(rows, controller_id):
+            cosigned.take(*one)
+    with database.transaction(controller_id) as rows:
+        report = verify_log(
+            rows, controller_id, origin_host=host, notes=[*notes, *cosigned.given], vkey=lambda of: VerifierKey(of, public_key),
+            mac=mac, keys=scrub_keys(vault, controller_id), promises=promises,
         )  # fmt: skip
+    return with_findings(report, cosigned.findings.all(), report.not_checked, report.unkeyed)
 
 
 def verify_alone(database: Database, controller_id: str, host: str, against: Sequence[GivenNote], vkey: str) -> Report:
