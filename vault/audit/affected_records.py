@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from vault import tables
 from vault.audit.affected import Criteria, Evidence, instant
+from vault.audit.bound import above_bound
 from vault.audit.entry import NOBODY, details_key, details_place, opened
 from vault.audit.records import Head
 from vault.audit.scan import members_of
@@ -23,7 +24,7 @@ Unseal = Callable[[bytes, bytes, bytes], bytes]
 
 _AT_ONCE = 5_000  # positions or people in one statement
 _lookup, _entry, _detail = tables.audit_lookup.c, tables.audit_entry.c, tables.audit_detail.c
-_key, _copy, _pruned = tables.subject_audit_key.c, tables.audit_checkpoint.c, tables.audit_pruned.c
+_key, _copy = tables.subject_audit_key.c, tables.audit_checkpoint.c
 
 _LEAVES = (
     sa.select(_entry.position, _entry.leaf)
@@ -31,6 +32,7 @@ _LEAVES = (
         _entry.controller_id == sa.bindparam("controller"),
         _entry.era == sa.bindparam("era"),
         _entry.position == sa.any_(sa.bindparam("positions", type_=sa.ARRAY(sa.BigInteger))),
+        above_bound(tables.audit_entry),
     )
     .order_by(_entry.position)
 )
@@ -66,17 +68,12 @@ _COPY = (
     .order_by(_copy.size.desc())
     .limit(1)
 )
-_BOUND = (
-    sa.select(sa.func.max(_pruned.bound))
-    .where(_pruned.controller_id == sa.bindparam("controller"), _pruned.era == sa.bindparam("era"))
-    .scalar_subquery()
-)
 _FIRST = (
     sa.select(_entry.position)
     .where(
         _entry.controller_id == sa.bindparam("controller"),
         _entry.era == sa.bindparam("era"),
-        _entry.position >= sa.func.coalesce(_BOUND, 0),
+        above_bound(tables.audit_entry),
     )
     .order_by(_entry.position)
     .limit(1)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from vault import tables
 from vault.audit.accesses import ChainRow
+from vault.audit.bound import above_bound
 
 _detail = tables.audit_detail
 _entry = tables.audit_entry
@@ -42,6 +43,7 @@ _OWN = (
         _lookup.c.subject_id == sa.bindparam("subject"),
         _lookup.c.stream == "open",
         _detail.c.stream == "open",
+        above_bound(_entry),
     )
 )  # fmt: skip
 _NEWEST_FIRST = _OWN.order_by(_lookup.c.at.desc(), _lookup.c.position.desc()).limit(sa.bindparam("most"))

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from vault import tables
 from vault.audit.acknowledged import Sequenced
+from vault.audit.bound import above_bound
 from vault.audit.merkle import TILE_WIDTH, TileReader
 from vault.audit.pruned import Pruned
 
@@ -50,6 +51,7 @@ _LEAF = sa.select(_entry.c.leaf).where(
     _entry.c.controller_id == sa.bindparam("controller"),
     _entry.c.era == sa.bindparam("era"),
     _entry.c.position == sa.bindparam("position"),
+    above_bound(_entry),
 )
 _COPIES = (
     sa.select(_checkpoint.c.note)
@@ -69,6 +71,7 @@ _LEAVES = (
         _entry.c.era == sa.bindparam("era"),
         _entry.c.position >= sa.bindparam("first"),
         _entry.c.position < sa.bindparam("end"),
+        above_bound(_entry),
     )
     .order_by(_entry.c.position)
 )
@@ -174,11 +177,7 @@ _BY_ID = (
     .where(
         _lookup.c.controller_id == sa.bindparam("controller"),
         _lookup.c.entry_id == sa.bindparam("entry"),
-        ~sa.exists().where(
-            _pruned.c.controller_id == _lookup.c.controller_id,
-            _pruned.c.era == _lookup.c.era,
-            _pruned.c.bound > _lookup.c.position,
-        ),
+        above_bound(_entry),
     )
 )
 
@@ -194,7 +193,11 @@ _POLICY = (
             _entry.c.position == _lookup.c.position,
         ),
     )
-    .where(_lookup.c.controller_id == sa.bindparam("controller"), _lookup.c.operation == sa.literal_column("'policy:activated'"))
+    .where(
+        _lookup.c.controller_id == sa.bindparam("controller"),
+        _lookup.c.operation == sa.literal_column("'policy:activated'"),
+        above_bound(_entry),
+    )
     .order_by(_lookup.c.era, _lookup.c.position)  # positions never depend on a clock
 )
 
@@ -288,7 +291,7 @@ def pruned_eras(rows: Connection, controller_id: str) -> list[Pruned]:
 
 
 def leaf_at(rows: Connection, controller_id: str, era: int, position: int) -> bytes | None:
-    """Return the leaf at a position."""
+    """Return the leaf at a position, None where there is none, or where the log was pruned."""
     return rows.execute(_LEAF, {"controller": controller_id, "era": era, "position": position}).scalar_one_or_none()
 
 

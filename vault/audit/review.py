@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, Row
 
 from vault import tables
+from vault.audit.bound import above_bound
 from vault.audit.filters import Place, Window
 
 MOST_AT_ONCE: Final = 201  # rows of one statement: the longest page and one more
@@ -55,6 +56,7 @@ _LEAVES = sa.select(_E.position, _E.leaf).where(
     _E.controller_id == sa.bindparam("controller"),
     _E.era == sa.bindparam("era"),
     _E.position == sa.any_(sa.bindparam("positions", type_=sa.ARRAY(sa.BigInteger))),
+    above_bound(tables.audit_entry),
 )
 _SHOWN = (
     *(_L.at, _L.position, _L.era, _L.subject_id, _L.entry_id, _L.operation, _L.outcome, _L.kind, _L.caller_id, _L.roles, _L.team),
