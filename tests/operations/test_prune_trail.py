@@ -243,7 +243,8 @@ def test_what_lies_below_the_bound_is_not_shown(pruned: Long) -> None:
 
 
 def test_nor_is_it_told_to_whom_it_is_about(pruned: Long) -> None:
-    asked = "SELECT position, subject_id, entry_id FROM vault.audit_detail WHERE controller_id = %s AND stream = 'open' LIMIT 1"
+    asked = """SELECT position, subject_id, entry_id FROM vault.audit_detail WHERE controller_id = %s AND stream = 'open'
+        ORDER BY position LIMIT 1"""  # of those that were loaded: what this process wrote is watched
     with psycopg.connect(pruned.opened.addresses.url) as connection:
         ((position, *who),) = connection.execute(asked, (pruned.controller_id,)).fetchall()
     moved = "UPDATE vault.audit_{} SET position = {} WHERE @ AND position = {}"

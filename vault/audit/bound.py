@@ -8,7 +8,7 @@ _pruned = tables.audit_pruned.c
 
 
 def above_bound(placed: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Return the condition for rows of a table with controller, era and position. The planner makes no join of a scalar subquery."""
+    """Return the condition on rows with controller, era and position. The planner makes no join of a scalar subquery."""
     bound = (
         sa.select(sa.func.max(_pruned.bound))
         .where(_pruned.controller_id == placed.c.controller_id, _pruned.era == placed.c.era)
