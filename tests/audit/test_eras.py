@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
-from tests.audit.makers import HOST, SIGNING, public_key
+from tests.audit.makers import HOST, SIGNING, Log, public_key
+from vault.audit import verify_records
 from vault.audit.checkpoint import Checkpoint, note_text, origin
 from vault.audit.eras import Beginning, beginning_of, era_of, kept_of, repeated_by
 from vault.audit.pruned import Pruned
+from vault.audit.verify import _beginning
 from vault.notes import VerifierKey
 
 
@@ -107,3 +110,17 @@ def points(*sizes: int, wrong: tuple[int, ...] = ()) -> list[Checkpoint]:
 )
 def test_a_log_is_what_was_signed_up_to_the_last_checkpoint_that_holds(known: list[Checkpoint], kept: int) -> None:
     assert kept_of(80, roots, known) == kept
+
+
+def test_a_pruned_era_says_what_it_follows_where_it_was_pruned(log: Log) -> None:
+    followed = beginning()
+    about = orjson.dumps(Pruned(1 << 16, bytes(32), begins=followed.about).about).decode()
+    log.ask(
+        "INSERT INTO vault.audit_pruned (controller_id, era, bound, about, pruned_at, entry_id)"
+        " VALUES (%s, 2, 65536, %s, now(), 'ent_pruned')",
+        log.controller_id,
+        about,
+    )
+    with log.sequencing.transaction(log.controller_id) as rows:
+        assert _beginning(verify_records.Log(rows, log.controller_id, 2)) == followed
+        assert _beginning(verify_records.Log(rows, log.controller_id, 3)) is None
