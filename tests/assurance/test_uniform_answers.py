@@ -52,8 +52,11 @@ class House:
         for which in self.subjects:
             act(which)
         for which in self.subjects:
-            with watched(monkeypatch) as statements:
-                answer = act(which)
+            for _ in range(3):
+                with watched(monkeypatch) as statements:
+                    answer = act(which)
+                if "riserbo_era" not in statements:  # a lane that has not written yet opens its writer first, about whomever it is
+                    break
             seen[which] = Seen(answer, tuple(statements), self.desk.entry_of(answer))
         return seen
 
