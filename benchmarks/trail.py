@@ -55,6 +55,9 @@ GATES = (
     Gate(("verification", "memory_growth"), 1.1, 1.05, at_most=True),
     Gate(("record", "c1_p50_ratio"), 1.5, 1.2, at_most=True),
     Gate(("record", "c8_rate_ratio"), 0.5, 0.7),
+    Gate(("record", "slow_c8_rate_ratio"), 0.5, 0.8),
+    Gate(("record", "c8_over_locked_head"), 2.5, 4.0),
+    Gate(("record", "c40_over_locked_head"), 3.0, 5.0),
     Gate(("record", "sequencer_ratio"), 2.0, 5.0),
 )
 Say = Callable[[str], None]

@@ -83,13 +83,16 @@ class _Writer:
 
 
 class Made:
-    """A log in the making, from `size` entries on. `known` are the leaf hashes of those that are there."""
+    """A log in the making, from `size` entries on, about so many people. `known` are the leaf hashes of those that are there."""
 
-    def __init__(self, keys: Keys, entries: int, known: Sequence[bytes], until: datetime, seed: int = 1) -> None:
+    def __init__(
+        self, keys: Keys, entries: int, known: Sequence[bytes], until: datetime, seed: int = 1, people: int = PEOPLE
+    ) -> None:
         self.keys = keys
         self.size = len(known)
         self.total = self.size + entries
         self._begun_ms = int((until - timedelta(days=365 * MONTHS // 12)).timestamp() * 1000)
+        self._people, self._snooped = people, min(people, SNOOPED)
         self._step = (int(until.timestamp() * 1000) - self._begun_ms) / max(1, entries)
         self._first = self.size
         self._dice = random.Random(seed)  # noqa: S311  # drawing work is no secret
@@ -146,7 +149,7 @@ class Made:
         snoops = position in self._snoops
         fields, clear, outcome = ANSWERS[0] if snoops else ANSWERS[int(dice.random() ** 2 * 4)]
         agent = SNOOP if snoops else f"agent-{int(AGENTS * dice.random() ** 1.5)}"
-        person = int(SNOOPED * dice.random()) * 55 if snoops else int(PEOPLE * dice.random() ** 2)
+        person = int(self._snooped * dice.random()) * 55 if snoops else int(self._people * dice.random() ** 2)
         ticket = None if snoops or dice.random() < 0.06 else f"TCK-{position // 50 * 10 + int(10 * dice.random())}"
         drawn = dice.randbytes(96)
         ids = drawn.hex()
