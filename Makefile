@@ -12,6 +12,9 @@ COOLED := $(shell $(PYTHON) -c "import datetime as d; print(d.date.today() - d.t
 LOCK   := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
           --exclude-newer $(COOLED) --extra build
 
+# Bytecode is kept, whatever the shell says: else every process of the suite, and each one that a test starts, compiles all anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup demo run migrate test check drill bench bench-audit docs openapi vectors policy-released lock clean
 .DEFAULT_GOAL := help
 
@@ -65,6 +68,7 @@ lock:  ## choose versions anew, at least a week old, with hashes (needs uv; ARGS
 
 clean:  ## remove the environment and what checks leave behind; never a vault's data
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	find api benchmarks migrations policies samples tests vault -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment. Stamps make the second run fast; they depend on the locks, so a changed lock is installed.
 

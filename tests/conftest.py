@@ -4,8 +4,8 @@ import gc
 import itertools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.measuring import unmeasured
 from vault.assembly import Vault
 from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database, start_embedded
 from vault.database import Database
@@ -21,6 +22,8 @@ from vault.operations.migrate import migrate
 from vault.settings import Settings
 
 Controllers = Callable[[], str]
+
+MEMORY = 1 << 29  # what each of several servers reckons with: to map a gigabyte for each connection is a tenth of the suite
 
 hypothesis.settings.register_profile("house", deadline=None)  # two shared cores: a slow example is no fault
 hypothesis.settings.load_profile("house")
@@ -32,6 +35,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Leave tests that show a promise on many cases, and add no line, out of what is measured."""
+    with unmeasured() if pyfuncitem.get_closest_marker("unmeasured") else nullcontext():
+        return (yield)
+
+
 _names = (f"clone_{number}" for number in itertools.count())
 
 
@@ -40,7 +50,7 @@ def postgres() -> Iterator[PostgresServer]:
     """The server, in a directory of its own that goes with the run."""
     root = Path(tempfile.mkdtemp(prefix="rsb"))
     root.chmod(0o755)
-    server = start_embedded(root / "data")
+    server = start_embedded(root / "data", MEMORY)
     ensure_database(server)
     migrate(admin_url(server), admin_url(server))
     yield server
