@@ -1,6 +1,5 @@
 """Connections: a pool for each controller; the driver's text never leaves; what died is not handed out again."""
 
-import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -10,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from tests.conftest import MEMORY
 from vault import tables
 from vault.connectors.embedded_postgres import shared_buffers_mib
 from vault.database import EVERY_CONTROLLER, Database, Reading
@@ -235,5 +235,4 @@ def test_the_embedded_server_keeps_pages_in_an_eighth_of_the_memory(gib: float, 
 def test_the_embedded_server_is_told_so(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         (pages,) = connection.execute("SELECT setting::integer FROM pg_settings WHERE name = 'shared_buffers'").fetchone() or (0,)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert pages * 8192 == shared_buffers_mib(memory) << 20
+    assert pages * 8192 == shared_buffers_mib(MEMORY) << 20

@@ -1,19 +1,23 @@
 """Jobs: a worker of the real queue carries out one, and what lies in the queue names nobody."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import psycopg
 import pytest
 from procrastinate import App
 from procrastinate.exceptions import AlreadyEnqueued
+from structlog.testing import capture_logs
 
 from tests.makers import make_subject
 from vault import answers
 from vault.assembly import Vault
 from vault.database import Database
+from vault.errors import AuditUnavailable
 from vault.jobs import job_app
 
 VALUES = {"given_name": "Giulia", "email": "giulia@example.it"}
@@ -23,10 +27,11 @@ class OfOne(Database):
     """The database as if it knew one controller: what the others keep is other tests' business."""
 
     only = ""
+    others: tuple[str, ...] = ()
 
     def controllers(self) -> list[str]:
         """Return the one."""
-        return [self.only]
+        return [*self.others, self.only]
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def later(vault: Vault, controller_id: str, database_url: str) -> Iterator[Vault
 
 @pytest.fixture
 def jobs(later: Vault, database_url: str) -> Iterator[App]:
-    yield job_app(later, database_url)
+    yield job_app(later, database_url, lambda _: 0)
     with psycopg.connect(database_url, autocommit=True) as owner:
         owner.execute("SET search_path = jobs")  # its triggers name their tables without a schema
         owner.execute("DELETE FROM procrastinate_jobs")
@@ -96,4 +101,79 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "recheck_agreements": "30 2 * * *",
         "tell_of_grants": "20 * * * *",
         "confirm_affected": "* * * * *",
+        "scrub_trails": "0 3 * * *",
     }
+
+
+def test_a_worker_scrubs_every_trail_whatever_became_of_another(later: Vault, controller_id: str, database_url: str) -> None:
+    asked: list[str] = []
+
+    def scrub(one: str) -> int:
+        asked.append(one)
+        if one == "broken":
+            raise AuditUnavailable
+        return 2
+
+    database = later.database
+    assert isinstance(database, OfOne)
+    database.others = ("broken",)
+    with capture_logs() as lines:
+        assert job_app(later, database_url, scrub).tasks["scrub_trails"].func(0) == 2
+    assert asked == ["broken", controller_id]
+    assert {**lines[-1]} == {
+        "event": "job_put_off", "log_level": "error", "controller_id": "broken", "step": "scrub", "code": "audit-unavailable",
+    }  # fmt: skip
+
+
+def test_what_nobody_foresaw_in_one_trail_is_raised_once_all_were_read(later: Vault, controller_id: str, database_url: str) -> None:
+    asked: list[str] = []
+
+    def scrub(one: str) -> int:
+        asked.append(one)
+        if one == "odd":
+            raise AttributeError
+        return 0
+
+    database = later.database
+    assert isinstance(database, OfOne)
+    database.others = ("odd", "third")
+    with pytest.raises(AttributeError):
+        job_app(later, database_url, scrub).tasks["scrub_trails"].func(0)
+    assert asked == ["odd", "third", controller_id]
+
+
+@pytest.mark.parametrize("name", ["scrub_trails", "confirm_affected"])
+def test_what_takes_long_is_done_once_at_a_time(later: Vault, database_url: str, name: str) -> None:
+    inside, go_on, asked = Event(), Event(), []
+
+    def long(one: str) -> int:
+        asked.append(one)
+        inside.set()
+        assert go_on.wait(30)
+        return 1
+
+    class Slow(OfOne):
+        def controllers(self) -> list[str]:
+            long("controllers")
+            return []
+
+    slow = Slow(database_url, "riserbo_app")
+    task = job_app(replace(later, database=slow), database_url, long).tasks[name]
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(task.func, 0)
+        assert inside.wait(30)
+        assert task.func(0) == 0
+        assert asked == ["controllers"]
+        go_on.set()
+        assert first.result(30) == 0
+    assert task.func(0) == 0  # and it is done again afterwards
+    assert asked == ["controllers", "controllers"]
+    slow.close()
+
+
+def test_of_several_workers_one_scrubs(jobs: App, database_url: str) -> None:
+    with jobs.open():
+        jobs.tasks["scrub_trails"].defer(timestamp=7)
+        with pytest.raises(AlreadyEnqueued):
+            jobs.tasks["scrub_trails"].defer(timestamp=7)
+    assert queued(database_url) == [("scrub_trails", "todo", "7", "scrub_trails")]

@@ -7,6 +7,7 @@ Lists of whose data was touched belong to a breach, each with the parts by which
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal
 
 import orjson
@@ -180,6 +181,8 @@ _ONE = tuple(
 )
 _OF_LIST = sa.select(*_L).where(_L.controller_id == _CONTROLLER, _L.breach_id == _BREACH, _L.list_id == _LIST)
 _PARTS = sa.select(*_A).where(_A.controller_id == _CONTROLLER, _A.list_id == _LIST).order_by(_A.number)
+_HOLD = sa.select(sa.func.pg_advisory_xact_lock(sa.bindparam("lists")))
+_SHARE = sa.select(sa.func.pg_advisory_xact_lock_shared(sa.bindparam("lists")))
 _UNFINISHED = (
     sa.select(*_L)
     .where(
@@ -219,8 +222,19 @@ def add_deadlines(rows: sa.Connection, controller_id: str, breach_id: str, deadl
 
 
 def add_list(rows: sa.Connection, controller_id: str, asked: ListRow) -> None:
-    """Keep what was asked for."""
+    """Keep what was asked for, once nobody prunes this controller's log. Raises DatabaseUnavailable if that takes long."""
+    rows.execute(_SHARE, {"lists": _lists_of(controller_id)})
     rows.execute(sa.insert(tables.affected_list), {"controller_id": controller_id, **asdict(asked)})
+
+
+def hold_lists(rows: sa.Connection, controller_id: str) -> None:
+    """Let nobody ask for a list of this controller until this transaction ends; others ask on, however long that is."""
+    rows.execute(_HOLD, {"lists": _lists_of(controller_id)})
+
+
+def _lists_of(controller_id: str) -> int:
+    """Return the name of the lock; with a collision of these 64 bits one more controller waits."""
+    return int.from_bytes(sha256(lp("riserbo.affected-lists.v1") + lp(controller_id)).digest()[:8], "big", signed=True)
 
 
 def add_part(rows: sa.Connection, controller_id: str, list_id: str, part: PartRow) -> None:

@@ -6,12 +6,13 @@ nothing else: the driver's text can hold the row.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy
@@ -27,6 +28,8 @@ from sqlalchemy.pool import QueuePool
 from vault import tables
 from vault.errors import Conflict, DatabaseUnavailable, VaultError
 
+AT_ONCE_S = 0.5
+CONNECT_S = 2
 MOST_POOLS = 16  # of one role in one process: a server has a hundred connections or so, whatever the number of controllers
 EVERY_CONTROLLER = "*"  # reads the register of controllers, and nothing else
 CONTROLLER_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -44,6 +47,7 @@ _PREPARED = b"42P05"  # duplicate_prepared_statement: it is still there, after a
 _IDS = sqlalchemy.select(tables.controller.c.controller_id).order_by(tables.controller.c.controller_id)
 
 log = structlog.get_logger()
+_Rows = TypeVar("_Rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +93,19 @@ class Database:
 
     def read(self, controller_id: str, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
         """Return the rows of one reading statement; retried once when the connection turned out dead."""
-        try:
+
+        def reading() -> Sequence[Row[Any]]:
             with self.snapshot(controller_id) as rows:
                 return rows.execute(statement, parameters).all()
-        except DatabaseUnavailable:
-            with self.snapshot(controller_id) as rows:
-                return rows.execute(statement, parameters).all()
+
+        return _twice(reading)
 
     def fetch(self, controller_id: str, reading: Reading, parameters: Mapping[str, bytes]) -> Sequence[tuple[Any, ...]]:
         """Return the rows of a prepared reading statement, as the driver decodes them; retried once likewise.
 
         For the disclosing statement alone: Core and the driver's cursor take six times as long as what they are asked to do.
         """
-        try:
-            return self._fetched(controller_id, reading, parameters)
-        except DatabaseUnavailable:
-            return self._fetched(controller_id, reading, parameters)
+        return _twice(lambda: self._fetched(controller_id, reading, parameters))
 
     def _fetched(self, controller_id: str, reading: Reading, parameters: Mapping[str, bytes]) -> Sequence[tuple[Any, ...]]:
         with self.snapshot(controller_id) as connection:
@@ -140,7 +141,9 @@ class Database:
     def dedicated(self, controller_id: str) -> "psycopg.Connection[Any]":
         """Return an autocommit connection of the driver, owned and closed by the caller (lanes)."""
         with _ours():
-            return psycopg.connect(autocommit=True, prepare_threshold=0, connect_timeout=3, **self._arguments(controller_id))
+            return psycopg.connect(
+                autocommit=True, prepare_threshold=0, connect_timeout=CONNECT_S, **self._arguments(controller_id)
+            )
 
     def controllers(self) -> list[str]:
         """Return the ids in the register of controllers."""
@@ -180,7 +183,7 @@ class Database:
         """Make an engine. All share one dialect: what was compiled for one controller, or asked of the server, serves all."""
 
         def connect() -> Any:
-            return psycopg.connect(autocommit=True, prepare_threshold=0, connect_timeout=3, **arguments)
+            return psycopg.connect(autocommit=True, prepare_threshold=0, connect_timeout=CONNECT_S, **arguments)
 
         pool = QueuePool(
             connect,
@@ -197,6 +200,20 @@ class Database:
         url, hidden = "postgresql+psycopg://", {"hide_parameters": True, "echo": False}
         self._first = sqlalchemy.create_engine(url, pool=pool, isolation_level="AUTOCOMMIT", use_native_hstore=False, **hidden)
         return self._first
+
+
+def _twice(act: Callable[[], _Rows]) -> _Rows:
+    """Do it once more when the connection turned out dead. That shows at once: what was waited for in vain is not waited for again.
+
+    Somebody waits for the answer, for three seconds whole; a lock alone takes two of them.
+    """
+    began = monotonic()
+    try:
+        return act()
+    except DatabaseUnavailable:
+        if monotonic() - began > AT_ONCE_S:
+            raise
+        return act()
 
 
 def _expect(result: "pq.abc.PGresult", status: pq.ExecStatus) -> None:

@@ -1,13 +1,15 @@
 """Work that waits: procrastinate tasks on PostgreSQL. Each calls one operation; arguments are ids only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from threading import Lock
 
 import sqlalchemy as sa
 import structlog
 from procrastinate import App, PsycopgConnector
 
 from vault.assembly import Vault
-from vault.errors import PolicyUnavailable
+from vault.errors import PolicyUnavailable, VaultError
 from vault.operations.clear_answers import clear_answers
 from vault.operations.confirm_affected import confirm_affected
 from vault.operations.expire import expire
@@ -19,8 +21,13 @@ SCHEMA = "jobs"
 log = structlog.get_logger()
 
 
-def job_app(vault: Vault, url: str) -> App:
-    """Return the application whose tasks act on this vault; its tables are in schema `jobs`, outside row-level security."""
+def job_app(vault: Vault, url: str, scrub: Callable[[str], int]) -> App:
+    """Return the application whose tasks act on this vault; its tables are in schema `jobs`, outside row-level security.
+
+    `scrub` reads one controller's trail again. What may take long is done once at a time: a queueing lock holds for what waits
+    alone, so of a task that comes each minute a second would begin beside the first, and what ends agreements would wait for both.
+    """
+    confirming, scrubbing = Lock(), Lock()
     arguments = sa.make_url(url).set(username="riserbo_app").translate_connect_args(username="user", database="dbname")
     query = dict(sa.make_url(url).query)
     app = App(connector=PsycopgConnector(kwargs={**arguments, **query, "options": f"-c search_path={SCHEMA}"}))
@@ -53,9 +60,43 @@ def job_app(vault: Vault, url: str) -> App:
     @app.task(name="confirm_affected", queueing_lock="confirm_affected", pass_context=False)
     def confirm_lists(timestamp: int) -> int:  # noqa: ARG001  # as above
         """Read every entry again for the lists of whose data was touched, for every controller; return how many were read."""
-        return _in_each(vault, confirm_affected)
+        return _alone(confirming, lambda: _in_each(vault, confirm_affected))
+
+    @app.periodic(cron="0 3 * * *")
+    @app.task(name="scrub_trails", queueing_lock="scrub_trails", pass_context=False)
+    def scrub_trails(timestamp: int) -> int:  # noqa: ARG001  # as above
+        """Read every controller's trail again; return how many checks found something."""
+        return _alone(scrubbing, lambda: _scrubbed_all(scrub, vault.database.controllers()))
 
     return app
+
+
+def _alone(lock: Lock, act: Callable[[], int]) -> int:
+    """Do it and return what it does; 0 while this process does it already, for it comes to all there is."""
+    if not lock.acquire(blocking=False):
+        return 0
+    try:
+        return act()
+    finally:
+        lock.release()
+
+
+def _scrubbed_all(scrub: Callable[[str], int], controllers: Sequence[str]) -> int:
+    """Scrub every trail; what nobody foresaw in one of them is raised once all were read."""
+    found: list[int] = []
+    with ExitStack() as each:
+        for controller_id in reversed(controllers):  # the last one in is called first
+            each.callback(lambda one: found.append(_scrubbed(scrub, one)), controller_id)
+    return sum(found)
+
+
+def _scrubbed(scrub: Callable[[str], int], controller_id: str) -> int:
+    """Scrub one trail, whatever policy is in force and however the others stand; one that cannot be read is read tomorrow."""
+    try:
+        return scrub(controller_id)
+    except VaultError as error:
+        log.error("job_put_off", controller_id=controller_id, step="scrub", code=error.code)
+        return 0
 
 
 def _in_each(vault: Vault, act: Callable[[Vault, str], int]) -> int:

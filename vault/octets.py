@@ -57,7 +57,10 @@ def mac(key: bytes, message: bytes) -> bytes:
     padded = key.ljust(64, b"\0")
     if len(padded) != 64:
         raise ValueError("key too long")
-    return sha256(padded.translate(_OUTER) + sha256(padded.translate(_INNER) + message).digest()).digest()
+    inner, outer = sha256(padded.translate(_INNER)), sha256(padded.translate(_OUTER))
+    inner.update(message)
+    outer.update(inner.digest())
+    return outer.digest()
 
 
 def expand(key: bytes, info: bytes) -> bytes:

@@ -44,7 +44,8 @@ from vault.operations.in_force import DIFFERS
 from vault.operations.migrate import migrate
 from vault.operations.prune_trail import Pruning, prune_trail
 from vault.operations.recover import Decided, Recovered, Tools, recover, reject
-from vault.operations.verify_trail import verify_trail
+from vault.operations.scrub_trail import scrub_check, scrub_trail
+from vault.operations.verify_trail import verify_recent, verify_trail
 from vault.policy.bundle import Bundle, load_bundle
 from vault.settings import Settings
 from vault.standing import Standing
@@ -164,6 +165,7 @@ class Opened:
                 )
             )
             checks.append(Check(f"witness of {controller_id}", ok=True, age_s=_age(stands.measure)))
+            checks.append(scrub_check(self.vault, controller_id))
             checks.append(Check(f"policy of {controller_id}", *self.standing.state(controller_id)))
         return checks
 
@@ -178,8 +180,19 @@ class Opened:
 
     def verify(self, controller_id: str, against: Sequence[GivenNote] = (), receipts: Sequence[str] = ()) -> Report:
         """Verify a controller's trail with everything at hand, and the notes and receipts somebody brings."""
-        key, mac = self.keyring.public_key(CHECKPOINT_KEY), _mac(self.keyring)
+        key, mac = self.keyring.public_key(CHECKPOINT_KEY), _mac_if_there(self.keyring)
         return verify_trail(self.vault, self.sequencing, controller_id, self.state, key, mac, against, receipts)
+
+    def scrub(self, controller_id: str) -> int:
+        """Read a controller's trail again, as far as is due tonight, and record it; return how many checks found something."""
+        key, mac = self.keyring.public_key(CHECKPOINT_KEY), _mac_if_there(self.keyring)
+
+        def read(since: datetime | None) -> Report:
+            if since is None:
+                return self.verify(controller_id)
+            return verify_recent(self.vault, self.sequencing, controller_id, self.state, key, mac, since)
+
+        return scrub_trail(self.vault, controller_id, read)
 
     def prune(self, controller_id: str, before: datetime, archive: Path) -> Pruning | None:
         """Prune a controller's trail with the owner's rights, below its last checkpoint; None when there is nothing to prune."""
@@ -214,7 +227,7 @@ class Opened:
 
     def _tools(self) -> Tools:
         vault, health = self.vault, TrailHealth(time.monotonic)
-        sequencer = Sequencer(self.sequencing, mac=_mac(self.keyring), origin_host=vault.settings.host, health=health)
+        sequencer = Sequencer(self.sequencing, mac=_mac_if_there(self.keyring), origin_host=vault.settings.host, health=health)
         recorder = _recorder(vault.settings, vault.database, vault.keys, self.keyring, is_open=lambda _: True)
         return Tools(self.sequencing, self.state, self.signer, sequencer, recorder)
 
@@ -261,7 +274,7 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
             signing, state, sign=keyring.sign, public_key=keyring.public_key, origin_host=settings.host, health=health, now=now,
             announce=announce,
         )  # fmt: skip
-        sequencer = Sequencer(sequencing, mac=_mac(keyring), origin_host=settings.host, health=health)
+        sequencer = Sequencer(sequencing, mac=_mac_if_there(keyring), origin_host=settings.host, health=health)
         recorder, trail = _recording(settings, app, keys, keyring, _Trail(sequencer, signer, state, health))
         closing.callback(trail.stop)
         closing.callback(recorder.close)  # first: its writers' last entries are sequenced while the trail runs
@@ -372,7 +385,7 @@ def _recorder(
         app,
         mac=_mac(keyring),
         unwrap_audit_key=lambda *place: data_keys.unwrap_audit_key(keys, *place),
-        audit_secret=lambda controller_id: _audit_secret(keys, controller_id),
+        audit_secret=lambda controller_id: keys.secret(controller_id, "audit"),
         seal=data_keys.seal_bytes,
         draw=draw,
         now=now,
@@ -381,16 +394,17 @@ def _recorder(
         origin_host=settings.host,
         is_open=is_open,
         wake=wake,
+        lanes=settings.lanes,
     )
-
-
-def _audit_secret(keys: ControllerKeys, controller_id: str) -> tuple[int, bytes]:
-    secret = keys.secret(controller_id, "audit")
-    return secret.version, secret.key
 
 
 def _mac(keyring: FileKeyring) -> Callable[[str, bytes], bytes]:
     return lambda key, message: keyring.mac(key, [message])[0]
+
+
+def _mac_if_there(keyring: FileKeyring) -> Callable[[str, bytes], bytes | None]:
+    """Return what makes MACs with keys that rows name: None where there is none of that name, or no more."""
+    return lambda key, message: None if keyring.state(key) in ("absent", "destroyed") else keyring.mac(key, [message])[0]
 
 
 def _signing(keyring: FileKeyring, settings: Settings) -> Signing:

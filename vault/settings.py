@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     jwks_url: str | None = Field(default=None, description="the issuer's key set; https, or http on loopback")
     unbound_systems: bool = Field(default=False, description="demo only: a system's token needs no key of its own")
     public_checkpoints: bool = Field(default=True, description="serve each log's checkpoint to anybody, as C2SP's checkers ask")
-    lanes: int = Field(default=2, ge=1, le=16, description="disclosure lanes in each process")
+    lanes: int = Field(default=2, ge=1, le=16, description="lanes in each process that show, and that record")
     key_lifetime_s: float = Field(default=300.0, gt=0, le=300, description="how long a controller key may stay in memory")
     banks: tuple[str, ...] = Field(default=(), description="controllers that must keep the register of accesses of a bank")
     policies: Path | None = Field(default=None, description="directory of the policy bundle; unset: the one shipped")

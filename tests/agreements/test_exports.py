@@ -9,11 +9,11 @@ import rfc8785
 from tests.agreements.makers import CONTRACT, HOST, MARKETING, PUBLISHER, SHARED, agreed
 from tests.agreements.rdf import TYPE, Iri, Literal, Triple, triples
 from tests.agreements.schema import faults
+from tests.policy.makers import bundle
 from tests.vectors.make import HERE
 from vault.agreements.kantara import gives_consent, kantara_receipt
 from vault.agreements.odrl import odrl_policy
 from vault.agreements.wording import Wording
-from vault.policy.bundle import load_bundle
 
 SCHEMA: dict[str, Any] = json.loads((HERE / "kantara-1.1.schema.json").read_text())
 ODRL = "http://www.w3.org/ns/odrl/2/"
@@ -87,10 +87,9 @@ def test_what_gave_no_consent_has_none(wording: Wording, events: tuple[Any, ...]
 
 
 def shipped() -> list[Wording]:
-    bundle = load_bundle()
+    held = bundle()
     return [
-        Wording.of(document, bytes(32), bundle.vocabulary, bundle.catalogue, bundle.recipients)
-        for document in bundle.templates.values()
+        Wording.of(document, bytes(32), held.vocabulary, held.catalogue, held.recipients) for document in held.templates.values()
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.policy.makers import bundle
 from vault.agreements.terms import (
     CLAIMED_CHANNELS,
     Event,
@@ -29,10 +30,9 @@ from vault.agreements.terms import (
     valid_until,
 )
 from vault.errors import InvalidValue
-from vault.policy.bundle import load_bundle
 
 ROME = ZoneInfo("Europe/Rome")
-BUNDLE = load_bundle()
+BUNDLE = bundle()
 TEMPLATES = {reference: Template.of(document) for reference, document in BUNDLE.templates.items()}
 RETAIL, MARKETING, HEALTH = (TEMPLATES[f"{name}@1"] for name in ("retail", "marketing", "health-insurance"))
 NOW = datetime(2026, 2, 1, 9, 12, 33, tzinfo=UTC)

@@ -2,14 +2,15 @@
 
 import pytest
 
+from tests.policy import makers
 from vault.agreements.receipts import CONTEXT
 from vault.agreements.wording import PREFIXES, Category, Retention, Wording
-from vault.policy.bundle import Bundle, load_bundle
+from vault.policy.bundle import Bundle
 
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return load_bundle()
+    return makers.bundle()
 
 
 def worded(bundle: Bundle, reference: str, **other: object) -> Wording:

@@ -25,6 +25,8 @@ from vault.operations.enroll import enroll
 from vault.settings import Settings
 
 KEY_LIFETIME_S = 1.0
+WITHIN_S = 3.0  # the whole answer, whatever is broken
+SCHEDULING_S = 0.5  # until a thread of this process runs again, on two cores that others use too
 CANARIES = ("giulia.bianchi@example.it", "Giulia", "g•••@example.it", "IT60X0542811101000000123456", "RSSMRA85T10A562S")
 SUPPOSED = {"roles": ["t1"], "purpose": "customer-care", "channel": "phone", "agreements": [{"template": "retail@1"}]}
 RETAIL = {name: value for name, value in EVERYTHING.items() if name != "related_person"}
@@ -182,7 +184,7 @@ class Lone:
                 answer = request()
             assert answer.status_code == 503, (name, answer.status_code, answer.text)
             assert "retry-after" in answer.headers, name
-            assert time.monotonic() - begun < 4.5, name  # three seconds, and room for two busy cores
+            assert time.monotonic() - begun < WITHIN_S + SCHEDULING_S, name
             assert not [canary for canary in CANARIES if canary in f"{answer.headers}{answer.text}"], name
             assert opened == [], name
 

@@ -117,9 +117,10 @@ SOME = ("readProfile", "findSubjects", "revealFields", "explainDecision")
     [
         ("LOCK TABLE vault.audit_pending IN ACCESS EXCLUSIVE MODE", SOME),
         ("SELECT FROM vault.audit_subject_head FOR UPDATE", SOME[:3]),  # people's chain heads
+        ("LOCK TABLE vault.audit_subject_head IN ACCESS EXCLUSIVE MODE", SOME[:3]),  # not even to be read
         pytest.param("LOCK TABLE vault.audit_pending IN ACCESS EXCLUSIVE MODE", (), marks=pytest.mark.drill),
     ],
-    ids=["log", "heads", "log, every route"],
+    ids=["log", "heads", "heads, for readers too", "log, every route"],
 )
 def test_when_somebody_holds_the_log_nothing_is_shown(lone: Lone, held: str, named: tuple[str, ...]) -> None:
     lone.expect_open()

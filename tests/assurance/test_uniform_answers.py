@@ -45,6 +45,7 @@ class House:
     desk: Desk
     subjects: Mapping[str, str]
     agreements: Mapping[str, str]
+    elsewhere: str  # the other company
 
     def ask(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[str], httpx2.Response]) -> dict[str, Seen]:
         """Do one thing about each of the three: once to warm what is warmed once, then watched."""
@@ -70,6 +71,7 @@ def house(shared_desk: Desk, opened: Any, issuer: Any, client: Any, shared_contr
         shared_desk,
         {HERE: here.subject_id, MISSING: NOBODY, FOREIGN: foreign.subject_id},
         {HERE: here.agreements[0], MISSING: "agr_" + "z" * 26, FOREIGN: foreign.agreements[0]},
+        elsewhere,
     )
 
 
@@ -375,6 +377,7 @@ def test_an_entry_one_may_not_have_proved_is_as_missing(house: House, monkeypatc
     """One about somebody who is here, one there is not, one of another company: nobody learns which accesses there were."""
     desk, me = house.desk, "sub_" + "y" * 26
     theirs = desk.profile("t1", house.subjects[HERE], "email", ticket="TCK-asserted", purpose="marketing").headers["Vault-Entry"]
+    desk.opened.trail.settle(house.elsewhere)  # whoever made them was answered before the entry had its place in the log
     with psycopg.connect(desk.opened.addresses.url) as owner:
         elsewhere = owner.execute(
             "SELECT entry_id FROM vault.audit_lookup WHERE controller_id <> %s AND subject_id = %s",

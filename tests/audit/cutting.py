@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Literal
 
-Mode = Literal["pass", "cut-before", "cut-within", "cut-after", "lost", "hold"]
+Mode = Literal["pass", "cut-before", "cut-within", "cut-after", "lost", "hold", "garble"]
 
 
 _COMMIT = 60  # the last message of several statements' exchange binds and executes COMMIT, and asks for the end of it
@@ -19,7 +19,8 @@ class Cutter:
     """Listens like PostgreSQL in `directory`. Modes: pass; cut-before: nothing reaches the server and the connection ends;
     cut-within: the server gets all but the end, the commit with it, and the connection ends;
     cut-after: the server gets all, its answer is lost and the connection ends; lost: so it is, and the next one is refused;
-    hold: its answer never comes. `only`: a mode begins, on each connection, with a message that holds these bytes.
+    hold: its answer never comes; garble: something else comes instead. `only`: a mode begins, on each connection, with a message
+    that holds these bytes.
     """  # fmt: skip
 
     def __init__(self, directory: Path, real: Path, only: bytes = b"") -> None:
@@ -74,6 +75,8 @@ class Cutter:
             server.sendall(octets[:-end] if mode == "cut-within" else octets)
         elif not from_client and mode == "pass":
             client.sendall(octets)
+        elif not from_client and mode == "garble":
+            client.sendall(b"\xff" * len(octets))
         return goes_on
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ from vault.audit.verify import verify_log
 from vault.audit.watch import Watch
 from vault.connectors.signer_state import DirectorySignerState
 from vault.database import Database
+from vault.keys.controller_keys import Secret
 from vault.keys.envelope import open_value, seal_value
 from vault.notes import VerifierKey
 from vault.octets import base32_id
@@ -136,7 +137,7 @@ class Log:
         given: dict[str, Any] = {
             "mac": mac,
             "unwrap_audit_key": unwrap,
-            "audit_secret": lambda _controller: (1, SECRET),
+            "audit_secret": lambda _controller: Secret(1, SECRET),
             "seal": seal,
             "draw": os.urandom,
             "now": now,

@@ -33,6 +33,7 @@ SNOOPER, OTHERS = "agent-snooper", ("agent-1", "agent-2", "agent-3", "agent-4")
 BRANCHES = 679
 START = datetime(2022, 2, 21, 8, tzinfo=UTC)
 DAY_MS = 86_400_000
+LAST_MS = 253_402_300_799_999  # of the year 9999
 
 
 @dataclass
@@ -266,7 +267,7 @@ def test_an_object_before_the_tag_or_words_like_it_mislead_nobody() -> None:
     assert not tags.fit(b'{"about":[')
 
 
-@given(caller=st.text(min_size=1, max_size=40), words=st.text(max_size=60), numbers=st.integers(0, 1 << 50))
+@given(caller=st.text(min_size=1, max_size=40), words=st.text(max_size=60), numbers=st.integers(0, LAST_MS))
 def test_what_is_read_out_of_the_bytes_is_what_is_parsed(caller: str, words: str, numbers: int) -> None:
     try:
         made = leaf(caller, bundle=words, purpose=words, at=numbers)
@@ -277,6 +278,11 @@ def test_what_is_read_out_of_the_bytes_is_what_is_parsed(caller: str, words: str
     assert CallerTags((SECRET,), caller).fit(made)
     assert not CallerTags((SECRET,), caller + "x").fit(made)
     assert instant(made) == numbers
+
+
+def test_an_instant_no_clock_shows_makes_no_entry() -> None:
+    assert instant(leaf(at=LAST_MS)) == LAST_MS
+    assert instant(leaf(at=LAST_MS + 1)) == -1
 
 
 @pytest.mark.parametrize("octets", [b"", b"[]", b"{}", b'{"at":"x","id":"e"}', b'{"at":1}', b'{"at":1,"id":"e","fields":[]}'])

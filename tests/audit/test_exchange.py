@@ -3,13 +3,18 @@
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy
 
+from tests.audit.cutting import cutter
 from tests.audit.makers import Log
 from vault.audit.exchange import TEXT, Exchange, Refusal, Statement, Unanswered
+from vault.database import Database
 
 ONE = Statement(b"test_one", b"SELECT $1::integer + 1, NULL", (TEXT,))
 DIVIDE = Statement(b"test_divide", b"SELECT 1 / $1::integer", (TEXT,))
@@ -92,6 +97,48 @@ def test_a_session_ended_while_it_works_is_not_known(exchange: Exchange, log: Lo
     with pytest.raises(Unanswered):
         exchange.together([(ONE, (b"1",)), (SLEEP, (b"2",))], soon())
     ending.join()
+
+
+def test_a_session_ended_while_one_statement_works_is_not_known(exchange: Exchange, log: Log) -> None:
+    exchange.alone((SLEEP, (b"0",)), soon())  # prepared: it goes by itself from now on
+    ending = threading.Timer(0.1, log.ask, ("SELECT pg_terminate_backend(%s)", exchange._pg.backend_pid))
+    ending.start()
+    with pytest.raises(Unanswered):
+        exchange.alone((SLEEP, (b"2",)), soon())
+    ending.join()
+    assert exchange.lost()
+
+
+def test_a_commit_refused_after_its_statement_refuses_it(exchange: Exchange) -> None:
+    """A statement by itself is answered before its commit; a deferred constraint fails in the commit."""
+    exchange.alone((Statement(b"make", b"CREATE TEMP TABLE late (a integer UNIQUE DEFERRABLE INITIALLY DEFERRED)", ()), ()), soon())
+    put = Statement(b"put", b"INSERT INTO late VALUES ($1::integer)", (TEXT,))
+    exchange.alone((put, (b"1",)), soon())
+    with pytest.raises(Refusal) as refusal:
+        exchange.alone((put, (b"1",)), soon())
+    assert refusal.value.sqlstate == "23505"
+    assert exchange.alone((ONE, (b"1",)), soon()) == [[b"2", None]]
+
+
+def test_an_answer_that_is_none_is_not_known(log: Log) -> None:
+    """The driver then answers in the server's place: that says nothing of what was committed."""
+    url = sqlalchemy.make_url(log.url)
+    real = Path(url.query["host"]) / ".s.PGSQL.5432"  # type: ignore[arg-type]
+    with TemporaryDirectory(prefix="cut") as directory, cutter(Path(directory), real) as cut:  # a socket's path must be short
+        through = Database(url.update_query_dict({"host": directory}).render_as_string(hide_password=False), "riserbo_app")
+        exchange = Exchange(through.dedicated(log.controller_id), time.monotonic)
+        exchange.alone((ONE, (b"1",)), soon())
+        cut.mode = "garble"
+        with pytest.raises(Unanswered):
+            exchange.alone((ONE, (b"1",)), soon())
+        assert exchange.lost()
+        exchange.close()
+
+
+def test_one_statement_larger_than_a_socket_holds_goes_both_ways(exchange: Exchange) -> None:
+    long = b"z" * 3_000_000
+    for _ in range(2):
+        assert exchange.alone((Statement(b"test_echo", b"SELECT $1::text", (TEXT,)), (long,)), soon()) == [[long]]
 
 
 def test_more_than_a_socket_holds_goes_both_ways(exchange: Exchange) -> None:

@@ -1,5 +1,6 @@
 """Every root and proof up to 130 leaves against the naive recursion of RFC 9162, and every mutation of them refused."""
 
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from hashlib import sha256
@@ -8,7 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault.audit.merkle import EMPTY_ROOT, TILE_BYTES, TILE_WIDTH, Frontier, Tile, Tree, fold, grown, leaf_hash, node_hash, split
+from vault.audit.merkle import (
+    EMPTY_ROOT,
+    TILE_BYTES,
+    TILE_WIDTH,
+    Frontier,
+    Rooted,
+    Tile,
+    Tree,
+    fold,
+    grown,
+    leaf_hash,
+    node_hash,
+    split,
+)
 from vault.audit.proofs import LogProof, extends, hash_of, includes, parse_proof
 
 MOST = 130
@@ -208,6 +222,66 @@ def test_a_proof_reads_few_tiles_however_long_the_log(size: int, most: int) -> N
         counts.append(len(read))
         assert len(read) <= 2 * len({level for level, _ in read})
     assert max(counts) <= most
+
+
+@pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 700, 65_536, 70_000])
+def test_what_lies_under_a_root_holds_and_nothing_else(size: int) -> None:
+    """Seen failing without a tile folded into the one above, and without the root compared."""
+    kept = Kept()
+    kept.append(LEAVES[:size])
+    positions = {0, 1, 254, 255, 256, size // 2, size - 2, size - 1} & set(range(size))
+    rooted = Rooted(size, naive_root(0, size), kept.read)
+    assert all(rooted.holds(one, LEAVES[one]) for one in positions)
+    assert not any(rooted.holds(one, ALTERED) or rooted.holds(one, LEAVES[one - 1]) for one in positions)
+    assert not any(rooted.holds(one, LEAVES[0]) for one in (-1, size))
+    assert not Rooted(size, ALTERED, kept.read).holds(0, LEAVES[0])
+    assert not Rooted(size, naive_root(0, size), lambda _level, _index: b"").holds(0, LEAVES[0])
+
+
+@pytest.mark.parametrize("tile", [(0, 0), (1, 0), (1, 1), (2, 0)])
+def test_a_tile_somebody_edited_says_nothing(tile: tuple[int, int]) -> None:
+    kept = Kept()
+    kept.append(LEAVES[:70_000])
+    was = kept.tiles[tile]
+    for edited in (ALTERED + was[32:], was[:-1], was[:-32]):
+        kept.tiles[tile] = edited
+        rooted = Rooted(70_000, naive_root(0, 70_000), kept.read)
+        assert not any(rooted.holds(0, one) for one in (LEAVES[0], edited[:32], ALTERED))
+        assert rooted.holds(300, LEAVES[300]) == (tile == (0, 0))
+
+
+def test_of_the_leaves_one_tile_is_kept_and_read_once_where_they_are_asked_in_order() -> None:
+    """Seen failing with every tile kept: eight kilobytes for each of many thousand leaves."""
+    kept, read = Kept(), list[tuple[int, int]]()
+    kept.append(LEAVES[:70_000])
+
+    def tile(level: int, index: int) -> bytes:
+        read.append((level, index))
+        return bytes(bytearray(kept.read(level, index)))  # its own, as the database gives it
+
+    tracemalloc.start()
+    try:
+        rooted = Rooted(70_000, naive_root(0, 70_000), tile)
+        before, _ = tracemalloc.get_traced_memory()
+        assert all(rooted.holds(one, LEAVES[one]) for one in range(0, 70_000, 100))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20 * TILE_BYTES
+    assert len([level for level, _ in read if level == 0]) == 274
+    assert len([level for level, _ in read if level > 0]) <= 4
+
+
+def test_a_tile_read_again_is_folded_again() -> None:
+    """Seen failing with what was once found to fit believed for good."""
+    kept = Kept()
+    kept.append(LEAVES[:70_000])
+    rooted = Rooted(70_000, naive_root(0, 70_000), kept.read)
+    assert rooted.holds(0, LEAVES[0])
+    assert rooted.holds(300, LEAVES[300])
+    kept.tiles[0, 0] = ALTERED + kept.tiles[0, 0][32:]
+    assert not rooted.holds(0, ALTERED)
+    assert not rooted.holds(0, LEAVES[0])
 
 
 def test_an_unfinished_tile_that_does_not_fit_is_refused() -> None:

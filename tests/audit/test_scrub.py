@@ -11,7 +11,7 @@ from tests.audit.tampering import alone, checks, note_at, on, refit_writers, rel
 from vault.audit import entry
 from vault.audit.reading import open_details
 from vault.audit.records import entry_by_id
-from vault.audit.scan import GivenNote, Scan
+from vault.audit.scan import GivenNote, Scan, members_of
 from vault.audit.scrub import ScrubKeys
 from vault.errors import Unreadable
 
@@ -46,6 +46,8 @@ def somebodys(log: Log) -> int:
         ("UPDATE vault.audit_lookup SET purpose = 'marketing'", "lookup"),
         ("UPDATE vault.audit_lookup SET roles = '{dpo}'", "lookup"),
         ("UPDATE vault.audit_lookup SET entry_id = 'ent_x'", "lookup"),
+        ("UPDATE vault.audit_lookup SET subject_id = 'sub-99'", "lookup"),
+        ("UPDATE vault.audit_lookup SET clear_count = 0", "lookup"),
         ("DELETE FROM vault.audit_lookup", "lookup"),
     ],
 )
@@ -136,3 +138,58 @@ def test_a_forged_opening_is_not_shown(log: Log) -> None:
     for read in forged:
         with pytest.raises(Unreadable):
             read()
+
+
+# --- leaves that are none ---
+
+SHAPED = {
+    "id": str, "operation": str, "outcome": str, "kind": str, "purpose": str, "caller": str, "writer": str, "previous": str,
+    "subject": str, "details": str, "internal": str, "at": int, "number": int, "count": int, "roles": list, "fields": dict,
+    "about": dict,
+}  # fmt: skip
+ODD: list[Any] = [None, 5, "x", [], {}, True, 1.5]
+DEEPER = [("at", -1), ("at", 1 << 63), ("roles", [5]), ("roles", [None]), ("fields", {"email": []}), ("fields", {"email": None})]
+
+
+def shape(member: str) -> list[Any]:
+    """Values of every shape but the member's."""
+    return [one for one in ODD if type(one) is not SHAPED[member]] + [one for name, one in DEEPER if name == member]
+
+
+@pytest.mark.parametrize("member", SHAPED)
+def test_a_leaf_with_a_member_of_another_shape_is_a_finding_and_ends_nothing(log: Log, member: str) -> None:
+    """Beside it lies what fits it, so that each check reads it."""
+    at, rows = somebodys(log), rows_of(log)
+    for place, odd in enumerate(shape(member), at):
+        leaf = orjson.dumps(orjson.loads(rows[place][0]) | {member: odd}).hex()
+        assert members_of(bytes.fromhex(leaf)) is None
+        on(log, f"UPDATE vault.audit_entry SET leaf = '\\x{leaf}' WHERE @ AND position = {place}")
+    report = log.verify()
+    assert {"leaf", "leaf-hash", "details", "lookup", "tile"} <= checks(report)
+    assert {one.check: one.position for one in report.findings}["leaf"] == at
+    assert alone(log).first_bad == at
+
+
+@pytest.mark.parametrize(
+    ("attack", "check"),
+    [
+        ("UPDATE vault.audit_lookup SET roles = '{dpo,NULL}'", "lookup"),
+        ("UPDATE vault.audit_lookup SET roles = '{{dpo},{t1}}'", "lookup"),
+        ("UPDATE vault.audit_detail SET chain_number = -1", "subject-chain"),
+    ],
+)
+def test_a_row_beside_the_leaf_that_no_recorder_writes_is_named(log: Log, attack: str, check: str) -> None:
+    on(log, f"{attack} WHERE @ AND position = {somebodys(log)}")
+    assert check in checks(log.verify())
+
+
+def test_a_pending_leaf_of_another_shape_is_a_break_and_ends_nothing(log: Log) -> None:
+    lane = log.recorder().open_lane(log.controller_id)
+    lane.record_all([draft(about={"writer": "wrt_x"})])
+    leaf = orjson.dumps(orjson.loads(log.pending()[-1][2]) | {"about": []}).hex()
+    on(log, f"UPDATE vault.audit_pending SET leaf = '\\x{leaf}' WHERE @ AND number = 2")
+    sequencer = log.sequencer()
+    sequencer.drain(log.controller_id)
+    assert sequencer.found_break(log.controller_id) is not None
+    assert "writer-chain" in checks(log.verify())
+    lane.close()

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.audit.makers import Log, draft, log_on, now
+from tests.audit.makers import Log, draft, log_on, mac, now
 from vault.audit import sequencer as sequencing
 from vault.audit.merkle import Tree, leaf_hash
 from vault.audit.records import head, tile_reader
@@ -242,6 +242,19 @@ def test_an_entry_inserted_without_the_key_stops_the_log(log: Log) -> None:
     sequencer = log.sequencer()
     assert sequencer.run_once(log.controller_id) == 0
     assert sequencer.found_break(log.controller_id) == Break("wrt_forged", 1, "mac")
+
+
+def test_a_writer_under_a_mac_root_there_is_none_of_is_a_break_and_no_outage(log: Log) -> None:
+    """Else the log stood still, and nobody was told where it is broken. Seen failing without the question."""
+    recorder = log.recorder(mac_key=9)
+    recorder.record(log.controller_id, draft("sub-1"))
+    written(log, 2)
+    sequencer = log.sequencer(mac=lambda name, message: None if name == "audit-mac/9" else mac(name, message))
+    assert sequencer.run_once(log.controller_id) == 0
+    found = sequencer.found_break(log.controller_id)
+    assert found is not None
+    assert (found.number, found.what) == (1, "mac")
+    assert "chain-broken" in log.health.state(log.controller_id).closed
 
 
 def test_an_entry_sequenced_before_is_not_taken_again(log: Log) -> None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.audit.makers import SECRET, SIGNING, Log, audit_key, draft, log_on, unseal, vkey
+from tests.audit.makers import SECRET, SIGNING, Log, audit_key, draft, log_on, mac, unseal, vkey
 from tests.audit.tampering import (
     PLACES,
     SIZES,
@@ -345,3 +345,26 @@ def test_keys_that_do_not_answer_end_the_verification(log: Log) -> None:
 
     with pytest.raises(KeysUnavailable):
         log.verify(keys=ScrubKeys(unavailable, lambda _version: SECRET, unseal))
+    with pytest.raises(KeysUnavailable):
+        log.verify(mac=lambda name, _message: unavailable(name))
+    with pytest.raises(KeysUnavailable):
+        log.verify(keys=ScrubKeys(audit_key, lambda version: unavailable(str(version)) or b"", unseal))
+
+
+def test_keys_that_only_a_row_names_are_findings(log: Log) -> None:
+    def root(name: str, message: bytes) -> bytes | None:
+        return mac(name, message) if name == "audit-mac/1" else None
+
+    def secret(version: int) -> bytes:
+        if version != 1:
+            raise Unreadable
+        return SECRET
+
+    keys = ScrubKeys(audit_key, secret, unseal)
+    assert log.verify(mac=root, keys=keys).ok
+    members = orjson.loads(rows_of(log)[0][0])
+    leaf = orjson.dumps(members | {"about": members["about"] | {"mac_key": 9, "audit_secret": 9}}).hex()
+    on(log, f"UPDATE vault.audit_entry SET leaf = '\\x{leaf}' WHERE @ AND position = 0")
+    found = {one.check: one.position for one in log.verify(mac=root, keys=keys).findings}
+    assert found["mac"] == 0
+    assert {"details", "lookup"} <= found.keys()

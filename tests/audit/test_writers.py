@@ -10,6 +10,7 @@ from tests.audit.makers import SECRET, Log, draft, leaves
 from vault.audit import writer
 from vault.audit.prepared import prepare
 from vault.errors import AuditUnavailable
+from vault.keys.controller_keys import Secret
 
 
 def test_closing_ends_each_writer_with_its_last_entry(log: Log) -> None:
@@ -53,7 +54,7 @@ def test_a_writer_rolls_over_after_a_million_entries(log: Log, monkeypatch: pyte
 
 def test_a_new_version_of_the_secret_rolls_the_writer_over(log: Log) -> None:
     version = [1]
-    recorder = log.recorder(audit_secret=lambda _controller: (version[0], SECRET))
+    recorder = log.recorder(audit_secret=lambda _controller: Secret(version[0], SECRET))
     recorder.record(log.controller_id, draft("sub-1"))
     version[0] = 2
     recorder.record(log.controller_id, draft("sub-1"))
@@ -63,7 +64,7 @@ def test_a_new_version_of_the_secret_rolls_the_writer_over(log: Log) -> None:
 
 def test_a_batch_of_two_versions_is_tried_again(log: Log) -> None:
     versions = iter([1, 2, 2])
-    recorder = log.recorder(audit_secret=lambda _controller: (next(versions), SECRET))
+    recorder = log.recorder(audit_secret=lambda _controller: Secret(next(versions), SECRET))
     with pytest.raises(AuditUnavailable):
         recorder.record_all(log.controller_id, [draft("sub-1"), draft("sub-2")])
     assert log.pending() == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,47 +20,68 @@ from typer.testing import CliRunner
 
 from vault.__main__ import app
 from vault.commands.demo import invitation, riserbo
-from vault.connectors.embedded_postgres import admin_url, start_embedded
+from vault.connectors.embedded_postgres import admin_url, shared_buffers_mib, start_embedded
 
 runner = CliRunner()
 SHOWN = {"clear", "masked", "token"}
 
 
-@pytest.fixture
-def empty_home() -> Iterator[Path]:
-    """A directory PostgreSQL's own user may walk to, with a short path: a socket's name has little room."""
-    home = Path(tempfile.mkdtemp(prefix="rsbd"))
-    home.chmod(0o755)
-    yield home
-    shutil.rmtree(home, ignore_errors=True)
+@dataclass(frozen=True)
+class Played:
+    """One demo in one home: what it said the first time, from an empty directory, and the second, and who saw what by its lines."""
+
+    home: Path
+    first: dict[str, Any]
+    documents: list[Any]
+    lines: list[str]
+    said: str
+    seen: dict[str, set[str]]
 
 
-def test_the_demo_does_the_main_job_from_an_empty_directory_twice(empty_home: Path) -> None:
-    for unchanged in (False, True):
-        done = once(empty_home)
+@pytest.fixture(scope="module")
+def played() -> Iterator[Played]:
+    """Play it once for the tests of this file, which read what came of it: each start makes a server and imports everybody."""
+    home = Path(tempfile.mkdtemp(prefix="rsbd"))  # a short path: a socket's name has little room
+    home.chmod(0o755)  # PostgreSQL's own user walks there
+    try:
+        done = once(home)
         assert done.returncode == 0, done.stderr[-2000:]
-        document = json.loads(done.stdout.splitlines()[-1])
-        assert document["verified"]
-        assert document["profile"]["fields"]["email"]["state"] == "masked"
-        assert document["entry"]["leaf"]["fields"]["email"] == "masked:email_domain"
-        assert (document["import"]["unchanged"] > 0) is unchanged
+        with playing(home) as (text, lines), pytest.MonkeyPatch.context() as environment:
+            environment.setenv("RISERBO_HOME", str(home / "demo"))
+            seen = dict(map(asked, (line for line in lines if " | " in line)))
+        said = (home / "said").read_text()
+        yield Played(home, json.loads(done.stdout.splitlines()[-1]), documents_in(text), lines, said, seen)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
-def test_each_printed_line_shows_what_its_role_may_see(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with playing(empty_home) as lines:
-        assert lines[0] == f"export RISERBO_HOME={empty_home / 'demo'}"
-        monkeypatch.setenv("RISERBO_HOME", str(empty_home / "demo"))
-        seen = dict(map(asked, (line for line in lines if " | " in line)))
+def test_the_demo_does_the_main_job_from_an_empty_directory_twice(played: Played) -> None:
+    profile, entry = played.documents
+    assert played.first["verified"]
+    assert "The audit trail: verified" in played.said
+    for shown, recorded in ((played.first["profile"], played.first["entry"]), (profile, entry)):
+        assert shown["fields"]["email"]["state"] == "masked"
+        assert recorded["leaf"]["fields"]["email"] == "masked:email_domain"
+    assert played.first["import"]["unchanged"] == 0
+    imported = re.search(r"Imported: (\d+) customers \((\d+) unchanged\)", played.said)
+    assert imported is not None
+    assert int(imported[2]) > 0
+
+
+def test_each_printed_line_shows_what_its_role_may_see(played: Played) -> None:
+    assert played.lines[0] == f"export RISERBO_HOME={played.home / 'demo'}"
     roles = {"t1", "t2", "billing", "medical", "dsr-officer", "customer", "system"}
-    assert {role for role, states in seen.items() if states & SHOWN} == roles
-    assert {role for role, states in seen.items() if not states} == {"dpo", "operator"}
-    assert seen["customer"] >= {"clear"} <= seen["dsr-officer"]
-    assert "clear" not in seen["system"]
+    assert {role for role, states in played.seen.items() if states & SHOWN} == roles
+    assert {role for role, states in played.seen.items() if not states} == {"dpo", "operator"}
+    assert played.seen["customer"] >= {"clear"} <= played.seen["dsr-officer"]
+    assert "clear" not in played.seen["system"]
 
-    kept = empty_home / "demo" / "policy.keys"
+
+def test_a_home_of_another_version_is_left_alone(played: Played) -> None:
+    kept = played.home / "demo" / "policy.keys"
     kept.unlink()
-    never_activated(empty_home / "demo" / "data")
-    refused = once(empty_home)
+    never_activated(played.home / "demo" / "data")
+    refused = once(played.home)
     assert refused.returncode == 1, refused.stderr[-2000:]
     assert json.loads(refused.stdout)["error"] == "demo-of-another-version"
     assert "set RISERBO_HOME" in refused.stderr
@@ -78,21 +102,37 @@ def once(home: Path) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def playing(home: Path) -> Iterator[list[str]]:
-    """Run the demo until the block ends; yield the lines it prints to be copied."""
+def playing(home: Path) -> Iterator[tuple[str, list[str]]]:
+    """Run the demo until the block ends; yield what it shows and the lines it prints to be copied. What it says lies beside."""
     command = [sys.executable, "-m", "vault", "demo", "--port", "0"]
     environment = {**os.environ, "RISERBO_HOME": str(home), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with (
+        (home / "said").open("w") as said,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
         assert process.stdout is not None
         try:
-            lines: list[str] = []
+            shown, lines = "", list[str]()
             for line in process.stdout:
-                lines += [line.strip()] if lines or line.startswith("export ") else []
+                if lines or line.startswith("export "):
+                    lines.append(line.strip())
+                else:
+                    shown += line
                 if "--role operator" in line:
                     break
-            yield lines
+            yield shown, lines
         finally:
             process.terminate()
+
+
+def documents_in(text: str) -> list[Any]:
+    """Return the JSON documents that stand in a text one after the other."""
+    found, place = [], 0
+    while place < len(text.rstrip()):
+        document, place = json.JSONDecoder().raw_decode(text, place)
+        found.append(document)
+        place += len(text[place:]) - len(text[place:].lstrip())
+    return found
 
 
 def asked(line: str) -> tuple[str, set[str]]:
@@ -109,6 +149,10 @@ def never_activated(data: Path) -> None:
     server = start_embedded(data)
     try:
         with psycopg.connect(admin_url(server), autocommit=True) as connection:
+            (pages,) = connection.execute("SELECT setting::integer FROM pg_settings WHERE name = 'shared_buffers'").fetchone() or (
+                0,
+            )
+            assert pages * 8192 == shared_buffers_mib(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) << 20
             connection.execute("SET session_replication_role = replica")
             connection.execute("DELETE FROM vault.policy_activation")
     finally:

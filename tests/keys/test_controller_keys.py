@@ -19,6 +19,7 @@ from vault.keys.controller_keys import (
     ControllerKeyRows,
     ControllerKeys,
     ControllerSecretRow,
+    Secret,
     new_controller,
 )
 
@@ -489,3 +490,17 @@ def test_a_forked_worker_reserves_a_block_of_its_own(own_keys: ControllerKeys, o
     monkeypatch.setattr(os, "getpid", lambda: -1)
     own_keys._count(CONTROLLER, 7)
     assert own_table.reserved == {(CONTROLLER, 7): 2 * WRAP_BLOCK}
+
+
+def test_what_is_derived_of_a_secret_is_worked_out_once_and_never_printed() -> None:
+    asked: list[bytes] = []
+
+    def derive(key: bytes) -> bytes:
+        asked.append(key)
+        return key[::-1]
+
+    secret = Secret(1, b"0123456789abcdef" * 2)
+    assert [secret.under(derive), secret.under(derive)] == [secret.key[::-1]] * 2
+    assert asked == [secret.key]
+    assert (repr(secret), str(secret)) == ("***", "***")
+    assert secret == Secret(1, secret.key)

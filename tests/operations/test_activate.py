@@ -53,6 +53,15 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return altered(tmp_path_factory.mktemp("other"), {"limits.yaml": text})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def beside(opened: Opened, shared_controllers: Controllers, other: Path) -> None:
+    """Have somebody else decide by it all the while: this process holds its rules then, and no test waits for building them."""
+    name = shared_controllers()
+    note = follows(name, digest_of(other), SHIPPED)
+    activate(opened.vault, name, note, read_files(other), KNOWN, opened.trail.settle, untried)
+    until_in_force(opened, name, digest_of(other))
+
+
 @pytest.fixture
 def brought(opened: Opened, controller_id: str) -> Callable[..., Activated]:
     """Bring a directory's bundle into force, as the note says."""

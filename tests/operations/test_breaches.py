@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.conftest import Controllers
 from tests.makers import make_context, register
 from tests.operations.conftest import Ledger
 from vault import breaches
@@ -17,6 +18,7 @@ from vault.breaches import PhaseRow
 from vault.errors import AccessDenied, AuditUnavailable, Conflict, InvalidValue, NotFound, Unreadable, VaultError
 from vault.keys.data_keys import seal_bytes
 from vault.octets import expand, lp
+from vault.opening import Opened
 from vault.operations import breach_words
 from vault.operations.report_breach import (
     Advanced,
@@ -80,10 +82,20 @@ class House:
 
 
 @pytest.fixture
-def house(vault: Vault, controller_id: str, ledger: Ledger) -> House:
-    made = House(vault, make_context(controller_id, "dpo", purpose="legal-compliance"), ledger, AWARE - timedelta(days=30))
+def house(vault: Vault, ledger: Ledger) -> House:
+    return made_house(vault, ledger)
+
+
+@pytest.fixture(scope="module")
+def refusing(opened: Opened, shared_controllers: Controllers) -> House:
+    """One house for all that is refused: of it nothing is left in a breach, and each has its own."""
+    return made_house(opened.vault, Ledger(opened, shared_controllers()))
+
+
+def made_house(vault: Vault, ledger: Ledger) -> House:
+    made = House(vault, make_context(ledger.controller_id, "dpo", purpose="legal-compliance"), ledger, AWARE - timedelta(days=30))
     made.vault = replace(vault, now=lambda: made.at)
-    register(made.vault, controller_id, "dpo", "t1", "operator", "system")
+    register(made.vault, ledger.controller_id, "dpo", "t1", "operator", "system")
     made.after(1)
     return made
 
@@ -275,23 +287,21 @@ UNFIT: tuple[tuple[str, dict[str, Any], str], ...] = (
 
 
 @pytest.mark.parametrize(("act", "change", "expected"), UNFIT)
-def test_what_is_unfit_is_refused_by_its_member(house: House, act: str, change: dict[str, Any], expected: str) -> None:
+def test_what_is_unfit_is_refused_by_its_member(refusing: House, act: str, change: dict[str, Any], expected: str) -> None:
     if act == "open":
-        assert code(lambda: house.opened(**change)) == expected
+        assert code(lambda: refusing.opened(**change)) == expected
         return
-    breach_id = house.opened().breach_id
+    breach_id, told = refusing.opened().breach_id, Telling("public", refusing.at, "un avviso sul sito e in filiale")
     acts: dict[str, Callable[[], object]] = {
-        "assess": lambda: assess_breach(house.vault, house.dpo, breach_id, replace(ASSESSED, **change)),
-        "notice": lambda: house.notice(breach_id, **{"notice": "initial", **change}),
-        "tell": lambda: tell_subjects_of_breach(
-            house.vault, house.dpo, breach_id, replace(Telling("public", house.at, "un avviso sul sito e in filiale"), **change)
-        ),
-        "close": lambda: close_breach(house.vault, house.dpo, breach_id, change["reasons"]),
+        "assess": lambda: assess_breach(refusing.vault, refusing.dpo, breach_id, replace(ASSESSED, **change)),
+        "notice": lambda: refusing.notice(breach_id, **{"notice": "initial", **change}),
+        "tell": lambda: tell_subjects_of_breach(refusing.vault, refusing.dpo, breach_id, replace(told, **change)),
+        "close": lambda: close_breach(refusing.vault, refusing.dpo, breach_id, change["reasons"]),
     }
     with pytest.raises(InvalidValue) as refusal:
         acts[act]()
     assert expected in {one.code for one in refusal.value.faults}
-    assert house.shown(breach_id)["phases"] == []
+    assert refusing.shown(breach_id)["phases"] == []
 
 
 # --- who, and on record

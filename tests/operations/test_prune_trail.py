@@ -7,7 +7,7 @@ import json
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -20,6 +20,8 @@ from sqlalchemy import Connection
 
 from benchmarks.trail_log import Keys, Made, load
 from tests.conftest import making_controllers
+from tests.measuring import unmeasured
+from tests.tampered import Tampered, tampered
 from vault import breaches
 from vault.audit import entry, prune_records
 from vault.audit.affected_records import evidence, first_position
@@ -30,7 +32,7 @@ from vault.audit.eras import kept_of
 from vault.audit.filters import Place, Window
 from vault.audit.merkle import Tree, leaf_hash
 from vault.audit.proofs import extends, includes
-from vault.audit.pruned import STEP, Pruned
+from vault.audit.pruned import OPERATION, STEP, Pruned
 from vault.audit.receipts import Promises, Receipt, receipt_message
 from vault.audit.records import Head, entry_by_id, head, leaf_at, leaves, policy_leaves, pruned_eras, pruned_log, tile_reader
 from vault.audit.review import Asked, Proposed, proposals
@@ -71,11 +73,11 @@ class Long:
         assert text is not None
         return parse_note(text)
 
-    def verify(self, *, beside: bool = False, promises: Promises | None = None) -> Report:
+    def verify(self, read: Database | None = None, *, beside: bool = False, promises: Promises | None = None) -> Report:
         """Verify all but what is sealed: the loader fills that with random bytes. `beside`: look-up rows and details too."""
         keyring = self.opened.keyring
         notes = [GivenNote("kept", one) for one in self.opened.state.notes(self.origin)]
-        with self.opened.sequencing.transaction(self.controller_id) as rows:
+        with (read or self.opened.sequencing).transaction(self.controller_id) as rows:
             return verify_log(
                 rows, self.controller_id, origin_host=self.opened.vault.settings.host, notes=notes,
                 vkey=lambda name: VerifierKey(name, keyring.public_key(CHECKPOINT_KEY)),
@@ -83,15 +85,8 @@ class Long:
                 keys=scrub_keys(self.opened.vault, self.controller_id) if beside else None, promises=promises,
             )  # fmt: skip
 
-    @contextmanager
-    def still(self) -> Iterator[None]:
-        """Keep the log as it is meanwhile, and wait until it is open again."""
-        with psycopg.connect(self.opened.addresses.url) as connection:
-            connection.execute("SELECT FROM vault.audit_head WHERE controller_id = %s FOR UPDATE", (self.controller_id,))
-            yield
-        ends = time.monotonic() + 20
-        while self.opened.trail_health.state(self.controller_id).closed and time.monotonic() < ends:
-            time.sleep(0.1)
+    def tampered(self, *statements: str, role: str = "riserbo_sequencer") -> AbstractContextManager[Tampered]:
+        return tampered(self.opened, self.controller_id, *statements, role=role)
 
     def attack(self, *statements: str) -> None:
         with psycopg.connect(self.opened.addresses.url, autocommit=True) as connection:
@@ -123,7 +118,7 @@ def long(opened: Opened, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
             secret.version,
         )
         made = Made(keys, ENTRIES, known, datetime.now(UTC) - LONG_AGO)
-        with psycopg.connect(opened.addresses.url, autocommit=True) as connection:
+        with psycopg.connect(opened.addresses.url, autocommit=True) as connection, unmeasured():
             load(connection, made, made.total, lambda _: None)
         opened.trail.settle(controller_id)
         yield Long(opened, controller_id, tmp_path_factory.mktemp("archive"), leaves_of(opened, controller_id), [])
@@ -140,6 +135,8 @@ def pruned(long: Long) -> Long:
     _expect_no_list_cut_short(long)
     done = long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT - timedelta(seconds=1), long.archive)
     long.opened.trail.settle(long.controller_id)
+    with psycopg.connect(long.opened.addresses.url, autocommit=True) as owner:  # as the server does by itself within a minute
+        owner.execute("VACUUM (ANALYZE) vault.audit_entry, vault.audit_lookup, vault.audit_detail, vault.audit_tile")
     assert long.opened.trail_health.state(long.controller_id).closed == ()  # L, before anybody attacks what is left
     with long.opened.vault.database.snapshot(long.controller_id) as rows:
         assert not breaches.unfinished_lists(rows, long.controller_id)
@@ -148,14 +145,38 @@ def pruned(long: Long) -> Long:
 
 
 def _expect_no_list_cut_short(long: Long) -> None:
-    """While a list of people affected waits for its verdict nothing is pruned: it would differ, and nobody did anything."""
-    asked = ListRow("bre_x", "lst_x", {}, 1, STEP + 1, bytes(32), None, datetime.now(UTC), "dpo", "ent_x")
+    """While a list of people affected waits for its verdict nothing is pruned: it would differ, and nobody did anything.
+
+    Nor when it was asked for after the look for such, before anything is deleted: seen failing while that was looked for once. Then
+    an entry says that the pruning on record did not happen: seen failing without.
+    """
+    settle = long.opened.trail.settle
+
+    def settle_and_ask(controller_id: str) -> None:
+        settle(controller_id)
+        _ask(long, "lst_y")
+
+    _ask(long, "lst_x")
+    for list_id, meanwhile in (("lst_x", settle), ("lst_y", settle_and_ask)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(long.opened.trail, "settle", meanwhile)
+            with pytest.raises(Conflict, match="lists-pending"):
+                long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT - timedelta(seconds=1), long.archive)
+        long.opened.trail.settle(long.controller_id)
+        left = leaves_of(long.opened, long.controller_id)
+        assert left[: len(long.before)] == long.before
+        said = [one for one in map(json.loads, left[len(long.before) :]) if one["operation"] == OPERATION]
+        assert [one["outcome"] for one in said] == {"lst_x": [], "lst_y": ["done", "failed"]}[list_id]
+        assert not said or (said[1]["ref"], "about" in said[1]) == (said[0]["id"], False)
+        part = PartRow(0, 1, 0, STEP + 1, b"", (), "confirmed", datetime.now(UTC))
+        with long.opened.vault.database.transaction(long.controller_id) as rows:
+            breaches.add_part(rows, long.controller_id, list_id, part)
+
+
+def _ask(long: Long, list_id: str) -> None:
+    asked = ListRow("bre_x", list_id, {}, 1, STEP + 1, bytes(32), None, datetime.now(UTC), "dpo", "ent_x")
     with long.opened.vault.database.transaction(long.controller_id) as rows:
         breaches.add_list(rows, long.controller_id, asked)
-    with pytest.raises(Conflict, match="lists-pending"):
-        long.opened.prune(long.controller_id, datetime.now(UTC) - KEPT - timedelta(seconds=1), long.archive)
-    with long.opened.vault.database.transaction(long.controller_id) as rows:
-        breaches.add_part(rows, long.controller_id, "lst_x", PartRow(0, 1, 0, STEP + 1, b"", (), "confirmed", datetime.now(UTC)))
 
 
 def test_whole_stretches_go_and_the_rest_is_verified(pruned: Long) -> None:
@@ -192,6 +213,23 @@ def test_proper_pruning_is_accused_by_no_check(pruned: Long) -> None:
         assert (report.findings, report.not_checked) == ((), not_checked)  # R, W, P
 
 
+def test_a_pruning_whose_end_was_not_heard_of_is_not_said_to_have_failed(pruned: Long) -> None:
+    """Its transaction committed, and the connection was lost. Seen failing without the look whether it happened."""
+    draft = Draft(entry_id="ent_x", operation=OPERATION, outcome="done", kind="operator")
+    for bound, more in ((STEP, 0), (2 * STEP, 1)):
+        was = _failed(pruned)
+        telling = pruning._telling(pruned.opened.vault, pruned.controller_id, 1, draft, bound)
+        with pytest.raises(DatabaseUnavailable), telling:
+            raise DatabaseUnavailable
+        assert _failed(pruned) == was + more
+
+
+def _failed(long: Long) -> int:
+    long.opened.trail.settle(long.controller_id)
+    said = [json.loads(leaf) for leaf in leaves_of(long.opened, long.controller_id) if OPERATION.encode() in leaf]
+    return sum(one["outcome"] == "failed" for one in said)
+
+
 def test_it_goes_on_as_before(pruned: Long) -> None:
     pruned.opened.trail.settle(pruned.controller_id)
     before = pruned.note()
@@ -223,46 +261,36 @@ def test_every_entry_above_is_proved_and_none_below(pruned: Long) -> None:
         assert entry_by_id(rows, pruned.controller_id, gone) is None
 
 
-@pytest.mark.drill  # rows are moved under a running vault, whose lanes may take it for an attack: alone
 def test_what_lies_below_the_bound_is_not_shown(pruned: Long) -> None:
     leaf = leaves_of(pruned.opened, pruned.controller_id)[0]
-    moved = "UPDATE vault.audit_{} SET position = {} WHERE @ AND position = {}"
-    tables = ("entry", "detail", "lookup")
-    with pruned.still():
-        pruned.attack(*(moved.format(one, 7, STEP) for one in tables))
-        try:
-            with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
-                assert leaf_at(rows, pruned.controller_id, 1, 7) is None
-                assert leaves(rows, pruned.controller_id, 1, 0, 8) == []
-                assert list(evidence(rows, pruned.controller_id, 1, [7])) == []
-                assert [one.leaf for one in _proposed(rows, pruned.controller_id, leaf)] == [None]
-                assert entry_by_id(rows, pruned.controller_id, json.loads(leaf)["id"]) is None
-                assert first_position(rows, pruned.controller_id, Head(1, 2 * STEP)) == STEP + 1
-        finally:
-            pruned.attack(*(moved.format(one, STEP, 7) for one in tables))
+    moved = [f"UPDATE vault.audit_{one} SET position = 7 WHERE @ AND position = {STEP}" for one in ("entry", "detail", "lookup")]
+    with pruned.tampered(*moved, role="riserbo_app") as read, read.snapshot(pruned.controller_id) as rows:
+        assert leaf_at(rows, pruned.controller_id, 1, 7) is None
+        assert leaves(rows, pruned.controller_id, 1, 0, 8) == []
+        assert list(evidence(rows, pruned.controller_id, 1, [7])) == []
+        assert [one.leaf for one in _proposed(rows, pruned.controller_id, leaf)] == [None]
+        assert entry_by_id(rows, pruned.controller_id, json.loads(leaf)["id"]) is None
+        assert first_position(rows, pruned.controller_id, Head(1, 2 * STEP)) == STEP + 1
     with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
         assert entry_by_id(rows, pruned.controller_id, json.loads(leaf)["id"]) is not None
 
 
-@pytest.mark.drill  # rows are moved under a running vault, whose lanes may take it for an attack: alone
 def test_nor_is_it_told_to_whom_it_is_about(pruned: Long) -> None:
     asked = """SELECT position, subject_id, entry_id FROM vault.audit_detail WHERE controller_id = %s AND stream = 'open'
-        ORDER BY position LIMIT 1"""  # of those that were loaded: what this process wrote is watched
+        ORDER BY position LIMIT 1"""
     with psycopg.connect(pruned.opened.addresses.url) as connection:
         ((position, *who),) = connection.execute(asked, (pruned.controller_id,)).fetchall()
-    moved = "UPDATE vault.audit_{} SET position = {} WHERE @ AND position = {}"
+    moved = [
+        f"UPDATE vault.audit_{one} SET position = 7 WHERE @ AND position = {position}" for one in ("entry", "detail", "lookup")
+    ]
 
-    def told() -> bool:
-        with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
+    def told(database: Database) -> bool:
+        with database.snapshot(pruned.controller_id) as rows:
             return own_entry(rows, pruned.controller_id, *who) is not None
 
-    assert told()
-    with pruned.still():
-        pruned.attack(*(moved.format(one, 7, position) for one in ("entry", "detail", "lookup")))
-        try:
-            assert not told()
-        finally:
-            pruned.attack(*(moved.format(one, position, 7) for one in ("entry", "detail", "lookup")))
+    assert told(pruned.opened.vault.database)
+    with pruned.tampered(*moved, role="riserbo_app") as read:
+        assert not told(read)
 
 
 def test_nor_does_policy_rest_on_it(pruned: Long) -> None:
@@ -270,21 +298,14 @@ def test_nor_does_policy_rest_on_it(pruned: Long) -> None:
     was = next(leaf for leaf in pruned.before[:STEP] if b'"policy:activated"' in leaf)
     members = json.loads(was)
     said = f"'{pruned.controller_id}', 1, 7, '\\x{was.hex()}', '', ''"
-    with pruned.still():
-        pruned.attack(
-            f"INSERT INTO vault.audit_entry VALUES ({said})",
-            "CREATE TABLE public.kept_lookup AS SELECT * FROM vault.audit_lookup WHERE @ LIMIT 1",
-            f"UPDATE public.kept_lookup SET at = {members['at']}, position = 7, operation = 'policy:activated'",
-            "INSERT INTO vault.audit_lookup SELECT * FROM public.kept_lookup",
-        )
-        try:
-            with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
-                assert policy_leaves(rows, pruned.controller_id) == []
-        finally:
-            pruned.attack(
-                *(f"DELETE FROM vault.audit_{one} WHERE @ AND position = 7" for one in ("entry", "lookup")),
-                "DROP TABLE public.kept_lookup",
-            )
+    statements = (
+        f"INSERT INTO vault.audit_entry VALUES ({said})",
+        "CREATE TEMPORARY TABLE lookup_below ON COMMIT DROP AS SELECT * FROM vault.audit_lookup WHERE @ LIMIT 1",
+        f"UPDATE lookup_below SET at = {members['at']}, position = 7, operation = 'policy:activated'",
+        "INSERT INTO vault.audit_lookup SELECT * FROM lookup_below",
+    )
+    with pruned.tampered(*statements, role="riserbo_app") as read, read.snapshot(pruned.controller_id) as rows:
+        assert policy_leaves(rows, pruned.controller_id) == []
 
 
 def _proposed(rows: Connection, controller_id: str, leaf: bytes) -> list[Proposed]:
@@ -300,12 +321,8 @@ def test_what_policy_was_archived_is_counted_over_all_eras(pruned: Long) -> None
     )
     with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
         assert _archived(rows, pruned.controller_id) == 1
-    pruned.attack(later)
-    try:
-        with pruned.opened.vault.database.snapshot(pruned.controller_id) as rows:
-            assert _archived(rows, pruned.controller_id) == 2
-    finally:
-        pruned.attack("DELETE FROM vault.audit_pruned WHERE @ AND era = 2")
+    with pruned.tampered(later, role="riserbo_app") as read, read.snapshot(pruned.controller_id) as rows:
+        assert _archived(rows, pruned.controller_id) == 2
 
 
 def test_a_recovery_keeps_all_of_a_pruned_log(pruned: Long) -> None:
@@ -407,19 +424,9 @@ OF_EACH_KIND = {  # each is a verification of the whole log: the others are for 
 )
 def test_nothing_but_proper_pruning_passes(pruned: Long, attack: str) -> None:
     statement, check = ATTACKS[attack]
-    kept = ("audit_pruned", "audit_tile", "audit_entry", "audit_detail", "audit_lookup")
-    with pruned.still():
-        pruned.attack(*(f"CREATE TABLE public.kept_{one} AS SELECT * FROM vault.{one} WHERE @" for one in kept))
-        try:
-            pruned.attack(statement)
-            report = pruned.verify(beside=check == "lookup")
-            assert check in {one.check for one in report.findings}, report.findings
-        finally:
-            for one in kept:
-                pruned.attack(
-                    f"DELETE FROM vault.{one} WHERE @", f"INSERT INTO vault.{one} SELECT * FROM public.kept_{one}",
-                    f"DROP TABLE public.kept_{one}",
-                )  # fmt: skip
+    with pruned.tampered(statement) as read:
+        report = pruned.verify(read, beside=check == "lookup")
+    assert check in {one.check for one in report.findings}, report.findings
 
 
 def test_only_below_the_bound_are_entries_deleted(pruned: Long) -> None:

@@ -5,15 +5,17 @@ changes nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from tests.conftest import Controllers
 from tests.makers import evidence, make_context, make_subject, make_ticket, register, terms
 from tests.operations.conftest import Ledger
 from vault.assembly import Vault
 from vault.errors import AccessDenied, NotFound, VaultError
+from vault.opening import Opened
 from vault.operations.agree import agree
 from vault.operations.amend import amend
 from vault.operations.callers import Registration, register_caller
@@ -45,13 +47,38 @@ REASONS = {"T-closed": "ticket-closed", "T-of-another": "ticket-of-another-perso
 
 @pytest.fixture
 def person(vault: Vault, controller_id: str) -> Enrolled:
-    register(vault, controller_id, "t1", "t2")
-    return make_subject(vault, controller_id, VALUES)
+    return enrolled(vault, controller_id)
 
 
 @pytest.fixture
 def agent(vault: Vault, controller_id: str, person: Enrolled) -> Context:
-    """An agent of the second tier; about the person a closed ticket and a colleague's, and one about somebody else."""
+    return with_tickets(vault, controller_id, person)
+
+
+@dataclass(frozen=True)
+class House:
+    """A person, an agent, and the log of what the agent is refused: a refusal leaves nothing else behind."""
+
+    person: Enrolled
+    agent: Context
+    ledger: Ledger
+
+
+@pytest.fixture(scope="module")
+def house(opened: Opened, shared_controllers: Controllers) -> House:
+    """One house for all who are refused and change nothing."""
+    controller_id = shared_controllers()
+    person = enrolled(opened.vault, controller_id)
+    return House(person, with_tickets(opened.vault, controller_id, person), Ledger(opened, controller_id))
+
+
+def enrolled(vault: Vault, controller_id: str) -> Enrolled:
+    register(vault, controller_id, "t1", "t2")
+    return make_subject(vault, controller_id, VALUES)
+
+
+def with_tickets(vault: Vault, controller_id: str, person: Enrolled) -> Context:
+    """Return an agent of the second tier; about the person a closed ticket and a colleague's, and one about somebody else."""
     other = make_subject(vault, controller_id, {"given_name": "Ada"}).subject_id
     make_ticket(vault, controller_id, person.subject_id, "t2", "T-mine")
     make_ticket(vault, controller_id, person.subject_id, "t2", "T-closed", state="closed")
@@ -68,32 +95,26 @@ def refused(act: Callable[..., Any], *arguments: Any) -> VaultError:
 
 @pytest.mark.parametrize("verb", ACTS)
 @pytest.mark.parametrize("ticket", REASONS)
-def test_each_ticket_that_does_not_serve_is_refused_with_its_own_reason(
-    vault: Vault, person: Enrolled, agent: Context, ledger: Ledger, verb: str, ticket: str
-) -> None:
-    refusal = refused(ACTS[verb], vault, replace(agent, ticket_id=ticket), person.subject_id)
+def test_each_ticket_that_does_not_serve_is_refused_with_its_own_reason(vault: Vault, house: House, verb: str, ticket: str) -> None:
+    refusal = refused(ACTS[verb], vault, replace(house.agent, ticket_id=ticket), house.person.subject_id)
     assert (type(refusal), refusal.code) == (AccessDenied, REASONS[ticket])
-    assert refusal.entry_id == ledger.leaves(verb)[-1]["id"]
-    assert ledger.leaves(verb)[-1]["outcome"] == "refused"
+    last = house.ledger.leaves(verb)[-1]
+    assert (last["id"], last["outcome"]) == (refusal.entry_id, "refused")
 
 
 @pytest.mark.parametrize("verb", ACTS)
 @pytest.mark.parametrize("ticket", REASONS)
-def test_the_reason_is_the_same_where_nobody_is(
-    vault: Vault, person: Enrolled, agent: Context, ledger: Ledger, verb: str, ticket: str
-) -> None:
-    del person
-    refusal = refused(ACTS[verb], vault, replace(agent, ticket_id=ticket), NOBODY)
+def test_the_reason_is_the_same_where_nobody_is(vault: Vault, house: House, verb: str, ticket: str) -> None:
+    refusal = refused(ACTS[verb], vault, replace(house.agent, ticket_id=ticket), NOBODY)
     assert (type(refusal), refusal.code) == (AccessDenied, REASONS[ticket])
-    assert ledger.leaves(verb)[-1]["outcome"] == "refused"
+    last = house.ledger.leaves(verb)[-1]
+    assert (last["id"], last["outcome"]) == (refusal.entry_id, "refused")
 
 
 @pytest.mark.parametrize("ticket", [None, "T-unheard"])
-def test_without_a_ticket_that_is_known_there_is_only_the_uniform_404(
-    vault: Vault, person: Enrolled, agent: Context, ticket: str | None
-) -> None:
-    for subject_id in (person.subject_id, NOBODY):
-        refusal = refused(verify, vault, replace(agent, ticket_id=ticket), subject_id, "email", VALUES["email"])
+def test_without_a_ticket_that_is_known_there_is_only_the_uniform_404(vault: Vault, house: House, ticket: str | None) -> None:
+    for subject_id in (house.person.subject_id, NOBODY):
+        refusal = refused(verify, vault, replace(house.agent, ticket_id=ticket), subject_id, "email", VALUES["email"])
         assert (type(refusal), refusal.code) == (NotFound, "not-found")
 
 
@@ -150,7 +171,7 @@ def test_an_agreement_is_not_withdrawn_on_a_ticket_that_does_not_serve(vault: Va
 
 
 @pytest.mark.parametrize("ticket", REASONS)
-def test_an_evaluation_says_so_too(vault: Vault, person: Enrolled, agent: Context, ticket: str) -> None:
-    context = replace(agent, ticket_id=ticket)
-    questions = [Question(context, ("agent", "t2-1"), "view", who, "email") for who in (person.subject_id, NOBODY)]
+def test_an_evaluation_says_so_too(vault: Vault, house: House, ticket: str) -> None:
+    context = replace(house.agent, ticket_id=ticket)
+    questions = [Question(context, ("agent", "t2-1"), "view", who, "email") for who in (house.person.subject_id, NOBODY)]
     assert [(type(one), one.code) for one in evaluate_all(vault, questions)] == [(AccessDenied, REASONS[ticket])] * 2

@@ -39,6 +39,9 @@ def act(opened: Opened, controller_id: str) -> None:
 
 
 def closed(opened: Opened, controller_id: str) -> set[str]:
+    """Return what closes the trail, by a look made now; the vault's own come each second."""
+    assert opened.trail_health.look is not None
+    opened.trail_health.look(controller_id)
     return set(opened.trail_health.state(controller_id).closed)
 
 

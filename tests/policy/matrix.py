@@ -1,11 +1,11 @@
 """The shipped matrix. `roles()` is what drives `Policy.decide` here and the vault over HTTP elsewhere."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from vault.policy.files import parsed
 from vault.policy.matrix import Case, cells
 
 MATRIX = Path(__file__).parents[2] / "policies/tests/matrix"
@@ -13,7 +13,7 @@ MATRIX = Path(__file__).parents[2] / "policies/tests/matrix"
 
 def document(name: str = "roles") -> dict[str, Any]:
     """Return a matrix file, parsed."""
-    found: dict[str, Any] = yaml.safe_load((MATRIX / f"{name}.yaml").read_text())
+    found: dict[str, Any] = deepcopy(parsed((MATRIX / f"{name}.yaml").read_bytes()))
     return found
 
 

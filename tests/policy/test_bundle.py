@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import rfc8785
+import yaml
 
 from tests.policy.makers import altered, bundle, shipped_text
 from vault.policy.bundle import load_bundle, shipped
@@ -127,3 +128,8 @@ def test_yaml_with_a_key_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="each key once"):
         parsed(b"a: 1\na: 2\n")
     assert parsed(b"a: {b: 1}\n") == {"a": {"b": 1}}
+
+
+def test_yaml_means_what_it_means_without_libyaml() -> None:
+    for path in shipped().rglob("*.yaml"):
+        assert parsed(path.read_bytes()) == yaml.safe_load(path.read_text())

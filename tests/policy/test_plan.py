@@ -1,6 +1,7 @@
 """What a change of policies would show to whom: found, grouped, and refused until somebody says why."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from vault.policy.plan import ACCEPTED, Change, Plan, plan
 from vault.policy.trial import Candidate, mutant
 
 OLD = candidate()
+PLACE: Mapping[str, Any] = {"templates": ("retail@1",), "recipients": ("helpdesk",)}  # one of gate 1, for those of gate 2
 FOR_T1 = """@id("t1-call-back")
 @reason("support-t1-contact")
 @owner("support")
@@ -38,6 +40,18 @@ def planned(new: Candidate, **domains: Any) -> Plan:
 
 def with_policy(text: str) -> Bundle:
     return mutant(bundle(), {**bundle().policies, **compiled(text)})
+
+
+def revised(tmp_path: Path, path: str, start: str, old: str, new: str) -> Path:
+    """Return a bundle whose file says `new` where it said `old`, first thing after `start`."""
+    head, entry = shipped_text(path).split(start, 1)
+    return altered(tmp_path, {path: f"{head}{start}{entry.replace(old, new, 1)}"})
+
+
+def both(text: str, directory: Path) -> tuple[Candidate, Candidate]:
+    """Return the shipped bundle and the one of a directory, each with this policy."""
+    old, new = (mutant(one, {**one.policies, **compiled(text)}) for one in (bundle(), load_bundle(directory)))
+    return Candidate.of(old), Candidate.of(new)
 
 
 def kinds(found: Plan) -> set[tuple[str, str]]:
@@ -141,6 +155,43 @@ def test_what_the_catalogue_says_of_a_field_counts(tmp_path: Path) -> None:
     assert moved(OLD, new).fields == ("email",)
     found = planned(new, principals=(("agent", "dsr-officer"),), purposes=("rights-fulfilment",), templates=("retail@1",))
     assert ("WIDENS", "dsr-officer") in kinds(found)
+
+
+def test_a_field_below_a_category_that_moved_is_reported(tmp_path: Path) -> None:
+    """Not one policy changed, nor the field, nor its category: three steps above, accounts have become contacts."""
+    text = FOR_T1.replace('resource == Vault::Field::"mobile"', 'resource in Vault::Category::"pd:Contact"')
+    old, new = both(text, revised(tmp_path, "vocabulary.yaml", '"pd:Financial":', "[]", '["pd:Contact"]'))
+    found = plan(old, new, small(old.bundle, new.bundle, principals=(("agent", "t1"),), purposes=("customer-care",), **PLACE))
+    assert found.changes[Change("WIDENS", "t1", "customer-care", "vault:IBAN", "t1-call-back")] == ("iban",)
+    assert found.changes.keys() == {*found.unaccepted}
+    assert {"iban", "account_holder"} <= {*moved(old, new).fields}
+    assert "email" not in moved(old, new).fields
+
+
+def test_a_purpose_below_another_that_moved_is_reported(tmp_path: Path) -> None:
+    """The grid has one of each kind that policies tell apart, though none names it: here what is below customer care."""
+    text = FOR_T1.replace('purpose == Vault::Purpose::"customer-care"', 'purpose in Vault::Purpose::"service"')
+    old, new = both(text, revised(tmp_path, "vocabulary.yaml", "  customer-management:", "[]", "[service]"))
+    found = plan(old, new, small(old.bundle, new.bundle, principals=(("agent", "t1"),), channels=("phone",), **PLACE))
+    widened = {one.purpose for one in found.unaccepted if one.policy == "t1-call-back"}
+    assert widened == {"care-messages", "customer-care", "customer-management"}
+    assert moved(old, new).purposes == {"care-messages", "claims", "customer-care", "customer-management", "service"}
+
+
+def test_a_purpose_that_a_template_agrees_to_since_it_moved_is_reported(tmp_path: Path) -> None:
+    new = Candidate.of(load_bundle(revised(tmp_path, "vocabulary.yaml", "  insurance-claims:", "[]", "[fraud-prevention]")))
+    found = planned(new, principals=(), **PLACE)
+    assert {one.purpose for one in found.unaccepted} == {"insurance-claims"}
+
+
+def test_a_field_that_moved_stands_for_no_other(tmp_path: Path) -> None:
+    """The mobile leaves its category as the policy turns to it: of the mobile nothing changes, of the landline all does."""
+    text = FOR_T1.replace('== Vault::Field::"mobile"', 'in Vault::Category::"pd:EmailAddress"')
+    old, new = both(text, revised(tmp_path, "catalogue.yaml", "  mobile:", "pd:TelephoneNumber", "pd:EmailAddress"))
+    new = new.with_policies({**new.bundle.policies, **compiled(text.replace("pd:EmailAddress", "pd:TelephoneNumber"))})
+    assert moved(old, new).fields == ("mobile",)
+    found = plan(old, new, small(old.bundle, new.bundle, principals=(("agent", "t1"),), purposes=("customer-care",), **PLACE))
+    assert Change("WIDENS", "t1", "customer-care", "pd:TelephoneNumber", "t1-call-back") in found.unaccepted
 
 
 def test_an_acceptance_is_of_one_change_against_one_bundle() -> None:

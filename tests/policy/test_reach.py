@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.policy.makers import bundle, situation
 from tests.policy.matrix import MATRIX, conditions, roles
@@ -17,6 +16,7 @@ from vault.policy import cedar
 from vault.policy.cedar import notes
 from vault.policy.decision import PERMISSIONS, REFUSALS
 from vault.policy.engine import VERBS
+from vault.policy.files import parsed
 from vault.policy.groups import Bucket
 from vault.policy.inputs import circumstance, law_key
 from vault.policy.rows import Rung
@@ -25,7 +25,7 @@ from vault.policy.trial import _request_key
 Json = dict[str, Any]
 LEXICON = bundle().lexicon
 POLICIES = bundle().policies
-FILES = {path.name: yaml.safe_load(path.read_text()) for path in sorted(MATRIX.glob("*.yaml"))}
+FILES = {path.name: parsed(path.read_bytes()) for path in sorted(MATRIX.glob("*.yaml"))}
 QUESTIONS = [one for document in FILES.values() for one in document.get("requests", ())]
 LAWS = [one for document in FILES.values() for one in document.get("laws", ())]
 

@@ -190,6 +190,7 @@ class Amount:
 
     `refused`: nothing was shown, or the act did not happen. `about_nobody`: a search without a hit and the like. `unattributed`:
     about somebody, but the row that names them is gone or is not borne out. `dropped`: proposed by a look-up row, and not so.
+    `is_proven`: a tree was there to prove them by, where that was asked for.
     """
 
     people: dict[str, Affected] = field(default_factory=dict)
@@ -198,6 +199,7 @@ class Amount:
     about_nobody: int = 0
     unattributed: list[str] = field(default_factory=list)
     dropped: int = 0
+    is_proven: bool = True
 
 
 def amount(

@@ -16,7 +16,7 @@ from vault import tables
 from vault.audit.affected import Criteria, Evidence, instant
 from vault.audit.bound import above_bound
 from vault.audit.entry import NOBODY, details_key, details_place, opened
-from vault.audit.records import Head
+from vault.audit.records import Head, leaves_at
 from vault.audit.scan import members_of
 from vault.errors import Unreadable
 
@@ -26,16 +26,6 @@ _AT_ONCE = 5_000  # positions or people in one statement
 _lookup, _entry, _detail = tables.audit_lookup.c, tables.audit_entry.c, tables.audit_detail.c
 _key, _copy = tables.subject_audit_key.c, tables.audit_checkpoint.c
 
-_LEAVES = (
-    sa.select(_entry.position, _entry.leaf)
-    .where(
-        _entry.controller_id == sa.bindparam("controller"),
-        _entry.era == sa.bindparam("era"),
-        _entry.position == sa.any_(sa.bindparam("positions", type_=sa.ARRAY(sa.BigInteger))),
-        above_bound(tables.audit_entry),
-    )
-    .order_by(_entry.position)
-)
 _PLACES = (
     sa.func.unnest(
         sa.bindparam("instants", type_=sa.ARRAY(sa.BigInteger)), sa.bindparam("positions", type_=sa.ARRAY(sa.BigInteger))
@@ -43,17 +33,21 @@ _PLACES = (
     .table_valued("at", "position", name="place")
     .render_derived()
 )
-_DETAILS = (
+# Row by row, and OFFSET 0 keeps it so: planned as a join, a few thousand places made it read every detail there is.
+_DETAIL = (
     sa.select(
         _detail.position, _detail.subject_id, _detail.stream, _detail.chain_number, _detail.chain_previous, _detail.sealed,
     )
-    .join_from(
-        _PLACES,
-        tables.audit_detail,
-        sa.and_(_detail.at == _PLACES.c.at, _detail.position == _PLACES.c.position, _detail.era == sa.bindparam("era")),
+    .where(
+        _detail.controller_id == sa.bindparam("controller"),
+        _detail.era == sa.bindparam("era"),
+        _detail.at == _PLACES.c.at,
+        _detail.position == _PLACES.c.position,
     )
-    .where(_detail.controller_id == sa.bindparam("controller"))
+    .offset(sa.literal_column("0"))
+    .lateral("detail")
 )  # fmt: skip
+_DETAILS = sa.select(_DETAIL).select_from(_PLACES.join(_DETAIL, sa.true()))
 _AUDIT_KEYS = (
     sa.select(_key.subject_id, _key.epoch, _key.wrap)
     .where(
@@ -119,7 +113,7 @@ def evidence(rows: Connection, controller_id: str, era: int, positions: Sequence
     """Yield the entries at these positions, each with the detail row beside it. A position without an entry is left out."""
     place: dict[str, Any] = {"controller": controller_id, "era": era}
     for some in _portions(positions):
-        leaves = {row.position: bytes(row.leaf) for row in rows.execute(_LEAVES, {**place, "positions": some})}
+        leaves = leaves_at(rows, controller_id, era, some)
         found = [(instant(leaf), position) for position, leaf in leaves.items()]
         asked = {**place, "instants": [at for at, _ in found], "positions": [position for _, position in found]}
         beside = {row.position: row for row in rows.execute(_DETAILS, asked)}

@@ -103,6 +103,9 @@ class SignerState(Protocol):
         """Make the note durable as the newest and in the list of all. Raises Unavailable; then it must not be released."""
         ...
 
-    def notes(self, origin: str) -> Iterator[str]:
-        """Yield every note of this log, oldest first. Raises Unavailable when the list is damaged."""
+    def notes(self, origin: str, since_ms: int = 0) -> Iterator[str]:
+        """Yield the notes of this log kept since an instant, and first the one that stood then; oldest first.
+
+        Raises Unavailable when the list is damaged.
+        """
         ...

@@ -2,7 +2,7 @@
 
 That checkpoint is the copy served with it, or the signer's own where no copy was kept. One that nobody else has brought is given
 to whoever verifies the log, as if its witness had: the log must agree with it. Lines of others than pinned witnesses count for
-nothing. Pure.
+nothing, nor do those of a key that a witness had before and that is pinned no more. Pure.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from vault.audit.checkpoint import Checkpoint, Note, parse_note
 from vault.audit.scan import Findings, GivenNote
 from vault.audit.witness import Doubt, cosignatures
-from vault.notes import VerifierKey
+from vault.notes import Signature, VerifierKey, split_note
 
 
 class Cosigned:
@@ -20,13 +20,14 @@ class Cosigned:
         self.findings = Findings()
         self.given: list[GivenNote] = []
         self._origin_of = origin_of
-        self._witnesses = {one.name: one for one in witnesses}
+        self._witnesses = witnesses
         self._known = {(one.origin, one.size): (one, text) for one, text in _points(notes)} if witnesses else {}
 
     def take(self, era: int, seconds: int, size: int, witness: str, line: str, copy: str | None) -> None:
         """Take one line; `copy` is the note of the checkpoint kept for that era and size, None where there is none."""
-        pinned = self._witnesses.get(witness)
-        if pinned is None:
+        pinned = [one for one in self._witnesses if one.name == witness]
+        made = _signature(line)
+        if not pinned or (made is not None and made.name == witness and not any(one.made(made) for one in pinned)):
             return
         place = (self._origin_of(era), size)
         known, own = self._known.get(place, (None, None))
@@ -53,8 +54,16 @@ def _held(text: str, line: str) -> Note | None:
         return None
 
 
-def _bears(note: Note, witness: VerifierKey, seconds: int, line: str) -> bool:
+def _signature(line: str) -> Signature | None:
     try:
-        return any((one.seconds, one.line) == (seconds, line) for one in cosignatures(note, [witness]))
+        (made,) = split_note(f"\n\n{line}")[1]
+    except ValueError:
+        return None
+    return made
+
+
+def _bears(note: Note, pinned: Sequence[VerifierKey], seconds: int, line: str) -> bool:
+    try:
+        return any((one.seconds, one.line) == (seconds, line) for one in cosignatures(note, pinned))
     except Doubt:
         return False

@@ -27,6 +27,28 @@ Stream = Literal["open", "held"]
 _CHAIN_LABELS: Mapping[str, str] = {"open": "riserbo.audit-chain.v1", "held": "riserbo.audit-chain-held.v1"}
 _DEEPEST = 12
 _PLAIN = frozenset({str, int, bool})
+_TEXTS = (
+    "id",
+    "operation",
+    "outcome",
+    "kind",
+    "recipient",
+    "purpose",
+    "channel",
+    "ref",
+    "bundle",
+    "caller",
+    "subject",
+    "details",
+    "internal",
+    "writer",
+    "previous",
+)
+_SHAPES: Mapping[str, type] = {
+    **dict.fromkeys(_TEXTS, str), **dict.fromkeys(("v", "at", "number", "count"), int), **dict.fromkeys(("roles", "terms"), list),
+    **dict.fromkeys(("fields", "about"), dict),
+}  # fmt: skip
+_YEAR_10000_MS = 253_402_300_800_000
 _PROFILE = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_STRICT_INTEGER
@@ -209,6 +231,18 @@ def leaf_mac(key: bytes, leaf: bytes) -> bytes:
 
 
 # --- reading back ----------------------------------------------------------------------------------------------------------
+
+
+def is_shaped(members: Mapping[str, Any]) -> bool:
+    """Return whether each member that is there has the shape it has in an entry, `at` being an instant. Names are not judged.
+
+    Whoever edits a row writes what they like: a list for an object must be a finding, not the end of the reading.
+    """
+    return (
+        all(type(value) is _SHAPES.get(name, type(value)) for name, value in members.items())
+        and 0 <= members.get("at", 0) < _YEAR_10000_MS
+        and all(type(one) is str for one in (*members.get("roles", ()), *members.get("fields", {}).values()))
+    )
 
 
 @dataclass(frozen=True, slots=True)

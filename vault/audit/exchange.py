@@ -1,7 +1,10 @@
 """One exchange with the database: statements sent together, answered together, before a deadline.
 
-The recorder's hot path speaks libpq's pipeline mode through psycopg's own bindings: one message there, one back, whatever the
-number of entries, and a wait that ends. A driver call that waits for ever would hold an agent, and the lane, for ever.
+The recorder's hot path speaks libpq through psycopg's own bindings: one message there, one back, whatever the number of entries,
+and a wait that ends. A driver call that waits for ever would hold an agent, and the lane, for ever.
+
+Several statements go in pipeline mode. A statement by itself does not: there the driver lets go of the interpreter lock while it
+sends, which it does not in a pipeline, and a server woken on the sender's own processor works before the call comes back.
 """
 
 import select
@@ -46,7 +49,7 @@ ROLLBACK = Statement(b"riserbo_rollback", b"ROLLBACK", ())
 
 
 class Exchange:
-    """One connection of the driver in pipeline mode. Not for two threads at once.
+    """One connection of the driver, made for exchanges. Not for two threads at once.
 
     After Unanswered it is `broken`: an answer may still be under way, and would be taken for that of the next statement.
     """
@@ -62,12 +65,9 @@ class Exchange:
 
     def open(self, settings: Mapping[str, str], deadline: float) -> None:
         """Set what bounds the statements' time. Raises Unanswered or Refusal."""
-        with self._breaking():
-            self._pg.enter_pipeline_mode()
+        with self._pipeline(deadline) as results:
             for name, value in settings.items():
                 self._pg.send_query_params(b"SELECT set_config($1, $2, false)", [name.encode(), value.encode()])
-            self._pg.pipeline_sync()
-            results = self._until_synchronised(deadline)
         _refuse_failed(results)
 
     def lost(self) -> bool:
@@ -117,45 +117,60 @@ class Exchange:
 
     def _send(self, calls: Sequence[Call], deadline: float) -> list[pq.abc.PGresult]:
         """Return one result for each statement, once the server has said it is done with all. What is new is prepared first."""
-        pg = self._pg
         new = {statement.name: statement.sql for statement, _ in calls if statement.name not in self._prepared}
-        with self._breaking():
-            if self.broken:
-                raise Unanswered
-            for name, sql in new.items():
-                pg.send_prepare(name, sql)
-            for statement, values in calls:
-                pg.send_query_prepared(statement.name, values, statement.formats)
-            pg.pipeline_sync()
-            results = self._until_synchronised(deadline)
-        self._prepared.update(name for name, one in zip(new, results, strict=False) if one.status == pq.ExecStatus.COMMAND_OK)
+        if len(calls) == 1 and not new:
+            results = self._single(*calls[0], deadline)
+        else:
+            with self._pipeline(deadline) as results:
+                for name, sql in new.items():
+                    self._pg.send_prepare(name, sql)
+                for statement, values in calls:
+                    self._pg.send_query_prepared(statement.name, values, statement.formats)
+            self._prepared.update(name for name, one in zip(new, results, strict=False) if one.status == pq.ExecStatus.COMMAND_OK)
         _refuse_failed(results)
         return results[len(new) :]
 
+    def _single(self, statement: Statement, values: Sequence[bytes | None], deadline: float) -> list[pq.abc.PGresult]:
+        """Carry out one prepared statement; its commit, where that fails, answers too."""
+        with self._breaking():
+            self._pg.send_query_prepared(statement.name, values, statement.formats)
+            results: list[pq.abc.PGresult] = []
+            while (result := self._next(deadline)) is not None:
+                results.append(result)
+        return results
+
+    @contextmanager
+    def _pipeline(self, deadline: float) -> Iterator[list[pq.abc.PGresult]]:
+        """Send what the block sends at its end, in one message; the list yielded then holds the results."""
+        results: list[pq.abc.PGresult] = []
+        with self._breaking():
+            self._pg.enter_pipeline_mode()
+            yield results
+            self._pg.pipeline_sync()
+            # An answer of a statement may come before its commit, that of the synchronisation cannot. What lies between is None.
+            while (result := self._next(deadline)) is None or result.status != pq.ExecStatus.PIPELINE_SYNC:
+                results += [result] if result is not None else ()
+            self._pg.exit_pipeline_mode()
+
     @contextmanager
     def _breaking(self) -> Iterator[None]:
+        if self.broken:
+            raise Unanswered
         try:
             yield
         except (psycopg.Error, OSError, Unanswered):
             self.broken = True
             raise Unanswered from None
 
-    def _until_synchronised(self, deadline: float) -> list[pq.abc.PGresult]:
-        """Wait for the end of the exchange: the answer of a statement may come before its commit, this cannot."""
+    def _next(self, deadline: float) -> pq.abc.PGresult | None:
+        """Return the next result, None where libpq says that a statement has no more. On a session that ended this raises."""
         pg = self._pg
-        results: list[pq.abc.PGresult] = []
-        while True:
+        unsent = pg.flush()
+        while pg.is_busy():
+            self._wait(unsent, deadline)
+            pg.consume_input()
             unsent = pg.flush()
-            while pg.is_busy():
-                self._wait(unsent, deadline)
-                pg.consume_input()
-                unsent = pg.flush()
-            result = pg.get_result()
-            if result is None:  # the end of one statement's results; on a session that ended, `flush` raises
-                continue
-            if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                return results
-            results.append(result)
+        return pg.get_result()
 
     def _wait(self, unsent: int, deadline: float) -> None:
         left = deadline - self._monotonic()

@@ -158,15 +158,59 @@ class Tree:
         """Return the root of the perfect subtree `index` of 2^height leaves, folded from one tile."""
         level, up = divmod(height, 8)
         number, at = divmod(index << up, TILE_WIDTH)
-        hashes = self._tile(level, number)[at * HASH_BYTES : (at + (1 << up)) * HASH_BYTES]
+        hashes = self.tile(level, number)[at * HASH_BYTES : (at + (1 << up)) * HASH_BYTES]
         if len(hashes) != HASH_BYTES << up:
             raise ValueError("a tile lacks hashes")
         return fold(split(hashes))
 
-    def _tile(self, level: int, index: int) -> bytes:
+    def tile(self, level: int, index: int) -> bytes:
+        """Return a tile as it was read the first time."""
         if (level, index) not in self._tiles:
             self._tiles[level, index] = self._read(level, index)
         return self._tiles[level, index]
+
+
+class Rooted:
+    """What lies under a root, by tiles that need not be believed: each that is read is folded into the hash above it.
+
+    `is_known`: the tiles make the root. Where they do not nothing is known of any leaf. Of level 0 the present tile alone is kept:
+    ask in order of position, and each is read once.
+    """
+
+    def __init__(self, size: int, root: bytes, read: TileReader) -> None:
+        self._tree = Tree(size, read)
+        self._read = read
+        self._present: dict[tuple[int, int], bytes] = {}
+        self._above: dict[tuple[int, int], bytes] = {}
+        try:
+            self.is_known = self._tree.root() == root
+        except ValueError:
+            self.is_known = False
+
+    def holds(self, position: int, hashed: bytes) -> bool:
+        """Return whether the leaf at a position has this hash; never where the tiles do not make the root."""
+        try:
+            return self.is_known and 0 <= position < self._tree.size and self._hash(0, position) == hashed
+        except ValueError:
+            return False
+
+    def _hash(self, level: int, index: int) -> bytes:
+        """Return the hash of a subtree of 256^level leaves. Raises ValueError where the tile it stands in does not fit."""
+        number, at = divmod(index, TILE_WIDTH)
+        return self._tile(level, number)[at * HASH_BYTES : (at + 1) * HASH_BYTES]
+
+    def _tile(self, level: int, number: int) -> bytes:
+        """Return a tile that fits. Raises ValueError where it does not."""
+        if (number + 1) << 8 * (level + 1) > self._tree.size:  # there is none above: the root was made of it
+            return self._tree.tile(level, number)
+        kept, place = self._above if level else self._present, (level, number)
+        if place not in kept:
+            tile = self._read(level, number)
+            if len(tile) != TILE_BYTES or fold(split(tile)) != self._hash(level + 1, number):
+                raise ValueError("a tile does not fit the one above")
+            self._present.clear()
+            kept[place] = tile
+        return kept[place]
 
 
 def _half(width: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from vault.audit import entry
 from vault.audit.entry import NOBODY, Chain, Draft
@@ -18,13 +18,26 @@ CHAIN_MARGIN_BYTES = 256  # what a lane adds to a leaf: writer, number, previous
 _WITHHELD = frozenset({"withheld", "absent", "token"})
 
 
+class AuditSecret(Protocol):
+    """A version of a controller's secret `audit`, and the keys derived of it."""
+
+    @property
+    def version(self) -> int:
+        """Return its number."""
+        ...
+
+    def under(self, derive: Callable[[bytes], bytes]) -> bytes:
+        """Return the key a function derives of it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What the recorder is handed: keys through callables, so that `audit` imports no other noun."""
 
     mac: Callable[[str, bytes], bytes] = field(repr=False)
     unwrap_audit_key: Callable[[str, str, int, bytes], bytes] = field(repr=False)
-    audit_secret: Callable[[str], tuple[int, bytes]] = field(repr=False)
+    audit_secret: Callable[[str], AuditSecret] = field(repr=False)
     seal: Callable[[bytes, bytes, bytes], bytes] = field(repr=False)
     draw: Callable[[int], bytes] = field(repr=False)
     now: Callable[[], datetime]
@@ -58,7 +71,7 @@ def prepare(means: Means, controller_id: str, draft: Draft) -> Prepared:
     whatever the keys raise.
     """
     _expect_consistent(draft)
-    version, secret = means.audit_secret(controller_id)
+    secret = means.audit_secret(controller_id)
     chain_key = details_key = b""
     if draft.chain is not None:
         try:
@@ -67,13 +80,13 @@ def prepare(means: Means, controller_id: str, draft: Draft) -> Prepared:
             draft = _unchained(draft)
     leaf = _leaf(draft)
     if draft.caller_id is not None:
-        leaf["caller"] = b64u(entry.caller_tag(entry.caller_key(secret), draft.caller_id, draft.entry_id))
+        leaf["caller"] = b64u(entry.caller_tag(secret.under(entry.caller_key), draft.caller_id, draft.entry_id))
     sealed = None
     if draft.details or draft.internal:
-        sealed = _seal(means, controller_id, draft, details_key or entry.details_key(secret), leaf)
+        sealed = _seal(means, controller_id, draft, details_key or secret.under(entry.details_key), leaf)
     if len(entry.canonical(leaf)) + CHAIN_MARGIN_BYTES > entry.LEAF_MAX_BYTES:
         raise ValueError("a leaf is too long")
-    return Prepared(draft, leaf, chain_key, _columns(draft, secret, sealed), version)
+    return Prepared(draft, leaf, chain_key, _columns(draft, secret, sealed), secret.version)
 
 
 def _expect_consistent(draft: Draft) -> None:
@@ -134,10 +147,10 @@ def _seal(means: Means, controller_id: str, draft: Draft, key: bytes, leaf: dict
     return means.seal(key, place, entry.sealed_text(details, internal, salts))
 
 
-def _columns(draft: Draft, secret: bytes, sealed: bytes | None) -> tuple[bytes | None, ...]:
+def _columns(draft: Draft, secret: AuditSecret, sealed: bytes | None) -> tuple[bytes | None, ...]:
     """Return sealed details and look-up columns, in the order of the writer's statement."""
     station = draft.internal.get("station")
-    hashed = entry.lookup_key(secret) if draft.ticket_id is not None or station is not None else b""
+    hashed = secret.under(entry.lookup_key) if draft.ticket_id is not None or station is not None else b""
     return (
         sealed,
         draft.chain.subject_id.encode() if draft.chain is not None else NOBODY.encode(),

@@ -14,7 +14,7 @@ from vault.audit.acknowledged import Acknowledged
 from vault.audit.entry import Draft
 from vault.audit.group import LaneGroup
 from vault.audit.lane import WHOLE_CALL_S, Lane
-from vault.audit.prepared import Means, Prepared, prepare
+from vault.audit.prepared import AuditSecret, Means, Prepared, prepare
 from vault.database import Database
 from vault.errors import AuditUnavailable
 from vault.permit import LIFETIME_S, ReadPermit
@@ -34,7 +34,7 @@ class Recorder:
         *,
         mac: Callable[[str, bytes], bytes],
         unwrap_audit_key: Callable[[str, str, int, bytes], bytes],
-        audit_secret: Callable[[str], tuple[int, bytes]],
+        audit_secret: Callable[[str], AuditSecret],
         seal: Callable[[bytes, bytes, bytes], bytes],
         draw: Callable[[int], bytes],
         now: Callable[[], datetime],

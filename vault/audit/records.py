@@ -75,6 +75,12 @@ _LEAVES = (
     )
     .order_by(_entry.c.position)
 )
+_LEAVES_AT = sa.select(_entry.c.position, _entry.c.leaf).where(
+    _entry.c.controller_id == sa.bindparam("controller"),
+    _entry.c.era == sa.bindparam("era"),
+    _entry.c.position == sa.any_(sa.bindparam("positions", type_=sa.ARRAY(sa.BigInteger))),
+    above_bound(_entry),
+)
 _KEEP_COPY = insert(_checkpoint).on_conflict_do_nothing()
 _MEASURE = sa.select(
     _head.c.era,
@@ -310,6 +316,13 @@ def copies(rows: Connection, controller_id: str, era: int) -> list[str]:
 def newest_copy(rows: Connection, controller_id: str, era: int) -> str | None:
     """Return the note of the newest checkpoint kept beside the log, None before there is one. It is not verified yet."""
     return rows.execute(_NEWEST, {"controller": controller_id, "era": era}).scalar_one_or_none()
+
+
+def leaves_at(rows: Connection, controller_id: str, era: int, positions: Sequence[int]) -> dict[int, bytes]:
+    """Return the leaves at these positions, in their order; those that are not there (any more) are left out."""
+    asked = {"controller": controller_id, "era": era, "positions": positions}
+    found = {row.position: bytes(row.leaf) for row in rows.execute(_LEAVES_AT, asked)}
+    return {position: found[position] for position in positions if position in found}
 
 
 def leaves(rows: Connection, controller_id: str, era: int, first: int, end: int) -> list[bytes]:

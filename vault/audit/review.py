@@ -19,8 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, Row
 
 from vault import tables
-from vault.audit.bound import above_bound
 from vault.audit.filters import Place, Window
+from vault.audit.records import leaves_at
 
 MOST_AT_ONCE: Final = 201  # rows of one statement: the longest page and one more
 EXPORTED_AT_ONCE: Final = 1_000
@@ -28,7 +28,6 @@ DIMENSIONS: Final = ("day", "operation", "outcome", "purpose", "recipient")
 MOST_GROUPS: Final = 20_000
 
 _L = tables.audit_lookup.c
-_E = tables.audit_entry.c
 _D = tables.audit_daily.c
 _H = tables.audit_head.c
 _K = tables.audit_checkpoint.c
@@ -52,12 +51,6 @@ _NARROWED: Final[Mapping[str, ColumnElement[bool]]] = {
     "outcome": _L.outcome == sa.bindparam("outcome"),
     "operation": _L.operation == sa.bindparam("operation"),
 }
-_LEAVES = sa.select(_E.position, _E.leaf).where(
-    _E.controller_id == sa.bindparam("controller"),
-    _E.era == sa.bindparam("era"),
-    _E.position == sa.any_(sa.bindparam("positions", type_=sa.ARRAY(sa.BigInteger))),
-    above_bound(tables.audit_entry),
-)
 _SHOWN = (
     *(_L.at, _L.position, _L.era, _L.subject_id, _L.entry_id, _L.operation, _L.outcome, _L.kind, _L.caller_id, _L.roles, _L.team),
     *(_L.recipient, _L.purpose, _L.channel, _L.ticket, _L.ticket_state, _L.station, _L.clear_classes, _L.flags, _L.stream),
@@ -204,6 +197,5 @@ def _with_leaves(rows: Connection, controller_id: str, found: Sequence[Row[Any]]
     leaves: dict[tuple[int, int], bytes] = {}
     for era in sorted({row.era for row in found}):
         positions = [row.position for row in found if row.era == era]
-        read = rows.execute(_LEAVES, {"controller": controller_id, "era": era, "positions": positions})
-        leaves.update(((era, row.position), bytes(row.leaf)) for row in read)
+        leaves.update(((era, position), leaf) for position, leaf in leaves_at(rows, controller_id, era, positions).items())
     return [Proposed(row, leaves.get((row.era, row.position))) for row in found]

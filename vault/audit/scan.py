@@ -23,7 +23,7 @@ from vault.notes import VerifierKey
 from vault.octets import b64u
 
 Tiles = Callable[[int, int], bytes | None]
-FirstKey = Callable[[int, str], bytes]  # (version of the MAC root, writer) -> K_1
+FirstKey = Callable[[int, str], bytes | None]  # (version of the MAC root, writer) -> K_1, None where there is no such root
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Report:
     unkeyed: int = 0  # entries of people without an audit key: never enrolled after all, or erased
     before: tuple["Report", ...] = ()  # of the eras that ended, oldest first
     lost: int = 0  # signed entries that a recovery of this era's beginning gave up
+    first: int = 0  # where the reading began: what is before was taken as the tiles have it
 
     @property
     def ok(self) -> bool:
@@ -93,10 +94,13 @@ class Findings:
 
 @dataclass(slots=True)
 class Link:
-    """The last entry seen of a writer; it moves on with each. `key` is that of its next MAC, None where MACs cannot be checked."""
+    """The last entry seen of a writer; it moves on with each. `key` is that of its next MAC, None where MACs cannot be checked.
+
+    `leaf_hash` is None, and `secret_version` 0, where its entries before were not read.
+    """
 
     number: int
-    leaf_hash: bytes
+    leaf_hash: bytes | None
     position: int | None
     secret_version: int
     key: bytes | None = field(repr=False)
@@ -110,6 +114,7 @@ class WriterChains:
         self._first_key = first_key
         self.findings = findings
         self.links: dict[str, Link] = {}
+        self.begun: Mapping[str, int] = {}  # of writers that may have begun before what is read: the version of their MAC root
 
     def take(self, members: Mapping[str, Any], leaf: bytes, hashed: bytes, mac: bytes | None, position: int | None) -> None:
         """Check one entry against its writer's chain. `position` is None for a pending entry."""
@@ -125,7 +130,7 @@ class WriterChains:
         is_genuine = self._first_key is None or self._mac_holds(key, leaf, mac, position, writer_id, number)
         if not is_next:
             self.findings.add("writer-chain", f"{writer_id} goes from {link.number} to {number}", position)
-        elif members.get("previous") != (b64u(link.leaf_hash) if link.leaf_hash else ""):
+        elif link.leaf_hash is not None and members.get("previous") != (b64u(link.leaf_hash) if link.leaf_hash else ""):
             # An entry whose MAC holds is believed when it says that the one before was another.
             blamed = link.position if is_genuine and link.position is not None else position
             self.findings.add("writer-chain", f"{writer_id} {number} follows another entry than the one before it", blamed)
@@ -134,13 +139,19 @@ class WriterChains:
 
     def carry(self, writer_id: str, at: Crossing) -> None:
         """Take up a writer's chain where a pruning left it."""
-        key = self._first_key(at.mac_key, writer_id) if self._first_key is not None else None
-        for _ in range(min(at.number, 1 << 20)):  # a writer rolls over before that
-            key = entry.ratchet(key) if key is not None else None
+        key = self._key_after(at.number, at.mac_key, writer_id)
         self.links[writer_id] = Link(at.number, at.leaf_hash, None, at.audit_secret, key)
+
+    def _key_after(self, number: int, mac_key: int, writer_id: str) -> bytes | None:
+        key = self._first_key(mac_key, writer_id) if self._first_key is not None else None
+        for _ in range(min(number, 1 << 20)):  # a writer rolls over before that
+            key = entry.ratchet(key) if key is not None else None
+        return key
 
     def _opened(self, members: Mapping[str, Any], writer_id: str, number: int, position: int | None) -> Link:
         """Return the beginning of a writer's chain. Its first entry names this log and the keys in use."""
+        if number > 1 and writer_id in self.begun:
+            return Link(number - 1, None, None, 0, self._key_after(number - 1, self.begun[writer_id], writer_id))
         about = members.get("about")
         named = about if isinstance(about, dict) else {}
         mac_key, version = named.get("mac_key"), named.get("audit_secret")
@@ -184,7 +195,8 @@ class Scan:
         self._good = 0
         self._checked_notes = 0
         self._pruned: Pruned | None = None
-        self._is_told = False
+        self._told: set[str] = set()  # ids of entries that say that the log was pruned there, and were not taken back
+        self.first = 0  # where the reading begins
         self._compare_notes()
 
     def begin_after(self, pruned: Pruned) -> None:
@@ -195,8 +207,27 @@ class Scan:
         self._pruned = pruned
         if pruned.bound % STEP or pruned.bound < STEP:
             self.findings.add("prune", "a log is pruned by whole tiles alone", None, (0, pruned.bound))
+        self._take_tiles(pruned.bound)
+        if self._frontier.root() != pruned.root:
+            self.findings.add("prune", "what was pruned had another root", None, (0, pruned.bound))
+        for writer_id, at in pruned.writers.items():
+            self.chains.carry(writer_id, at)
+        self._compare_notes()
+
+    def begin_at(self, bound: int, begun: Mapping[str, int]) -> None:
+        """Begin at a multiple of 65,536: what is before is taken as the tiles have it, and checkpoints judge whether it is so.
+
+        `begun` says of each writer the version of its MAC root: its chain is followed from the first entry that is met.
+        """
+        self.chains.begun = begun
+        self._take_tiles(bound)
+        self._compare_notes()
+
+    def _take_tiles(self, bound: int) -> None:
+        """Make the tree up to a bound of the tiles of level 1."""
+        self.first = bound
         self._rows.append(bytearray())
-        for index in range(pruned.bound // STEP):
+        for index in range(bound // STEP):
             tile = self._tiles(1, index) or b""
             if len(tile) != TILE_BYTES:
                 self.findings.add("tile", f"tile 1/{index} is missing", index * STEP)
@@ -206,11 +237,6 @@ class Scan:
             for level, root in enumerate(self._frontier.append_subtree(node, STEP_HEIGHT), 3):
                 self._put(level, root)
         self._next = self._frontier.size
-        if self._frontier.root() != pruned.root:
-            self.findings.add("prune", "what was pruned had another root", None, (0, pruned.bound))
-        for writer_id, at in pruned.writers.items():
-            self.chains.carry(writer_id, at)
-        self._compare_notes()
 
     @property
     def size(self) -> int:
@@ -231,10 +257,17 @@ class Scan:
             members = {}
         self.chains.take(members, leaf, hashed, mac, position)
         if members.get("operation") == PRUNING and self._pruned is not None:
-            self._is_told = self._is_told or members.get("about") == self._pruned.about
+            self._hear(members, self._pruned)
         self._grow(hashed)
         self._compare_notes()
         return members
+
+    def _hear(self, members: Mapping[str, Any], pruned: Pruned) -> None:
+        """Take what an entry says of the pruning: that it was to be, or of an earlier one that it did not happen."""
+        if members.get("outcome") == "failed":
+            self._told.discard(str(members.get("ref")))
+        elif members.get("about") == pruned.about:
+            self._told.add(str(members.get("id")))
 
     def finish(
         self, head_size: int, writers: Iterable[tuple[str, int, bytes]], tiles: Iterable[tuple[int, int]], eras: Sequence[int]
@@ -244,7 +277,7 @@ class Scan:
         `writers` are id, number and hash as sequenced; `tiles` the highest index stored at each level; `eras` those without a log.
         """
         size = self._frontier.size
-        if self._pruned is not None and not self._is_told:
+        if self._pruned is not None and not self._told:
             self.findings.add("prune", "no entry says that the log was pruned there", None, (0, self._pruned.bound))
         self._compare_unfinished()
         self._refuse_surplus(tiles)
@@ -259,13 +292,15 @@ class Scan:
             self.findings.add("truncated", f"a checkpoint covers {max(longer)} entries, there are {size}", size)
         for writer_id, number, hashed in writers:
             link = self.chains.links.get(writer_id)
-            if link is None and self._pruned is not None:
-                continue  # it ended below the bound
+            if link is None and self.first:
+                continue  # it ended before that
             if link is None or link.number < number:
                 self.findings.add("writer-tail", f"{writer_id} was sequenced up to {number}", size)
             elif link.number == number and link.leaf_hash != hashed:
                 self.findings.add("writer-tail", f"{writer_id} {number} was another entry", link.position)
-        return Report(self._origin, size, self._frontier.root(), self._checked_notes, self.findings.all())
+        return Report(
+            self._origin, size, self._frontier.root(), self._checked_notes, self.findings.all(), first=self.first
+        )  # fmt: skip
 
     # --- the tree ---
 
@@ -346,12 +381,12 @@ class Scan:
 
 
 def members_of(leaf: bytes) -> Mapping[str, Any] | None:
-    """Return the members of a leaf, None when it is not a JSON object."""
+    """Return the members of a leaf, None when it is not a JSON object, or has a member of another shape than an entry's."""
     try:
         members = orjson.loads(leaf)
     except orjson.JSONDecodeError:
         return None
-    return members if isinstance(members, dict) else None
+    return members if isinstance(members, dict) and entry.is_shaped(members) else None
 
 
 def with_findings(report: Report, findings: Sequence[Finding], not_checked: Sequence[str], unkeyed: int) -> Report:

@@ -4,7 +4,7 @@ Details are opened and their commitments recomputed; each person's tags are foll
 leaf and caller tag. Fed rows ordered by person and stream, so that one audit key at a time is in memory.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ def row_fits(row: Any, members: Mapping[str, Any], caller_keys: Callable[[], Ite
     """Return whether a look-up row says of an entry what its leaf says, the caller by one of the keys of their tags included."""
     fits = members.get("id") == row.entry_id and members.get("at") == row.at
     fits = fits and all(members.get(name) == getattr(row, name) for name in _SAME)
-    fits = fits and list(members.get("roles", [])) == sorted(row.roles or [])
+    fits = fits and list(members.get("roles", [])) == sorted(row.roles or [], key=str)
     if not fits or (row.caller_id is None and "caller" not in members):
         return fits
     tags = (entry.caller_tag(key, row.caller_id or "", row.entry_id) for key in caller_keys())
@@ -33,7 +33,7 @@ class ScrubKeys:
     """How details are opened.
 
     `audit_key` answers None for a person who has none (never enrolled after all, or erased), and raises Unreadable for one who
-    should have one that opens. Any other error ends the verification.
+    should have one that opens; `audit_secret` raises it for a version that is not there. Any other error ends the verification.
     """
 
     audit_key: Callable[[str], bytes | None] = field(repr=False)
@@ -69,6 +69,7 @@ class _Chain:
 class Scrub:
     """One pass over details and look-up rows. `versions` maps each writer to the version of secret `audit` it used.
 
+    `carried` are the versions that may be those of writers of whom `versions` says none: they began before what is read.
     `began_before`: the log was pruned, so the first row left of a person's chain says where it stood; its tag must follow from it.
     """
 
@@ -80,14 +81,16 @@ class Scrub:
         findings: Findings,
         *,
         began_before: bool = False,
+        carried: Sequence[int] = (0,),
     ) -> None:
+        self._carried = carried
         self._began_before = began_before
         self._controller_id = controller_id
         self._keys = keys
         self._versions = versions
         self._findings = findings
         self._chain = _Chain()
-        self._secrets: dict[int, bytes] = {}
+        self._secrets: dict[int, bytes | None] = {}
         self.unkeyed = 0
 
     def detail(self, row: DetailRow) -> None:
@@ -99,14 +102,16 @@ class Scrub:
         if row.subject_id == NOBODY:
             if "subject" in members:
                 self._findings.add("subject-chain", "an entry about somebody is filed under nobody", row.position)
-            self._open(row, members, "", entry.details_key(self._secret(members)))
+            self._open(row, members, "", (entry.details_key(one) for one in self._secrets_of(members)))
             return
         self._follow(row, members)
 
     def lookup(self, row: Any) -> None:
-        """Check one look-up row, which comes with its `leaf`, against that."""
+        """Check one look-up row against its `leaf`, and against `whose` the detail row beside it is, None where there is none."""
         members = members_of(row.leaf) or {}
-        if not row_fits(row, members, lambda: [entry.caller_key(self._secret(members))]):
+        fits = row_fits(row, members, lambda: (entry.caller_key(one) for one in self._secrets_of(members)))
+        clear = list(members.get("fields", {}).values()).count("clear")
+        if not fits or row.clear_count != clear or row.whose not in (None, row.subject_id):
             self._findings.add("lookup", "a look-up row does not fit its entry", row.position)
 
     def _follow(self, row: DetailRow, members: Mapping[str, Any]) -> None:
@@ -121,13 +126,13 @@ class Scrub:
             self.unkeyed += 1
             return
         tag = b""
-        if row.stream in ("open", "held"):
+        if row.stream in ("open", "held") and row.chain_number > 0:
             key = entry.chain_key(chain.audit_key, row.stream)
             tag = entry.subject_tag(key, row.entry_id, row.chain_number, row.chain_previous)
         if row.chain_number != chain.number + 1 or row.chain_previous != chain.tag or members.get("subject") != b64u(tag):
             self._findings.add("subject-chain", "a person's chain does not hold", row.position)
         chain.number, chain.tag = row.chain_number, tag
-        self._open(row, members, row.subject_id, entry.details_key(chain.audit_key))
+        self._open(row, members, row.subject_id, [entry.details_key(chain.audit_key)])
 
     def _audit_key(self, row: DetailRow) -> bytes | None:
         try:
@@ -136,18 +141,33 @@ class Scrub:
             self._findings.add("audit-key", "somebody's audit key is missing or does not open", row.position)
             return None
 
-    def _open(self, row: DetailRow, members: Mapping[str, Any], subject_id: str, key: bytes) -> None:
-        """Open sealed details and check both commitments. Nothing sealed and nothing committed is right too."""
+    def _open(self, row: DetailRow, members: Mapping[str, Any], subject_id: str, keys: Iterable[bytes]) -> None:
+        """Open sealed details by one of the keys and check both commitments. Nothing sealed and nothing committed is right too."""
         if row.sealed is None and "details" not in members:
             return
         place = entry.details_place(self._controller_id, subject_id, row.entry_id)
-        try:
-            entry.opened(members, self._keys.unseal(key, place, row.sealed or b""))
-        except (ValueError, Unreadable):
+        if not any(self._opens(key, place, row.sealed or b"", members) for key in keys):
             self._findings.add("details", "sealed details do not fit the commitments", row.position)
 
-    def _secret(self, members: Mapping[str, Any]) -> bytes:
+    def _opens(self, key: bytes, place: bytes, sealed: bytes, members: Mapping[str, Any]) -> bool:
+        try:
+            entry.opened(members, self._keys.unseal(key, place, sealed))
+        except (ValueError, Unreadable):
+            return False
+        return True
+
+    def _secrets_of(self, members: Mapping[str, Any]) -> Iterator[bytes]:
+        """Yield the secret that an entry's writer used; of one that began before what is read, each that it may have used."""
         version = self._versions.get(str(members.get("writer")), 0)
-        if version not in self._secrets:
-            self._secrets[version] = self._keys.audit_secret(version)
-        return self._secrets[version]
+        for one in (version,) if version else self._carried:
+            if one not in self._secrets:
+                self._secrets[one] = self._secret(one)
+            known = self._secrets[one]
+            if known is not None:
+                yield known
+
+    def _secret(self, version: int) -> bytes | None:
+        try:
+            return self._keys.audit_secret(version)
+        except Unreadable:  # a leaf names what it likes: nothing fits a version that is not there
+            return None

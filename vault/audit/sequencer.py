@@ -158,13 +158,13 @@ class _Log:
 
 
 class Sequencer:
-    """Sequences logs, one at a time. `mac` is the keyring's; many processes may each run one."""
+    """Sequences logs, one at a time. `mac` is the keyring's, None for a key it has not; many processes may each run one."""
 
     def __init__(
         self,
         database: Database,
         *,
-        mac: Callable[[str, bytes], bytes],
+        mac: Callable[[str, bytes], bytes | None],
         origin_host: str,
         health: TrailHealth,
         most: int = MOST_AT_ONCE,
@@ -258,13 +258,17 @@ class Sequencer:
         known = self._ratchets.get((log.controller_id, writer_id))
         if known is not None and known.number == number and known.mac_key == mac_key:
             return known
-        key = self._first_key(log, writer_id, mac_key)
+        key = self._first_key(log, writer_id, mac_key, number + 1)
         for _ in range(number):
             key = entry.ratchet(key)
         return _Ratchet(writer_id, number, leaf_hashed, mac_key, key)
 
-    def _first_key(self, log: _Log, writer_id: str, mac_key: int) -> bytes:
-        return self._mac(f"audit-mac/{mac_key}", entry.first_mac_message(log.controller_id, writer_id))
+    def _first_key(self, log: _Log, writer_id: str, mac_key: int, number: int) -> bytes:
+        """Return the key of a writer's first entry. Raises _Broken at `number` where a row names a MAC root there is none of."""
+        key = self._mac(f"audit-mac/{mac_key}", entry.first_mac_message(log.controller_id, writer_id))
+        if key is None:
+            raise _Broken(Break(writer_id, number, "mac"))
+        return key
 
     def _checked(self, log: _Log, chain: _Ratchet, most: int, taken: list[_Taken], named: set[str]) -> _Ratchet:
         """Check a writer's pending rows, add them to `taken`, and return where its chain stands then. Raises _Broken."""
@@ -279,7 +283,7 @@ class Sequencer:
             about = members.get("about", {})
             if number == 1:
                 mac_key = _mac_key(members, log.origin)
-                key = self._first_key(log, chain.writer_id, mac_key) if mac_key else b""
+                key = self._first_key(log, chain.writer_id, mac_key, 1) if mac_key else b""
             if not (mac_key and hmac.compare_digest(entry.leaf_mac(key, leaf), mac)):
                 raise _Broken(Break(chain.writer_id, number, "mac"))
             if isinstance(about.get("writer"), str):  # a writer left behind, or lost: explained
@@ -294,7 +298,7 @@ def _members(leaf: bytes) -> dict[str, Any]:
         members = orjson.loads(leaf)
     except orjson.JSONDecodeError:
         return {}
-    return members if isinstance(members, dict) else {}
+    return members if isinstance(members, dict) and entry.is_shaped(members) else {}
 
 
 def _mac_key(members: dict[str, Any], log_origin: str) -> int:

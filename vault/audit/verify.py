@@ -14,14 +14,15 @@ from vault.audit import entry, verify_records
 from vault.audit.checkpoint import Checkpoint, origin, parse_note
 from vault.audit.eras import AT, RECOVERY, Beginning, beginning_of, era_of
 from vault.audit.merkle import leaf_hash
-from vault.audit.pruned import Pruned
+from vault.audit.pruned import STEP, Pruned
 from vault.audit.receipts import Promises
 from vault.audit.records import FIRST_ERA, Head, head
 from vault.audit.scan import Findings, FirstKey, GivenNote, Report, Scan, members_of, with_findings
 from vault.audit.scrub import Scrub, ScrubKeys
+from vault.audit.verify_records import EVERYTHING, LATEST_MS, Part
 from vault.notes import VerifierKey
 
-Mac = Callable[[str, bytes], bytes]
+Mac = Callable[[str, bytes], bytes | None]  # None for a key that is not there; raises where keys do not answer
 
 
 def verify_log(
@@ -71,6 +72,33 @@ def verify_log(
     return replace(with_findings(reports[0], beside, missing, reports[0].unkeyed), before=tuple(reports[:0:-1]))
 
 
+def verify_since(
+    rows: Connection,
+    controller_id: str,
+    size: int,
+    *,
+    origin_host: str,
+    notes: Iterable[GivenNote],
+    vkey: Callable[[str], VerifierKey],
+    mac: Mac,
+    keys: ScrubKeys,
+    carried: Sequence[int],
+) -> Report:
+    """Verify the newest era from the last multiple of 65,536 up to `size` on, from its beginning where that is pruned further.
+
+    `rows` and `notes` as above; `carried` as `Scrub` takes them. What was before is taken as its tiles have it, which a checkpoint
+    judges: an edited leaf there is not found here, nor what lies beside it. Raises Unavailable.
+    """
+    held = list(notes)
+    verify_records.begin(rows)
+    at = head(rows, controller_id) or Head(FIRST_ERA, 0)
+    run = _Run(
+        rows, controller_id, origin_host, held, vkey, mac, keys, Promises((), b"", 0), since=size // STEP * STEP, carried=carried
+    )
+    report = run.verified(verify_records.Log(rows, controller_id, at.era), at.size, None)
+    return replace(report, not_checked=tuple(_not_checked(mac, keys, held)))
+
+
 def _beginning(log: verify_records.Log) -> Beginning | None:
     """Return what an era says it follows: its second entry, or where that was pruned the entry that says so."""
     pruned = log.pruned()
@@ -105,22 +133,16 @@ class _Run:
     keys: ScrubKeys | None
     promises: Promises
     shredded: bool = False
+    since: int = 0
+    carried: Sequence[int] = (0,)
 
     def verified(self, log: "verify_records.Log", size: int | None, later: Beginning | None) -> Report:
         """Verify one era; `size` is what the head says, None of one that ended, of which `later` says what it had lost."""
         name = origin(self.host, self.controller_id, log.era)
         notes = [one for one in self.notes if _concerns(one, name, later, is_last=size is not None)]
         scan = Scan(name, notes, self.vkey(name), log.tile, _first_keys(self.mac, self.controller_id))
-        pruned = log.pruned()
-        if pruned is not None:
-            scan.begin_after(pruned)
-        with closing(log.entries(pruned.bound) if pruned is not None else log.entries()) as entries:
-            for position, leaf, stored_hash, leaf_mac in entries:
-                members = scan.take(position, leaf, stored_hash, leaf_mac)
-                self.promises.meet(leaf)
-                if pruned is not None and position == pruned.bound:
-                    self.promises.began_ms = max(self.promises.began_ms, members.get("at", 0))
-                self.shredded = self.shredded or members.get("operation") == "details-shred"
+        pruned = self._begin(scan, log)
+        oldest_ms = self._take(scan, log, pruned)
         stray = log.stray_eras() if size is not None else []
         report = scan.finish(scan.size if size is None else size, log.writers(), log.highest_tiles(), stray)
         beside = Findings()
@@ -134,9 +156,36 @@ class _Run:
         unkeyed = 0
         if self.keys is not None:
             versions = {writer_id: link.secret_version for writer_id, link in scan.chains.links.items()}
-            scrub = Scrub(self.controller_id, self.keys, versions, beside, began_before=pruned is not None)
-            unkeyed = _scrub(log, scrub, beside, shredded=self.shredded)
+            scrub = Scrub(
+                self.controller_id, self.keys, versions, beside, began_before=scan.first > 0, carried=self.carried
+            )  # fmt: skip
+            part = EVERYTHING if pruned is not None or not scan.first else Part(scan.first, oldest_ms)
+            unkeyed = _scrub(log, scrub, beside, part, shredded=self.shredded)
         return with_findings(report, beside.all(), (), unkeyed)
+
+    def _begin(self, scan: Scan, log: "verify_records.Log") -> Pruned | None:
+        """Begin where the reading does; return what was pruned before that, None where the log has more, or nothing, before."""
+        pruned = log.pruned()
+        if self.since > (pruned.bound if pruned is not None else 0):
+            scan.begin_at(self.since, log.mac_keys())
+            return None
+        if pruned is not None:
+            scan.begin_after(pruned)
+        return pruned
+
+    def _take(self, scan: Scan, log: "verify_records.Log", pruned: Pruned | None) -> int:
+        """Take every entry from there on; return the earliest instant (ms) that one of them names."""
+        oldest_ms = LATEST_MS
+        with closing(log.entries(scan.first) if scan.first else log.entries()) as entries:
+            for position, leaf, stored_hash, leaf_mac in entries:
+                members = scan.take(position, leaf, stored_hash, leaf_mac)
+                self.promises.meet(leaf)
+                at_ms = members["at"] if isinstance(members.get("at"), int) else 0
+                if pruned is not None and position == pruned.bound:
+                    self.promises.began_ms = max(self.promises.began_ms, at_ms)
+                oldest_ms = min(oldest_ms, at_ms)
+                self.shredded = self.shredded or members.get("operation") == "details-shred"
+        return oldest_ms
 
 
 def _concerns(given: GivenNote, name: str, later: Beginning | None, *, is_last: bool) -> bool:
@@ -174,16 +223,16 @@ def _at_the_bound(log: "verify_records.Log", pruned: Pruned, findings: Findings,
         findings.add("prune", "people's chains do not go on where they stood", pruned.bound)
 
 
-def _scrub(log: "verify_records.Log", scrub: Scrub, findings: Findings, *, shredded: bool) -> int:
+def _scrub(log: "verify_records.Log", scrub: Scrub, findings: Findings, part: Part, *, shredded: bool) -> int:
     """Compare details and look-up rows with the leaves; return how many entries are of people without an audit key."""
-    with closing(log.details()) as details:
+    with closing(log.details(part)) as details:
         for row in details:
             scrub.detail(row)
-    with closing(log.lookups()) as lookups:
+    with closing(log.lookups(part)) as lookups:
         for found in lookups:
             scrub.lookup(found)
     if not shredded:  # erasure takes rows away, and says so in the log; pruning none that is above its bound
-        for check, position in log.without_companions():
+        for check, position in log.without_companions(part):
             findings.add(check, "an entry's row is missing", position)
     return scrub.unkeyed
 

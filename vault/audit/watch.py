@@ -6,6 +6,8 @@ also compares each log with the signer's last note: proved when the process star
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import count
+from threading import Lock
 
 import orjson
 import structlog
@@ -57,9 +59,16 @@ class Watch:
         self._key_name = f"audit-sign/{sign_key}"
         self._proved: set[str] = set()  # logs proved to continue their last checkpoint since this process began
         self._eras: dict[str, int] = {}  # as seen at the last look
+        self._numbers = count(1)
+        self._telling = Lock()
+        self._told: dict[str, int] = {}  # which look has reported of a log last
 
     def look(self, controller_id: str) -> None:
-        """Measure one log and report. Raises Unavailable; a log that was not measured counts as closed."""
+        """Measure one log and report. Raises Unavailable; a log that was not measured counts as closed.
+
+        Looks may overlap: what one saw says nothing any more once another that began later has reported.
+        """
+        number = next(self._numbers)
         with self._database.snapshot(controller_id) as rows:
             counted = records.count(rows, controller_id, MOST_PENDING + 1)
             prove = controller_id not in self._proved
@@ -70,12 +79,16 @@ class Watch:
             unsigned_s = self._unsigned_s(rows, controller_id, standing)
             late_s = self._late_s(rows, controller_id)
             witnessed_s = self._witnessed_s(rows, controller_id, standing)
-        self._report(controller_id, OTHER_TREE if unsigned_s is None else standing.fault, proved=prove)
-        self._health.judge(EVERYWHERE, UNSAFE_SERVER, stands=not (counted.durable or self._unsafe_server_allowed))
-        apart_s = abs(counted.clock_s - self._now().timestamp())
-        oldest_s, unsafe = self._age_s(counted.oldest_ms), not counted.durable and self._unsafe_server_allowed
-        measure = Measure(counted.waiting, oldest_s, unsigned_s or 0.0, late_s, apart_s, witnessed_s, unsafe)
-        self._health.measured(controller_id, measure)
+        with self._telling:
+            if number < self._told.get(controller_id, 0):
+                return
+            self._told[controller_id] = number
+            self._report(controller_id, OTHER_TREE if unsigned_s is None else standing.fault, proved=prove)
+            self._health.judge(EVERYWHERE, UNSAFE_SERVER, stands=not (counted.durable or self._unsafe_server_allowed))
+            apart_s = abs(counted.clock_s - self._now().timestamp())
+            oldest_s, unsafe = self._age_s(counted.oldest_ms), not counted.durable and self._unsafe_server_allowed
+            measure = Measure(counted.waiting, oldest_s, unsigned_s or 0.0, late_s, apart_s, witnessed_s, unsafe)
+            self._health.measured(controller_id, measure)
 
     def _report(self, controller_id: str, fault: str | None, *, proved: bool) -> None:
         """Put on the trail's health how the log stands to its last note. What a proof has found, only a proof takes back."""

@@ -59,17 +59,19 @@ class Built:
 
 def build(writer: Writer, drafts: Sequence[Prepared], heads: Mapping[Place, Head], now_ms: int) -> Built:
     """Number, tag, serialise, MAC and hash a batch. `heads` are the chain heads of its people in this era; others have none yet."""
-    after = replace(writer, at=max(now_ms, writer.at))
+    at, after = max(now_ms, writer.at), writer
     known = dict(heads)
     calls: list[Call] = []
     hashes: list[bytes] = []
     for first in range(0, len(drafts), batch.MOST):
-        made, after = _written(after, drafts[first : first + batch.MOST], known, hashes)
+        made, after = _written(after, at, drafts[first : first + batch.MOST], known, hashes)
         calls.append(made.call())
     return Built(calls, hashes, after)
 
 
-def _written(writer: Writer, drafts: Sequence[Prepared], known: dict[Place, Head], hashes: list[bytes]) -> tuple[Batch, Writer]:
+def _written(
+    writer: Writer, at: int, drafts: Sequence[Prepared], known: dict[Place, Head], hashes: list[bytes]
+) -> tuple[Batch, Writer]:
     """Return what one statement writes, and the writer afterwards; heads in `known` move on, leaf hashes are added to `hashes`."""
     number, previous, key, decoys = writer.number, writer.previous, writer.key, list(writer.decoys)
     entries: dict[Place, int] = {}  # heads in the order of the drafts, with how many of them are each one's
@@ -78,7 +80,7 @@ def _written(writer: Writer, drafts: Sequence[Prepared], known: dict[Place, Head
     for one in drafts:
         number += 1
         own: dict[str, Any] = {
-            **one.leaf, "at": writer.at, "number": number, "writer": writer.writer_id,
+            **one.leaf, "at": at, "number": number, "writer": writer.writer_id,
             "previous": b64u(previous) if previous else "",
         }  # fmt: skip
         if one.chain_key:
@@ -101,8 +103,8 @@ def _written(writer: Writer, drafts: Sequence[Prepared], known: dict[Place, Head
         key = entry.ratchet(key)
         hashes.append(previous)
     moves = [Move(*place, count, known[place][1], known[place][0]) for place, count in entries.items()]
-    made = Batch(writer.controller_id, writer.writer_id, writer.number, writer.at, writer.era, moves, rows)
-    return made, replace(writer, number=number, previous=previous, key=key, decoys=tuple(decoys))
+    made = Batch(writer.controller_id, writer.writer_id, writer.number, at, writer.era, moves, rows)
+    return made, replace(writer, at=at, number=number, previous=previous, key=key, decoys=tuple(decoys))
 
 
 def heads_as_read(drafts: Sequence[Prepared], era: int) -> dict[Place, Head]:

@@ -33,12 +33,18 @@ def serve(
 
 
 def worker() -> None:
-    """Run jobs (ends of agreements, clean-up) and the audit trail's sequencer and signer, until it is told to stop."""
+    """Run jobs (ends of agreements, clean-up, the nightly scrub of the audit trail) and the trail's sequencer and signer.
+
+    It runs until it is told to stop. Each night at three (UTC) the last day of every trail is read again, and each Sunday all of
+    it; what does not hold is logged (`trail`, step `scrub`), recorded (`log-scrub`), and named on `/readyz`.
+    """
     with said(), open_vault(read_settings()) as opened:
         opened.require_policy()
         opened.require_trail()
         people.print("The worker runs. Ctrl-C ends it.")
-        job_app(opened.vault, opened.addresses.url).run_worker(install_signal_handlers=True, listen_notify=True)
+        app = job_app(opened.vault, opened.addresses.url, opened.scrub)
+        # Two jobs may take long, the scrub and the confirming of lists, each once at a time: the third place is for all else.
+        app.run_worker(concurrency=3, install_signal_handlers=True, listen_notify=True)
 
 
 def token(

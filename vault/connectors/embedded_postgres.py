@@ -31,12 +31,15 @@ max_connections = 300
 _MIB = 1 << 20
 
 
-def start_embedded(data: Path) -> PostgresServer:
-    """Start (or join) the server of this data directory; the caller keeps the handle and calls `cleanup()` at the end."""
+def start_embedded(data: Path, memory: int | None = None) -> PostgresServer:
+    """Start (or join) the server of this data directory; the caller keeps the handle and calls `cleanup()` at the end.
+
+    A new one reckons with so many bytes of memory, by default all there are: where several share the machine, each with its part.
+    """
     data.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
     server = get_server(data)
     if not (data / "riserbo.conf").exists():
-        _close_to_others(server, data)
+        _close_to_others(server, data, memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
         server.cleanup()  # how many may connect is settled when it starts
         server = get_server(data)
     return server
@@ -65,14 +68,13 @@ def ensure_database(server: PostgresServer, database: str = DATABASE, template: 
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, source))
 
 
-def _close_to_others(server: PostgresServer, data: Path) -> None:
+def _close_to_others(server: PostgresServer, data: Path, memory: int) -> None:
     """Allow this operating-system user only, and silence statements in the log; done once, while the cluster is empty."""
     (data / "pg_hba.conf").write_text("local all all peer map=riserbo\n")
     users = {getpass.getuser(), server.system_user or getpass.getuser()}
     (data / "pg_ident.conf").write_text("".join(f"riserbo {user} all\n" for user in sorted(users)))
     with (data / "postgresql.conf").open("a") as configuration:
         configuration.write("include = 'riserbo.conf'\n")
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     (data / "riserbo.conf").write_text(f"{_CONFIGURATION}shared_buffers = '{shared_buffers_mib(memory)}MB'\n")
     for name in ("riserbo.conf", "pg_hba.conf", "pg_ident.conf"):
         (data / name).chmod(0o644)  # the directory itself is the server's own, 0700

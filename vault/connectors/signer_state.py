@@ -7,6 +7,7 @@ line of `checkpoints.log` is a JSON object `{"at": ms, "origin": â€¦, "note": â€
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import orjson
 from vault.errors import AuditUnavailable
 
 LOG_NAME = "checkpoints.log"
+_BEGINS = re.compile(rb'\{"at":[0-9]+,"origin":"([\x20\x21\x23-\x5b\x5d-\x7e]*)","note":"')  # an origin without escapes
 
 
 class DirectorySignerState:
@@ -57,19 +59,37 @@ class DirectorySignerState:
         except OSError:
             raise AuditUnavailable(retry_after_s=5) from None
 
-    def notes(self, origin: str) -> Iterator[str]:
-        """Yield every note of this log, oldest first. Raises AuditUnavailable when a line is damaged."""
+    def notes(self, origin: str, since_ms: int = 0) -> Iterator[str]:
+        """Yield the notes of this log kept since an instant, and first the one that stood then; oldest first.
+
+        Raises AuditUnavailable when a line is damaged, unless it plainly begins as one of another log: that is the other's to find.
+        """
+        stood: str | None = None
+        for at_ms, note in self._listed(origin):
+            if at_ms < since_ms:
+                stood = note
+                continue
+            if stood is not None:
+                yield stood
+                stood = None
+            yield note
+        if stood is not None:
+            yield stood
+
+    def _listed(self, origin: str) -> Iterator[tuple[int, str]]:
+        own = orjson.dumps(origin)[1:-1]
         try:
             with (self._directory / LOG_NAME).open("rb") as lines:
                 for line in lines:
-                    if not line.rstrip(b"\n").endswith(b"}"):
+                    begins = _BEGINS.match(line)
+                    if (begins is not None and begins[1] != own) or not line.rstrip(b"\n").endswith(b"}"):
                         continue
                     kept = orjson.loads(line)
                     if kept["origin"] == origin:
-                        yield str(kept["note"])
+                        yield int(kept["at"]), str(kept["note"])
         except FileNotFoundError:
             return
-        except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             raise AuditUnavailable(retry_after_s=5) from None
 
     def _place(self, origin: str) -> Path:

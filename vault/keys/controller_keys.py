@@ -72,6 +72,14 @@ class Secret:
 
     version: int
     key: bytes = field(repr=False)
+    _derived: dict[Callable[[bytes], bytes], bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    def under(self, derive: Callable[[bytes], bytes]) -> bytes:
+        """Return the key a function derives of it: worked out once, and in memory as long as the secret itself."""
+        found = self._derived.get(derive)
+        if found is None:
+            found = self._derived[derive] = derive(self.key)
+        return found
 
     def __repr__(self) -> str:
         return "***"

@@ -20,7 +20,7 @@ from vault.assembly import Vault
 from vault.audit import affected_records, entry, records
 from vault.audit.affected import Affected, Amount, CallerTags, Criteria, Evidence, Judge, amount, people_of
 from vault.audit.checkpoint import origin, parse_note, signed_by
-from vault.audit.merkle import Tree
+from vault.audit.merkle import Rooted, Tree, leaf_hash
 from vault.audit.records import FIRST_ERA, Head
 from vault.errors import AuditUnavailable, Unreadable
 from vault.keys.data_keys import open_bytes, unwrap_audit_key
@@ -67,10 +67,10 @@ NOTES: Final = {
         " entries LOST (eras_read, lost): whom they were about is in no list.",
     },
     "gone-since": {
-        "it": "NON più confermato: voci trovate dalla rilettura non ci sono più, o sono state archiviate (totals.dropped)."
-        " Se non è stato ridotto il registro, eseguire subito `riserbo audit verify`.",
-        "en": "Confirmed no longer: entries the pass met are gone, or were archived (totals.dropped). Unless the log was pruned"
-        " since, run `riserbo audit verify` at once.",
+        "it": "NON più confermato: voci trovate dalla rilettura non ci sono più, sono altre, o sono state archiviate"
+        " (totals.dropped). Se non è stato ridotto il registro, eseguire subito `riserbo audit verify`.",
+        "en": "Confirmed no longer: entries the pass met are gone, are others, or were archived (totals.dropped). Unless the log"
+        " was pruned since, run `riserbo audit verify` at once.",
     },
     "differs": {
         "it": "NON confermato: le voci rilette non danno la radice del registro. Eseguire subito `riserbo audit verify`.",
@@ -169,14 +169,26 @@ def proposed(vault: Vault, controller_id: str, era: int, asked: Criteria, secret
 
 
 def judged(
-    vault: Vault, controller_id: str, era: int, judge: Judge, positions: Sequence[int], before: Amount | None = None
+    vault: Vault,
+    controller_id: str,
+    era: int,
+    judge: Judge,
+    positions: Sequence[int],
+    before: Amount | None = None,
+    under: Frozen | None = None,
 ) -> Amount:
     """Return what the entries at these positions amount to, each judged by its leaf, its person by their own tag.
 
-    What the entries of other eras amount to may be given as `before`, and is added to.
+    What the entries of other eras amount to may be given as `before`, and is added to. An entry that is not `under` the root of a
+    log that was read is dropped: it was another when that was.
     """
+    is_proven = True
     with vault.database.snapshot(controller_id) as rows:
         found = list(affected_records.evidence(rows, controller_id, era, positions))
+        if under is not None and positions:
+            rooted = Rooted(under.size, under.root, records.tile_reader(rows, controller_id, Head(era, under.size)))
+            is_proven = rooted.is_known
+            found = [one for one in found if not is_proven or rooted.holds(one.position, leaf_hash(one.leaf))]
         people = sorted({one.subject_id for one in found if one.subject_id is not None})
         wraps = affected_records.audit_keys(rows, controller_id, people)
 
@@ -197,6 +209,7 @@ def judged(
         found = list(_at_station(vault, controller_id, judge.criteria.station, found, audit_key))
     made = amount(judge, found, cache(chain_key), before)
     made.dropped += len(positions) - len(found)
+    made.is_proven = made.is_proven and is_proven
     return made
 
 

@@ -2,7 +2,8 @@
 
 The present one must come to the size and root the list is frozen at. What an era before must come to says a leaf of the era after
 it, `log-recover` or the `log-prune` that repeats it. It is kept in the part that met it, under that part's MAC, and is gone by once
-every leaf of the later era was read and gave its root: no row that the database's owner could edit has a say in it.
+every leaf of the later era was read and gave its root: no row that the database's owner could edit has a say in it. Nor has one in
+where an era begins: above its first entry only if a `log-prune` among those read says that it was pruned just there.
 """
 
 import base64
@@ -14,12 +15,13 @@ from vault.assembly import Vault
 from vault.audit.checkpoint import origin
 from vault.audit.eras import AT, beginning_of, era_of, repeated_by
 from vault.audit.merkle import HASH_BYTES
+from vault.audit.pruned import OPERATION
 from vault.audit.records import FIRST_ERA
 from vault.audit.scan import members_of
 from vault.breaches import ListRow, PartRow
 from vault.operations.affected_query import of_one_era
 
-PRUNING: Final = b'"operation":"log-prune"'
+PRUNING: Final = b'"operation":"%s"' % OPERATION.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def eras_of(asked: ListRow, parts: Sequence[PartRow]) -> list[EraRead]:
     while known is not None and (not found or known["era"] < found[-1].era):
         own = [one for one in parts if one.era == known["era"]]
         found.append(EraRead(known["era"], known["size"], bytes.fromhex(known["root"]), known["lost"], own))
-        known = found[-1].follows
+        known = found[-1].follows if goes_on_before(asked, known["era"]) else None
     return found
 
 
@@ -90,6 +92,18 @@ def goes_on_before(asked: ListRow, era: int) -> bool:
     return era > FIRST_ERA and not of_one_era(asked.criteria["stated"])
 
 
+def said_by(
+    vault: Vault, controller_id: str, asked: ListRow, at: EraRead, begun: int, leaves: Sequence[tuple[int, bytes]]
+) -> Mapping[str, Any] | None:  # fmt: skip
+    """Return what these leaves say of what lies before those of their era, None where they say nothing that can be so.
+
+    Where the era before is not read it is only asked whether the era was pruned, and there.
+    """
+    if goes_on_before(asked, at.era):
+        return said_of_before(vault, controller_id, at, begun, leaves)
+    return {"era": at.era - 1, "size": 0, "root": "", "lost": 0} if begun and _pruning(leaves, begun) is not None else None
+
+
 def said_of_before(
     vault: Vault, controller_id: str, at: EraRead, begun: int, leaves: Sequence[tuple[int, bytes]]
 ) -> Mapping[str, Any] | None:  # fmt: skip
@@ -97,10 +111,10 @@ def said_of_before(
 
     No other leaf is parsed than the one that must say it. Where that was pruned it is looked for, by its bytes.
     """
-    said: Iterable[Any] = (beginning_of(members_of(leaf)) for position, leaf in leaves[: AT + 1] if position == AT)
-    if begun > AT:
-        said = (repeated_by(members_of(leaf)) for _, leaf in leaves if PRUNING in leaf)
-    found = next(filter(None, said), None)
+    if begun:
+        found = repeated_by(_pruning(leaves, begun))
+    else:
+        found = next((beginning_of(members_of(leaf)) for position, leaf in leaves[: AT + 1] if position == AT), None)
     if found is None:
         return None
     era = era_of(found.origin)
@@ -108,3 +122,14 @@ def said_of_before(
     if not is_of_this_log or len(found.root) != HASH_BYTES:
         return None
     return {"era": era, "size": found.size, "root": found.root.hex(), "lost": found.lost}
+
+
+def _pruning(leaves: Iterable[tuple[int, bytes]], bound: int) -> Mapping[str, Any] | None:
+    """Return the members of the `log-prune` that says that the era begins there, None where these leaves hold none."""
+    some = (members_of(leaf) or {} for _, leaf in leaves if PRUNING in leaf)
+    return next((one for one in some if one.get("operation") == OPERATION and _bound(one) == bound), None)
+
+
+def _bound(members: Mapping[str, Any]) -> Any:
+    about = members.get("about")
+    return about.get("bound") if isinstance(about, dict) else None

@@ -6,10 +6,11 @@ there, and two processes at it do no harm: of two parts with one number one is r
 touched is worked out when somebody with a right to it asks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from hmac import compare_digest
-from typing import Any, Final
+from itertools import count
+from typing import Final
 
 import structlog
 
@@ -21,9 +22,9 @@ from vault.audit.checkpoint import Checkpoint, parse_note
 from vault.audit.merkle import Tree
 from vault.audit.records import Head
 from vault.breaches import ListRow, PartRow
-from vault.errors import Conflict
+from vault.errors import Conflict, VaultError
 from vault.operations.affected import audit_secrets, is_signed, judge_of
-from vault.operations.affected_eras import EraRead, eras_of, goes_on_before, said_of_before
+from vault.operations.affected_eras import EraRead, eras_of, goes_on_before, said_by
 from vault.operations.affected_query import criteria_in, criteria_kept
 from vault.operations.breach_words import PURPOSE
 
@@ -35,10 +36,26 @@ log = structlog.get_logger()
 
 
 def confirm_affected(vault: Vault, controller_id: str) -> int:
-    """Go on with every list that has no verdict; return how many leaves were read."""
+    """Go on with every list that has no verdict; return how many leaves were read.
+
+    One that cannot be read for now is gone on with next time, and keeps neither the others from it nor those of other controllers.
+    """
     with vault.database.snapshot(controller_id) as rows:
         waiting = breaches.unfinished_lists(rows, controller_id)
-    return sum(_go_on(vault, controller_id, one) for one in waiting)
+    read = 0
+    for one in waiting:
+        try:
+            read += _go_on(vault, controller_id, one)
+        except VaultError as error:
+            log.error("job_put_off", controller_id=controller_id, entry_id=one.entry_id, code=error.code)
+    return read
+
+
+def first_part(vault: Vault, controller_id: str, asked: ListRow) -> PartRow:
+    """Return what is kept together with a list: its MAC says what was asked for, so nobody without the keys changes that."""
+    (at,) = eras_of(asked, ())
+    begun, frontier = _beginning(vault, controller_id, at)
+    return _sealed(vault, controller_id, asked, (), PartRow(1, at.era, begun, begun, frontier, (), None, vault.now()))
 
 
 def _go_on(vault: Vault, controller_id: str, asked: ListRow) -> int:
@@ -47,36 +64,62 @@ def _go_on(vault: Vault, controller_id: str, asked: ListRow) -> int:
         parts = breaches.parts(rows, controller_id, asked.list_id)
     if not are_ours(vault, controller_id, asked, parts):
         log.error("affected_list", entry_id=asked.entry_id, code="part-differs")
+        taken = {one.number for one in parts}
+        number = next(one for one in count(1) if one not in taken)  # after the last there may be none: it is anybody's
+        # An end without a MAC: it differs, and holds up nothing any more.
+        _keep(vault, controller_id, asked, PartRow(number, asked.era, 0, 0, b"", (), "differs", vault.now()))
         return 0
     criteria, secrets = criteria_kept(asked.criteria), audit_secrets(vault, controller_id)
-    secret = vault.keys.secret(controller_id, PURPOSE)
     verdict, read = None, 0
     while verdict is None:
-        at = next(one for one in eras_of(asked, parts) if not one.is_whole)
+        eras = eras_of(asked, parts)
+        at = next((one for one in eras if not one.is_whole), eras[-1])
         judge = judge_of(secrets, criteria_in(at.era, asked.era, criteria))
-        part = replace(_read_part(vault, controller_id, asked, at, judge), number=len(parts) + 1, secret_version=secret.version)
+        part = _sealed(vault, controller_id, asked, parts, _read_part(vault, controller_id, asked, at, judge))
         read += part.reached - (at.reached or part.begun)
         verdict = part.verdict
-        part = replace(part, mac=breaches.part_mac(secret.key, controller_id, asked, part, parts[-1].mac if parts else b""))
-        try:
-            with vault.database.transaction(controller_id) as transaction:
-                breaches.add_part(transaction, controller_id, asked.list_id, part)
-        except Conflict:  # another process is as far
+        if not _keep(vault, controller_id, asked, part):
             return read
         parts.append(part)
     log.info("affected_list", entry_id=asked.entry_id, code=verdict)
     return read
 
 
+def _keep(vault: Vault, controller_id: str, asked: ListRow, part: PartRow) -> bool:
+    """Keep a part; return whether it was, for another process may be as far."""
+    try:
+        with vault.database.transaction(controller_id) as transaction:
+            breaches.add_part(transaction, controller_id, asked.list_id, part)
+    except Conflict:
+        return False
+    return True
+
+
+def _sealed(vault: Vault, controller_id: str, asked: ListRow, before: Sequence[PartRow], part: PartRow) -> PartRow:
+    """Return a part with its number and MAC, which follow those before it."""
+    secret = vault.keys.secret(controller_id, PURPOSE)
+    part = replace(part, number=len(before) + 1, secret_version=secret.version)
+    return replace(part, mac=breaches.part_mac(secret.key, controller_id, asked, part, before[-1].mac if before else b""))
+
+
 def are_ours(vault: Vault, controller_id: str, asked: ListRow, parts: Sequence[PartRow]) -> bool:
-    """Return whether every part was kept by who holds the controller's keys, for this very list, and none is missing between."""
-    before = b""
+    """Return whether every part was kept by who holds the controller's keys, for this very list, and none is missing between.
+
+    The first is kept as the list is asked for: of one that has none nobody can say any more what was. Raises KeysUnavailable, and
+    Unreadable where a version of the secret does not open that there was: then it is not known.
+    """
+    before, newest = b"", vault.keys.secret(controller_id, PURPOSE).version
     for number, part in enumerate(parts, 1):
+        if not 1 <= part.secret_version <= newest:  # a version there never was
+            return False
         secret = vault.keys.secret(controller_id, PURPOSE, part.secret_version)
-        before = breaches.part_mac(secret.key, controller_id, asked, part, before)
+        try:
+            before = breaches.part_mac(secret.key, controller_id, asked, part, before)
+        except TypeError:  # what was asked for was edited into what nobody can write, a number over 64 bits
+            return False
         if part.number != number or not compare_digest(before, part.mac):
             return False
-    return True
+    return bool(parts)
 
 
 def _beginning(vault: Vault, controller_id: str, at: EraRead) -> tuple[int, bytes]:
@@ -111,22 +154,24 @@ def _read_part(vault: Vault, controller_id: str, asked: ListRow, at: EraRead, ju
             leaves = affected_records.next_leaves(rows, controller_id, at.era, first, stop)
         whole = going.take(leaves) and going.frontier.size == stop
         whole = whole and (stop != signed.size or going.frontier.root() == signed.root)
-        if whole and follows is None and goes_on_before(asked, at.era):
-            follows = said_of_before(vault, controller_id, at, begun, leaves)
-    verdict = _verdict(asked, at, going, follows) if whole else "differs"
+        if whole and follows is None:
+            follows = said_by(vault, controller_id, asked, at, begun, leaves)
+    is_told = follows is not None or not (begun or goes_on_before(asked, at.era))
+    verdict = _verdict(asked, at, going, is_told=is_told) if whole else "differs"
     met = follows if at.follows is None else None
     return PartRow(0, at.era, begun, going.frontier.size, going.kept(), going.found, verdict, vault.now(), follows=met)
 
 
-def _verdict(asked: ListRow, at: EraRead, going: Pass, follows: Mapping[str, Any] | None) -> str | None:
-    """Return the verdict at the end of a part, None while leaves are left to be read: of this era, or of one before."""
+def _verdict(asked: ListRow, at: EraRead, going: Pass, *, is_told: bool) -> str | None:
+    """Return the verdict at the end of a part, None while leaves are left to be read: of this era, or of one before.
+
+    `is_told`: of what lies before the leaves of this era, if anything does, one of them has told.
+    """
     if going.frontier.size < at.size:
         return None
-    if going.frontier.root() != at.root:
+    if going.frontier.root() != at.root or not is_told:
         return "differs"
-    if not goes_on_before(asked, at.era):
-        return "confirmed"
-    return "differs" if follows is None else None
+    return None if goes_on_before(asked, at.era) else "confirmed"
 
 
 def _checkpoint(vault: Vault, controller_id: str, asked: ListRow, at: EraRead) -> Checkpoint:

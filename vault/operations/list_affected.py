@@ -15,6 +15,7 @@ import structlog
 from vault import breaches
 from vault.assembly import Vault
 from vault.audit.affected import Amount
+from vault.audit.records import pruned_eras
 from vault.breaches import ListRow
 from vault.errors import Conflict, ContextIncomplete, InvalidValue, NotFound
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
@@ -41,7 +42,7 @@ from vault.operations.affected_query import (
     kept_criteria,
     query_faults,
 )
-from vault.operations.confirm_affected import are_ours
+from vault.operations.confirm_affected import are_ours, first_part
 from vault.operations.report_breach import required_breach
 from vault.policy.model import Context
 
@@ -99,11 +100,13 @@ def list_affected(vault: Vault, context: Context, breach_id: str, query: Query, 
 def ask_confirmation(vault: Vault, context: Context, breach_id: str, query: Query) -> Asked:
     """Freeze a query at the log as it stands and have every leaf read for it.
 
-    Raises InvalidValue, NotFound, AccessDenied, Conflict `lists-pending` while as many as may be are still read for.
+    Raises InvalidValue, NotFound, AccessDenied, Conflict `lists-pending` while as many as may be are still read for, and
+    `log-pruned` when the log was pruned just now.
     """
     acting = _prepared(vault, context, breach_id, query, confirming=True)
     with vault.database.snapshot(context.controller_id) as rows:
         waiting = len(breaches.unfinished_lists(rows, context.controller_id))
+        pruned = pruned_eras(rows, context.controller_id)
     if waiting >= MOST_WAITING:
         raise refuse(vault, acting, Conflict("lists-pending"))
     at = frozen(vault, context.controller_id)
@@ -112,15 +115,22 @@ def ask_confirmation(vault: Vault, context: Context, breach_id: str, query: Quer
         breach_id, vault.new_id("lst"), kept, at.era, at.size, at.root, at.checkpoint, acting.at, context.caller.id,
         acting.entry_id,
     )  # fmt: skip
+    first = first_part(vault, context.controller_id, asked)
     said = {"list": asked.list_id, "query": kept["stated"]}
     record(vault, acting, details={"result": "asked", "breach": breach_id}, internal=said)
     with carrying_out(vault, acting) as transaction:
         breaches.add_list(transaction, context.controller_id, asked)
+        breaches.add_part(transaction, context.controller_id, asked.list_id, first)
+        if pruned_eras(transaction, context.controller_id) != pruned:  # the list says where the log began before that
+            raise Conflict("log-pruned")
     return Asked(asked.list_id, at.size, acting.entry_id)
 
 
 def show_affected(vault: Vault, context: Context, breach_id: str, list_id: str, form: Form = "json") -> Listed:
-    """Show a frozen list: how far the pass has come, then what it found. Raises NotFound, AccessDenied, Conflict."""
+    """Show a frozen list: how far the pass has come, then what it found.
+
+    Raises NotFound, AccessDenied, Conflict `too-many-entries`, and Unreadable while the secret it was kept under does not open.
+    """
     acting = prepare(vault, "show_affected", context)
     require_permission(vault, acting)
     with vault.database.snapshot(context.controller_id) as rows:
@@ -135,18 +145,18 @@ def show_affected(vault: Vault, context: Context, breach_id: str, list_id: str, 
         state, parts = "differs", []
     eras = eras_of(asked, parts)
     left = eras_not_read(asked, eras)
-    if state == "confirmed" and left:  # only the present one was asked for
-        state = "eras-not-read"
-    found = _found(vault, acting, asked, eras) if state != "running" else {}
-    if state == "confirmed" and found["totals"]["dropped"]:
+    found = _found(vault, acting, asked, eras) if state != "running" else None
+    if state == "confirmed" and found is not None and (found.dropped or not found.is_proven):
         state = "gone-since"
+    elif state == "confirmed" and left:  # only the present one was asked for
+        state = "eras-not-read"
     told: dict[str, Any] = {
         **_head(vault, acting, breach_id, at, asked.criteria["stated"]), "list_id": list_id, "state": state,
         "confirmed": state == "confirmed", "eras_not_read": left, "eras_read": told_of(eras), "note": _note(state, eras),
         "progress": {"done": sum(one.reached for one in eras), "total": sum(one.size for one in eras)},
         "read_from": eras[0].begun,
     }  # fmt: skip
-    return _answer(vault, acting, told | found, form)
+    return _answer(vault, acting, told | (document(found) if found is not None else {}), form)
 
 
 def _note(state: str, eras: Sequence[EraRead]) -> Mapping[str, str]:
@@ -156,16 +166,16 @@ def _note(state: str, eras: Sequence[EraRead]) -> Mapping[str, str]:
     return NOTES[state]
 
 
-def _found(vault: Vault, acting: Acting, asked: ListRow, eras: Sequence[EraRead]) -> dict[str, Any]:
-    """Return subjects and totals of a pass that has ended: those of each era judged by its own leaves, the oldest first."""
+def _found(vault: Vault, acting: Acting, asked: ListRow, eras: Sequence[EraRead]) -> Amount:
+    """Return what a pass that has ended amounts to: each era judged by its own leaves and its root, the oldest first."""
     if sum(len(one.positions) for one in eras) > MOST:
         raise refuse(vault, acting, Conflict("too-many-entries"))
     controller_id = acting.context.controller_id
     criteria, secrets, found = criteria_kept(asked.criteria), audit_secrets(vault, controller_id), Amount()
     for one in reversed(eras):
         judge = judge_of(secrets, criteria_in(one.era, asked.era, criteria))
-        found = judged(vault, controller_id, one.era, judge, one.positions, found)
-    return document(found)
+        found = judged(vault, controller_id, one.era, judge, one.positions, found, Frozen(one.era, one.size, one.root))
+    return found
 
 
 def _prepared(vault: Vault, context: Context, breach_id: str, query: Query, *, confirming: bool) -> Acting:

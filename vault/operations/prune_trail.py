@@ -2,15 +2,15 @@
 
 In this order: the stretch is chosen, whole tiles of level 1 below the last checkpoint; its leaves are written to the archive and
 hashed on the way, must be those the tree was made of, and are read back; the entry `log-prune` says what goes; only when that is in
-the log and signed are rows deleted, in one transaction. Partitions that hold nobody's rows any more are dropped. Interrupted
-anywhere, it may be run again.
+the log and signed are rows deleted, in one transaction, before which no list of people affected waits. Partitions that hold
+nobody's rows any more are dropped. Interrupted anywhere, it may be run again.
 """
 
 import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -29,7 +29,7 @@ from vault.audit.merkle import TILE_BYTES, Frontier, Tree, fold, leaf_hash, spli
 from vault.audit.pruned import OPERATION, STEP, Crossing, People, Pruned
 from vault.audit.records import Head, head, leaf_at, pruned_log, tile_reader
 from vault.database import Database
-from vault.errors import Conflict, DatabaseUnavailable, Fault, InvalidValue, Unreadable
+from vault.errors import Conflict, DatabaseUnavailable, Fault, InvalidValue, Unavailable, Unreadable, VaultError
 
 KEPT = timedelta(days=731)  # Garante 192/2011, 4.2.2 and 4 June 2015: inquiries of banks and health dossiers, two years at least
 _P = tables.policy_activation.c
@@ -113,10 +113,29 @@ def prune_trail(
         pruned = _pruned(rows, controller_id, at, (old, bound), stretch)
     draft = Draft(entry_id=entry_id, operation=OPERATION, outcome="done", kind="operator", about=pruned.about)
     vault.audit.record(controller_id, draft)
-    settle(controller_id)
-    with owner.transaction(controller_id) as rows:
-        prune_records.remove(rows, controller_id, at.era, pruned, stretch.last_at, draft.entry_id, vault.now())
+    with _telling(vault, controller_id, at.era, draft, bound):
+        settle(controller_id)
+        with owner.transaction(controller_id) as rows:
+            breaches.hold_lists(rows, controller_id)
+            if breaches.unfinished_lists(rows, controller_id):  # asked for since
+                raise Conflict("lists-pending")
+            prune_records.remove(rows, controller_id, at.era, pruned, stretch.last_at, draft.entry_id, vault.now())
     return Pruning(old.bound, bound, path, draft.entry_id, tuple(_dropped(owner, controller_id, bound, stretch.last_at)))
+
+
+@contextmanager
+def _telling(vault: Vault, controller_id: str, era: int, said: Draft, bound: int) -> Iterator[None]:
+    """If a pruning whose entry is committed fails in this block, write an entry that says that it did not happen."""
+    try:
+        yield
+    except VaultError:
+        with suppress(Unavailable):  # the log over-reports then
+            with vault.database.snapshot(controller_id) as rows:
+                stands = pruned_log(rows, controller_id, era)
+            if stands is None or stands.bound < bound:  # else it happened, and only its end was not heard of
+                failed = replace(said, entry_id=vault.new_id("ent"), outcome="failed", ref=said.entry_id, about={})
+                vault.audit.record(controller_id, failed)
+        raise
 
 
 def _bound(rows: sa.Connection, controller_id: str, at: Head, first: int, signed: int, before_ms: int) -> int:

@@ -5,7 +5,8 @@ check is made that needs no secret: that is what an outsider can do.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from datetime import datetime
+from functools import lru_cache, partial
 from itertools import count
 
 import sqlalchemy as sa
@@ -13,14 +14,15 @@ import sqlalchemy as sa
 from vault import tables
 from vault.assembly import Vault
 from vault.audit import verify_records
-from vault.audit.checkpoint import SignerState, origin
+from vault.audit.checkpoint import SignerState, origin, parse_note
 from vault.audit.cosigned import Cosigned
 from vault.audit.receipts import Promises
 from vault.audit.records import FIRST_ERA, head
 from vault.audit.scan import GivenNote, Report, with_findings
 from vault.audit.scrub import ScrubKeys
-from vault.audit.verify import Mac, verify_log
+from vault.audit.verify import Mac, verify_log, verify_since
 from vault.database import Database
+from vault.errors import Unreadable
 from vault.keys import data_keys
 from vault.notes import VerifierKey, parse_vkey
 
@@ -67,6 +69,46 @@ def verify_trail(
     return with_findings(report, cosigned.findings.all(), report.not_checked, report.unkeyed)
 
 
+def verify_recent(
+    vault: Vault, database: Database, controller_id: str, state: SignerState, public_key: bytes, mac: Mac, since: datetime
+) -> Report:
+    """Verify what was sequenced since an instant, and up to 65,535 entries before it, in the newest era.
+
+    With MACs, details, look-up rows and the signer's notes of that time; without copies of them, witnesses' lines and receipts.
+    Where the log stood then the signer's state says, which is not in the database. `database` is the sequencer's.
+    """
+    host = vault.settings.host
+    with database.snapshot(controller_id) as rows:
+        at = head(rows, controller_id)
+    name = origin(host, controller_id, at.era if at is not None else FIRST_ERA)
+    notes = list(state.notes(name, int(since.timestamp() * 1000)))
+    with database.transaction(controller_id) as rows:
+        return verify_since(
+            rows, controller_id, _size(notes), origin_host=host, vkey=lambda of: VerifierKey(of, public_key), mac=mac,
+            notes=[GivenNote(f"checkpoints.log, note {number} of these days", text) for number, text in enumerate(notes, 1)],
+            keys=scrub_keys(vault, controller_id), carried=_audit_versions(vault, controller_id),
+        )  # fmt: skip
+
+
+def _size(notes: Sequence[str]) -> int:
+    """Return how long the log was at the first of these notes; 0, which is to read everything, where it does not say."""
+    try:
+        return parse_note(notes[0]).checkpoint.size if notes else 0
+    except ValueError:
+        return 0
+
+
+def _audit_versions(vault: Vault, controller_id: str) -> list[int]:
+    """Return every version of secret `audit` there is, the newest first: any of them may be that of a writer of these days."""
+    versions = [vault.keys.secret(controller_id, "audit").version]
+    for version in range(versions[0] - 1, 0, -1):
+        try:
+            versions.append(vault.keys.secret(controller_id, "audit", version).version)
+        except Unreadable:
+            break
+    return versions
+
+
 def verify_alone(database: Database, controller_id: str, host: str, against: Sequence[GivenNote], vkey: str) -> Report:
     """Verify with checkpoints and the log's public key alone (a C2SP verifier key)."""
     key = parse_vkey(vkey)
@@ -99,7 +141,7 @@ def _kept(state: SignerState, name: str) -> Iterator[GivenNote]:
 def scrub_keys(vault: Vault, controller_id: str) -> ScrubKeys:
     """Return how sealed details of a controller's entries are opened. Whoever shows them has recorded the looking."""
 
-    @cache
+    @lru_cache(maxsize=1024)  # a verification asks for each person's once, in turn: it must not end with all of them in memory
     def audit_key(subject_id: str) -> bytes | None:
         rows = vault.database.read(controller_id, _AUDIT_KEY, {"controller_id": controller_id, "subject_id": subject_id})
         if not rows:

@@ -4,7 +4,8 @@ Each request costs Cedar the same, however few policies it is asked of, so what 
 policies in question do not distinguish, and contexts that differ only in what they do not read.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -14,10 +15,11 @@ from vault.policy.engine import PolicyEngine
 from vault.policy.grid import ALL, EVERY_FIELD
 from vault.policy.groups import Bucket, Distinctions, attributes_of
 from vault.policy.inputs import LawKey, ViewKey
-from vault.policy.lexicon import FieldFacts, Lexicon
+from vault.policy.lexicon import FieldFacts, Lexicon, closure
 from vault.policy.rows import Rung, Verdict
 from vault.policy.trial import LEVELS, Candidate
 
+Uid = tuple[str, str]
 Clearness = tuple[int, int, str]  # level, minus the mask's strength, mask: compares like how much is seen
 
 _NOTHING: Final[Clearness] = (0, 0, "")
@@ -64,19 +66,31 @@ class Moved(NamedTuple):
 
 
 def moved(old: Candidate, new: Candidate) -> Moved:
-    """Return what of the closed world differs."""
-    before, after = ({(one["uid"]["type"], one["uid"]["id"]): one for one in side.world} for side in (old, new))
+    """Return what of the closed world differs.
+
+    `in` sees everything above, so an edge moves all that stands below it; and what is above may be asked who is in it.
+    """
+    before, after = (_placed(side.world) for side in (old, new))
     uids = {uid for uid in {*before, *after} if before.get(uid) != after.get(uid)}
-    roles, purposes, categories = (
-        frozenset(name for kind, name in uids if kind == f"Vault::{wanted}") for wanted in ("Role", "Purpose", "Category")
-    )
+    roles, fields = (_ids(uids, kind) for kind in ("Role", "Field"))
+    above = frozenset(one for uid in uids for side in (before, after) if uid in side for one in side[uid][1])
     facts = {one.name: one for one in new.bundle.lexicon.fields}
-    fields = [
-        one.name
-        for one in old.bundle.lexicon.fields
-        if one.name in facts and (facts[one.name] != one or one.category in categories)
-    ]
-    return Moved(tuple(fields), roles, purposes, bool({kind for kind, _ in uids} - {"Vault::Role"}))
+    names = [one.name for one in old.bundle.lexicon.fields if one.name in facts and (facts[one.name] != one or one.name in fields)]
+    return Moved(tuple(names), roles, _ids(above, "Purpose"), bool({kind for kind, _ in uids} - {"Vault::Role"}))
+
+
+def _placed(world: Sequence[Mapping[str, Any]]) -> dict[Uid, tuple[Any, frozenset[Uid]]]:
+    """Return what can be seen of each entity: its attributes, and itself with all that is above it."""
+    parents = {_uid(one["uid"]): [_uid(above) for above in one["parents"]] for one in world}
+    return {_uid(one["uid"]): (one["attrs"], closure(_uid(one["uid"]), parents)) for one in world}
+
+
+def _uid(one: Mapping[str, str]) -> Uid:
+    return one["type"], one["id"]
+
+
+def _ids(uids: Iterable[Uid], kind: str) -> frozenset[str]:
+    return frozenset(name for one, name in uids if one == f"Vault::{kind}")
 
 
 class Side:
@@ -85,7 +99,10 @@ class Side:
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
         self.lexicon: Lexicon = candidate.bundle.lexicon
-        self._apart = {family: distinctions(some) for family, some in families(candidate.bundle.policies).items()}
+
+    @cached_property
+    def _apart(self) -> Mapping[str, Distinctions]:
+        return {family: distinctions(some) for family, some in families(self.candidate.bundle.policies).items()}
 
     def here(self, key: ViewKey) -> ViewKey:
         """Return a key of the grid with this bundle's fields."""

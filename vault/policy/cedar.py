@@ -48,8 +48,12 @@ IN: Final = {
 PRINCIPALS: Final = {"agent": "Agent", "system": "System", "subject": "Subject"}
 
 
-def compiled(policies: str) -> dict[str, Json]:
-    """Return Cedar's JSON form of each policy by its `@id`. Raises ValueError for what Cedar cannot parse, or ids not unique."""
+@lru_cache(maxsize=8)  # the lint and whoever loads the bundle ask for the same text, one after the other
+def compiled(policies: str) -> Mapping[str, Json]:
+    """Return Cedar's JSON form of each policy by its `@id`, to be read only.
+
+    Raises ValueError for what Cedar cannot parse, or ids not unique.
+    """
     parsed = json.loads(cedarpy.policies_to_json_str(policies))
     found = {one.get("annotations", {}).get("id"): one for one in parsed["staticPolicies"].values()}
     if parsed["templates"] or None in found or len(found) < len(parsed["staticPolicies"]):

@@ -4,14 +4,14 @@ A grid made by hand misses what somebody adds. Of principals, purposes, acts, ch
 a yes or a no, and what counts, is changed alone, from a start in which everything speaks for the caller.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
 from vault.policy.inputs import Circumstance, LawKey, ViewKey
-from vault.policy.lexicon import RIGHTS, ROLES, TRAINING, Lexicon
-from vault.policy.literals import conditions, entities, strings
+from vault.policy.lexicon import RIGHTS, ROLES, TRAINING, Lexicon, closure
+from vault.policy.literals import conditions, entities, placing, strings
 from vault.policy.model import CHANNELS
 
 Json = Mapping[str, Any]
@@ -66,7 +66,7 @@ class Grid:
         roles = _domain(_ids(named, "Role"), ROLES)
         return cls(
             principals=(*(("agent", role) for role in roles), ("system", "system"), ("system", roles[-1]), ("subject", "customer")),
-            purposes=_domain(_ids(named, "Purpose"), (one for world in worlds for one in world.purposes)),
+            purposes=_purposes({*_ids(named, "Purpose")}, bundles),
             acts=_told_apart(placed, _domain((text for name, text in texts if name == "act"), ACTS)),
             channels=_told_apart(placed, _domain((text for name, text in texts if name == "channel"), CHANNELS)),
             regions=_regions(worlds),
@@ -153,6 +153,23 @@ def _domain(literals: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
     named = set(literals) & set(every)
     other = [one for one in every if one not in named]
     return (*sorted(named), *other[:1])
+
+
+def _purposes(named: Collection[str], bundles: Sequence[tuple[Mapping[str, Json], Lexicon]]) -> tuple[str, ...]:
+    """Return the purposes that policies name, and one of each kind of others.
+
+    Those are told apart by `in`, and by the templates that agree to one in one bundle and not in the other.
+    """
+    asked = {one for policies, _ in bundles for policy in policies.values() for one in _ids(placing(dict(policy)), "Purpose")}
+    worlds = [lexicon for _, lexicon in bundles]
+    shared = set.intersection(*(set(world.terms) for world in worlds))
+    found: dict[object, str] = {}
+    for one in sorted({purpose for world in worlds for purpose in world.purposes}):
+        above = tuple(closure(one, world.purposes) & asked for world in worlds)
+        below = tuple(frozenset(name for name in asked if one in closure(name, world.purposes)) for world in worlds)
+        agreed = tuple(dict.fromkeys(frozenset(name for name in shared if one in world.terms[name].agreed) for world in worlds))
+        found.setdefault(one if one in named else (above, below, agreed if len(agreed) > 1 else ()), one)
+    return tuple(found.values())
 
 
 def _told_apart(placed: Sequence[tuple[str, str]], domain: Sequence[str]) -> tuple[str, ...]:

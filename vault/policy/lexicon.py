@@ -6,7 +6,7 @@ Edges are those of `policies/vocabulary.yaml` and no others. Each closed list he
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 ROLES: Final = (
     *("t1", "t2", "billing", "medical", "dpo", "dsr-officer", "system", "operator"),
@@ -14,6 +14,8 @@ ROLES: Final = (
 )
 TRAINING: Final = ("gdpr-art9",)
 RIGHTS: Final = "rights-fulfilment"
+
+Term = TypeVar("Term")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class Lexicon:
         return [one.name for place, one in enumerate(self.fields) if bits >> place & 1]
 
 
-def closure(term: str, broader: Mapping[str, Sequence[str]]) -> frozenset[str]:
+def closure(term: Term, broader: Mapping[Term, Sequence[Term]]) -> frozenset[Term]:
     """Return the term and everything above it."""
     found, waiting = {term}, [term]
     while waiting:

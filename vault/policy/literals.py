@@ -13,6 +13,7 @@ Json = dict[str, Any]
 # No arithmetic (it overflows, and an erring forbid is skipped), no `like`, no extension types, no tags, no templates.
 OPERATORS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "&&", "||", "!", "contains", ".", "has", "is"})
 _LEAVES: Final = frozenset({"Value", "Var", "Set"})
+_PLACES: Final = frozenset({"in", "is"})
 _COMPARES: Final = frozenset({"==", "!=", "contains"})
 _SCOPES: Final = ("principal", "action", "resource")
 _UNLESS = re.compile(r"\nunless\s*\{(.*?)\};", re.DOTALL)
@@ -56,6 +57,12 @@ def entities(policy: Json) -> Iterator[tuple[str, str]]:
         yield from _named(body)
 
 
+def placing(policy: Json) -> Iterator[tuple[str, str]]:
+    """Yield (type, id) of every entity literal of a condition that asks what is in what."""
+    for body in conditions(policy):
+        yield from _placing(body)
+
+
 def exemptions(text: str) -> dict[str, str]:
     """Return the `unless` of each policy that has one, on one line."""
     found = {}
@@ -83,6 +90,14 @@ def _operands(operator: str, operands: Any) -> Iterator[Json]:
 def _attribute(expression: Json) -> str | None:
     access = expression.get(".")
     return access["attr"] if access else None
+
+
+def _placing(expression: Json) -> Iterator[tuple[str, str]]:
+    for operator, operands in expression.items():
+        if operator in _PLACES:
+            yield from _named({operator: operands})
+        for operand in _operands(operator, operands):
+            yield from _placing(operand)
 
 
 def _named(expression: Json) -> Iterator[tuple[str, str]]:

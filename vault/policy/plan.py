@@ -77,10 +77,9 @@ class Found(NamedTuple):
 
 def plan(old: Candidate, new: Candidate, grid: Grid | None = None, advance: Callable[[int], None] = lambda _: None) -> Plan:
     """Compare two bundles; `advance` is told of each context asked."""
-    grid = grid or Grid.of([(one.bundle.policies, one.bundle.lexicon) for one in (old, new)])
     both = _Both(old, new, advance)
     grouped: dict[Change, set[str]] = {}
-    for one in (*both.views(grid), *both.laws(grid), *both.verbs(grid)):
+    for one in both.found(grid) if both.may_differ else ():
         grouped.setdefault(Change(one.kind, one.role, one.purpose, one.category, one.policy), set()).add(one.field)
     changes = {change: tuple(sorted(grouped[change])) for change in sorted(grouped)}
     known = _accepted(new.bundle.files, old.bundle.digest)
@@ -108,20 +107,34 @@ class _Both:
         self._fields = tuple(one for one in old.bundle.lexicon.positions if one in new.bundle.lexicon.positions)
         self._categories = {one.name: one.category for one in new.bundle.lexicon.fields}
         self._moved = moved(old, new)
+        self._still = tuple(one for one in self._fields if one not in self._moved.fields)  # one that moved stands for no other
+
+    @property
+    def may_differ(self) -> bool:
+        """Whether anything that decides differs. Neither limits nor texts show a field: of those alone nothing is asked."""
+        return bool(self._changed or self._moved.views or self._moved.law)
+
+    def found(self, grid: Grid | None) -> Iterator[Found]:
+        """Yield every difference over a grid, by default that of both."""
+        bundles = [one.candidate.bundle for one in self._sides]
+        grid = grid or Grid.of([(one.policies, one.lexicon) for one in bundles])
+        yield from self.views(grid)
+        yield from self.laws(grid)
+        yield from self.verbs(grid)
 
     def views(self, grid: Grid) -> Iterator[Found]:
         """Yield the differences of gate 2: how clearly each field is seen, and who finds, changes and verifies it."""
         keys = tuple(grid.views())
         for family, act in _FAMILIES:
-            asked = Asked(family, self._fields, self._changed_of(family))
+            asked = Asked(family, self._still, self._changed_of(family))
             if not (any(asked.some) or self._moved.views):
                 continue
-            permits = Asked(family, self._fields, self._permits_of(family))
+            permits = Asked(family, self._still, self._permits_of(family))
             for key in keys if act is None else dict.fromkeys(key._replace(act=act) for key in keys):
                 self._advance(1)
                 fields = self._worth_telling(asked, key)
                 seen = permitted(permits, self._sides, key, fields) if fields else ()
-                # A field whose masks moved has other rungs in each bundle, so what the permits say of the old ones does not count.
+                # A field that moved is another one in each bundle, so it is asked whatever the permits say.
                 yield from self._compared(family, key, tuple(one for one in fields if one in seen or one in self._moved.fields))
 
     def _changed_of(self, family: str) -> tuple[Mapping[str, Any], ...]:
