@@ -15,7 +15,7 @@ from vault.policy.cedar import CedarEngine
 from vault.policy.decision import rungs, view_of
 from vault.policy.groups import buckets
 from vault.policy.inputs import ViewKey
-from vault.policy.remembering import Remembering
+from vault.policy.remembering import Memory, Remembering
 from vault.policy.rows import Verdict
 
 LEXICON = bundle().lexicon
@@ -69,13 +69,30 @@ def test_another_caller_is_another_question() -> None:
 
 
 def test_what_is_taken_over_is_what_untouched_families_said() -> None:
-    before = Remembering(Counting(), bundle().policies)
-    said(before)
+    memory = Memory()
+    said(Remembering(Counting(), bundle().policies, memory))
     for dropped, again in (("t1-contact", True), ("gate1-consent", False), ("find-support", False)):
         engine = Counting()
         policies = {name: one for name, one in bundle().policies.items() if name != dropped}
-        said(Remembering(engine, policies, before))
+        said(Remembering(engine, policies, memory))
         assert bool(engine.asked) is again, dropped
+
+
+def test_nothing_is_taken_over_from_what_was_held_to_something_else() -> None:
+    memory, engine = Memory(), Counting()
+    said(Remembering(Counting(), bundle().policies, memory, b"a world"))
+    said(Remembering(engine, bundle().policies, memory, b"another"))
+    assert engine.asked
+
+
+def test_of_more_families_than_are_kept_those_asked_least_recently_are_forgotten() -> None:
+    memory = Memory(kept=2)
+    first = memory.known(b"first")
+    second = memory.known(b"second")
+    assert memory.known(b"first") is first
+    memory.known(b"third")
+    assert memory.known(b"first") is first
+    assert memory.known(b"second") is not second
 
 
 bodies = st.dictionaries(

@@ -9,8 +9,11 @@ else's or about somebody else shows nothing · those who govern and run the vaul
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import blake2b
 from itertools import product
 from typing import Any, Final
+
+import orjson
 
 from vault.errors import ContextIncomplete
 from vault.policy import cedar, matrix
@@ -21,7 +24,7 @@ from vault.policy.groups import Bucket
 from vault.policy.inputs import OFFICE, TICKET_REFUSALS, LawKey, ViewKey, circumstance, law_key
 from vault.policy.lexicon import ROLES
 from vault.policy.model import Act
-from vault.policy.remembering import Remembering
+from vault.policy.remembering import Memory, Remembering
 from vault.policy.rows import EngineFault, Rung, Verdict, View, sound
 from vault.policy.situations import situation
 
@@ -29,6 +32,7 @@ Json = Mapping[str, Any]
 
 LEVELS: Final = {"withheld": 0, "token": 1, "masked": 2, "clear": 3}
 ROLE_TABLE: Final = "tests/matrix/roles.yaml"
+_SAID: Final = Memory()  # whoever tries a bundle again, or one a little different, asks little anew
 _SETS: Final = ("roles", "training", "restricted")
 _BITS: Final = ("lawful", "after_restriction")
 _CHANGES: Final[tuple[dict[str, Any], ...]] = (
@@ -61,19 +65,17 @@ class Candidate:
         Raises ValueError or KeyError for policies Cedar cannot take.
         """
         world, schema = world or cedar.world(bundle.lexicon), bundle.schema if held else None
-        engine = engine or Remembering(cedar.CedarEngine(bundle.policies, bundle.lexicon, schema, world), bundle.policies)
+        engine = engine or _remembering(bundle, bundle.policies, schema, world)
         return cls(bundle, engine, Policy(bundle, engine), world, schema)
 
     def with_policies(self, policies: Mapping[str, Any]) -> "Candidate":
-        """Return it with other policies; what those it shares have said is remembered. Raises likewise."""
-        changed = mutant(self.bundle, policies)
-        before = self.engine if isinstance(self.engine, Remembering) else None
-        engine = Remembering(cedar.CedarEngine(policies, self.bundle.lexicon, self.schema, self.world), policies, before)
+        """Return it with other policies. Raises likewise."""
+        changed, engine = mutant(self.bundle, policies), self.engine_of(policies)
         return Candidate(changed, engine, Policy(changed, engine), self.world, self.schema)
 
     def engine_of(self, policies: Mapping[str, Any]) -> PolicyEngine:
-        """Return an engine of some of its policies alone."""
-        return Remembering(cedar.CedarEngine(policies, self.bundle.lexicon, self.schema, self.world), policies)
+        """Return an engine of other policies, or of some of its own alone."""
+        return _remembering(self.bundle, policies, self.schema, self.world)
 
     def verdict(self, action: str, key: ViewKey, field: str | None) -> Verdict:
         """Return what gate 2 says to one request. Raises EngineFault when the evaluation failed."""
@@ -93,6 +95,11 @@ class Candidate:
         position = lexicon.positions[field]
         asked = cedar.law_requests(key, [Bucket(lexicon.fields[position], (position,))])
         return sound(engine.evaluate([cedar.agreement(lexicon.terms[key.template], key)], asked)[0])
+
+
+def _remembering(bundle: Bundle, policies: Mapping[str, Any], schema: str | None, world: Sequence[dict[str, Any]]) -> PolicyEngine:
+    held_to = blake2b(orjson.dumps([schema, world]), digest_size=16).digest()
+    return Remembering(cedar.CedarEngine(policies, bundle.lexicon, schema, world), policies, _SAID, held_to)
 
 
 @dataclass(frozen=True)
