@@ -15,7 +15,7 @@ LOCK   := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes
 # Bytecode is kept, whatever the shell says: else every process of the suite, and each one that a test starts, compiles all anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo run migrate test check drill bench bench-audit docs openapi vectors policy-released lock clean
+.PHONY: help setup demo run migrate test check measured drill bench bench-audit docs openapi vectors policy-released lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -37,6 +37,9 @@ test: $(VENV)/test.stamp  ## the suite, on a real PostgreSQL for each of three p
 
 check: $(VENV)/test.stamp  ## what CI runs: form, layers, types, suite, coverage
 	@$(BIN)/python -m tests.gates
+
+measured: $(VENV)/test.stamp  ## find anew which tests coverage need not watch (ten minutes)
+	@$(BIN)/python -m tests.measuring
 
 drill: $(VENV)/test.stamp  ## the long and large tests: timing, tables, replay, guesses (about an hour; ARGS="-k verification")
 	@$(BIN)/python -m pytest -m drill $(ARGS)

@@ -4,8 +4,8 @@ import gc
 import itertools
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.measuring import unmeasured
+from tests.measuring import is_covered_elsewhere, listed
 from vault.assembly import Vault
 from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database, start_embedded
 from vault.database import Database
@@ -35,11 +35,19 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Leave tests that show a promise on many cases, and add no line, out of what is measured."""
-    with unmeasured() if pyfuncitem.get_closest_marker("unmeasured") else nullcontext():
-        return (yield)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make check` runs the tests coverage must watch by themselves, and all others without it."""
+    parser.addoption("--watched", choices=("only", "none"), help="only the tests coverage must watch, or none of them")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out those that were not asked for."""
+    asked = config.getoption("--watched")
+    if asked is not None:
+        names = listed()
+        left = [one for one in items if is_covered_elsewhere(one.nodeid, names) is (asked == "only")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [one for one in items if is_covered_elsewhere(one.nodeid, names) is not (asked == "only")]
 
 
 _names = (f"clone_{number}" for number in itertools.count())
@@ -156,6 +164,7 @@ def _let_go(opened: Opened, controller_id: str) -> None:
     group = opened.vault.audit._groups.pop(controller_id, None)
     if group is not None:
         group.close()
+    opened.trail._woken.discard(controller_id)
     with psycopg.connect(opened.addresses.url, autocommit=True) as connection:
         connection.execute("DELETE FROM vault.controller WHERE controller_id = %s", (controller_id,))
     opened.trail._known = [one for one in opened.trail._known if one != controller_id]

@@ -36,13 +36,13 @@ EXACT = (
 # Three processes on two cores, each with a server of its own: half of a test's time is waiting for one.
 PYTEST = (sys.executable, "-m", "pytest", "--numprocesses", "3", "--dist", "worksteal")
 
-# What attacks a whole running vault shows promises, not lines: measured it would take twice as long and add no line to an exact
-# file, for each of those is to be covered by the tests of its own folder.
+# What attacks a whole running vault shows promises, not lines: coverage never watches it, and each line of an exact file is to be
+# covered by the tests of its own folder.
 ASSURANCE = "tests/assurance"
 
 BUILD = Path("build")
 REPORT = BUILD / "coverage.json"
-SUITE, ATTACKS = BUILD / "suite.xml", BUILD / "assurance.xml"
+WATCHED, OTHERS = BUILD / "watched.xml", BUILD / "others.xml"
 HERE = Path(sys.executable).parent
 
 # Beside the types the tests are read once: the bytecode that leaves, three processes would else make each for itself.
@@ -52,10 +52,10 @@ SHARES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (  # the commands 
     ("layers", ((str(HERE / "lint-imports"),),)),
     ("types", ((str(HERE / "mypy"),), (sys.executable, "-m", "pytest", "--collect-only", "-qqq"))),
     (
-        "suite",
-        ((*PYTEST, f"--ignore={ASSURANCE}", "--cov", "--cov-report=", f"--cov-report=json:{REPORT}", f"--junit-xml={SUITE}"),),
+        "watched",
+        ((*PYTEST, "--watched=only", "--cov", "--cov-report=", f"--cov-report=json:{REPORT}", f"--junit-xml={WATCHED}"),),
     ),
-    ("assurance", ((*PYTEST, ASSURANCE, f"--junit-xml={ATTACKS}"),)),
+    ("others", ((*PYTEST, "--watched=none", f"--junit-xml={OTHERS}"),)),
 )
 
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments == ["coverage"]:
         return _say(shortfalls(json.loads(REPORT.read_text())))
     BUILD.mkdir(exist_ok=True)
-    for old in (REPORT, SUITE, ATTACKS):
+    for old in (REPORT, WATCHED, OTHERS):
         old.unlink(missing_ok=True)
     failed, times = [], {}
     for name, commands in SHARES:
@@ -90,7 +90,7 @@ def shortfalls(report: Mapping[str, Any]) -> list[str]:
     lacking = [f"{rule}: no such file was measured" for rule in EXACT if not any(_under(name, rule) for name in files)]
     for name, measured in sorted(files.items()):
         missed = [*measured["missing_lines"], *(f"{a}->{b}" for a, b in measured["missing_branches"])]
-        if missed and any(_under(name, rule) for rule in EXACT):
+        if missed and exact(name):
             lacking.append(f"{name}: not covered: {', '.join(map(str, missed))}")
     whole = float(report["totals"]["percent_covered"])
     if whole < FLOOR_PERCENT:
@@ -101,6 +101,11 @@ def shortfalls(report: Mapping[str, Any]) -> list[str]:
 
 def _weakest(files: Mapping[str, Any]) -> list[tuple[float, str]]:
     return sorted((float(one["summary"]["percent_covered"]), name) for name, one in files.items())[:10]
+
+
+def exact(name: str) -> bool:
+    """Say whether a file (its path below the root) is to be covered to the last branch."""
+    return any(_under(name, rule) for rule in EXACT)
 
 
 def _under(name: str, rule: str) -> bool:
@@ -116,7 +121,7 @@ def _print_times(times: Mapping[str, float]) -> None:
     print("\n=== time, in seconds")
     for name, seconds in times.items():
         print(f"{seconds:7.1f}  {name}")
-    written = [one for one in (SUITE, ATTACKS) if one.exists()]
+    written = [one for one in (WATCHED, OTHERS) if one.exists()]
     cases = [case for one in written for case in ET.parse(one).iter("testcase")]  # noqa: S314 - by our own run a moment ago
     shares: defaultdict[str, float] = defaultdict(float)
     for case in cases:

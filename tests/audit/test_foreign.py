@@ -15,8 +15,6 @@ from vault.audit.merkle import TILE_WIDTH, Tree, grown, leaf_hash
 from vault.audit.proofs import LogProof, extends, hash_line, includes, parse_proof
 from vault.audit.tiles import bundle, place_of
 
-pytestmark = pytest.mark.unmeasured  # each case anew what the tests of trees, proofs and checkpoints cover
-
 NAME = origin(HOST, "ctl-1", 1)
 KEY = public_key("")
 MILLION = 1_000_000

@@ -196,7 +196,6 @@ def test_a_reader_can_be_sent_to_another_process() -> None:
     assert sent.read(Record(2, GOOD.encode())) == reader.read(Record(2, GOOD.encode()))
 
 
-@pytest.mark.unmeasured
 @given(line=st.text(max_size=60), octets=st.binary(max_size=60))
 @settings(max_examples=150)
 def test_whatever_a_line_holds_it_is_a_customer_or_one_code(line: str, octets: bytes) -> None:
@@ -247,7 +246,6 @@ def test_every_spoilt_line_of_the_sample_is_refused_for_what_was_spoilt() -> Non
     assert codes(found) == _own_faults(key["refused_lines"])
 
 
-@pytest.mark.unmeasured
 @pytest.mark.skipif(not EXPORT.exists(), reason="the large export is not shipped")
 def test_the_large_export_is_refused_line_by_line_as_its_key_says() -> None:
     key = json.loads(Path(EXPORT.with_name("crm_export.key.json")).read_text())

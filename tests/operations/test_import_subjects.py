@@ -466,7 +466,6 @@ def test_killed_in_the_middle_and_repeated_it_ends_in_the_same_state(importer: I
     assert len(importer.rows("subject")) == len(importer.rows("import_line")) == KEY["accepted"]
 
 
-@pytest.mark.unmeasured
 @pytest.mark.skipif(not EXPORT.exists(), reason="the large export is not shipped")
 def test_the_large_export_is_imported_as_its_key_says_and_twice(importer: Importer) -> None:
     key = json.loads(EXPORT.with_name("crm_export.key.json").read_text())

@@ -20,7 +20,6 @@ from sqlalchemy import Connection
 
 from benchmarks.trail_log import Keys, Made, load
 from tests.conftest import making_controllers
-from tests.measuring import unmeasured
 from tests.tampered import Tampered, tampered
 from vault import breaches
 from vault.audit import entry, prune_records
@@ -118,7 +117,7 @@ def long(opened: Opened, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
             secret.version,
         )
         made = Made(keys, ENTRIES, known, datetime.now(UTC) - LONG_AGO)
-        with psycopg.connect(opened.addresses.url, autocommit=True) as connection, unmeasured():
+        with psycopg.connect(opened.addresses.url, autocommit=True) as connection:
             load(connection, made, made.total, lambda _: None)
         opened.trail.settle(controller_id)
         yield Long(opened, controller_id, tmp_path_factory.mktemp("archive"), leaves_of(opened, controller_id), [])

@@ -13,7 +13,6 @@ import pytest
 
 from benchmarks.trail_log import Keys, Made, load
 from tests.conftest import making_controllers
-from tests.measuring import unmeasured
 from tests.operations.officers import Office, make_office
 from tests.tampered import Tampered, tampered
 from vault.audit import entry
@@ -73,8 +72,7 @@ def long(opened: Opened) -> Iterator[Long]:
                 secret.version,
             )  # fmt: skip
             made = Made(keys, STEP - len(known), known, datetime.now(UTC) - timedelta(days=2), people=200)
-            with unmeasured():
-                load(owner, made, made.total, lambda _: None)
+            load(owner, made, made.total, lambda _: None)
         opened.trail.settle(controller_id)
         since = datetime.now(UTC)
         entry_id = office.read()
