@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.keys.makers import AGREEMENT, CLASS, CONTROLLER, SUBJECT, as_read, make_class, make_permit
 from vault.errors import InvalidValue, Stale, Unreadable
-from vault.keys import envelope, frame
+from vault.keys import data_keys, envelope, frame
 from vault.keys.controller_keys import ControllerKeys
 from vault.keys.data_keys import (
     AmendedClass,
@@ -72,6 +72,19 @@ def test_only_the_fields_of_the_permit_are_opened(keys: ControllerKeys):
     }
     assert shown(keys, sealed, granting([])) == {}
     assert shown(keys, [], granting()) == {}
+
+
+def test_a_field_said_to_have_no_value_is_authenticated_and_a_stand_in_opened(
+    keys: ControllerKeys, monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[None] = []
+    really = data_keys._open_stand_in
+    monkeypatch.setattr(data_keys, "_open_stand_in", lambda: opened.append(really()))
+    one = make_class(keys, VALUES)
+    assert open_fields(keys, granting(["nickname"]), [one], at=0.0, absent={CLASS: AGREEMENT}) == {}
+    assert open_fields(keys, granting(["iban"]), [], at=0.0, absent={"financial": AGREEMENT}) == {}
+    assert len(opened) == 2
+    assert refused(lambda: open_fields(keys, granting(["nickname"]), [replace(one, manifest=bytes(16))], 0.0, {CLASS: AGREEMENT}))
 
 
 def test_what_was_opened_is_not_printed(keys: ControllerKeys):
