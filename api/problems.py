@@ -56,6 +56,7 @@ TABLE: Mapping[type[VaultError], Kind] = {
     errors.AuditUnavailable: Kind(503, "Audit trail unavailable", "Nothing was shown, since nothing could be recorded. Try again."),
     errors.KeysUnavailable: Kind(503, "Keys unavailable", "The key service does not answer. Try again."),
     errors.DatabaseUnavailable: Kind(503, "Database unavailable", "The database does not answer. Try again."),
+    errors.LedgerUnavailable: Kind(503, "Erasure ledger unavailable", "The erasure ledger cannot do its part. Try again."),
     errors.PolicyUnavailable: Kind(503, "Policy unavailable", "Which policy is in force is not certain. Try again."),
     errors.Unreadable: Kind(500, "Unreadable", "What is stored does not open here. An alarm was raised."),
 }

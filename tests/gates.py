@@ -23,6 +23,7 @@ EXACT = (
     "vault/notes.py",
     "vault/octets.py",
     "vault/permit.py",
+    "vault/erasure/",
     "vault/policy/",
     "vault/agreements/terms.py",
     "vault/profiles/catalogue.py",

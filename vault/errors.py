@@ -3,7 +3,7 @@
 VaultError
 ├── Refused       AccessDenied  NotFound  Restricted  Erased  Held  TooMany
 ├── Unfit         ContextIncomplete  InvalidValue  Conflict  Stale
-├── Unavailable   AuditUnavailable  KeysUnavailable  DatabaseUnavailable  PolicyUnavailable
+├── Unavailable   AuditUnavailable  KeysUnavailable  DatabaseUnavailable  PolicyUnavailable  LedgerUnavailable
 └── Unreadable    a tag, key or place does not match
 
 Leaves carry a code and ids, never a status, a value that was sent, or a value that was kept. `api/problems.py` maps each
@@ -138,6 +138,12 @@ class PolicyUnavailable(Unavailable):
     """Which policy is in force is not certain, so nothing is decided by any."""
 
     code = "policy-unavailable"
+
+
+class LedgerUnavailable(Unavailable):
+    """The erasure ledger cannot take a line or cannot be trusted, or the database went back behind it: nothing is destroyed."""
+
+    code = "ledger-unavailable"
 
 
 class Unreadable(VaultError):

@@ -17,7 +17,6 @@ import fcntl
 import hmac
 import json
 import os
-import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from vault.connectors.own_places import directory_fault, file_fault, is_inside
 from vault.errors import Fault, KeysUnavailable, Unreadable
 from vault.keys.keyring import (
     PAYLOAD_BYTES,
@@ -243,17 +243,13 @@ def _refused(code: str) -> KeysUnavailable:
 
 
 def _expect_outside(directory: Path, forbidden: Sequence[Path]) -> None:
-    place = directory.resolve()
-    if any(place.is_relative_to(other.resolve()) for other in forbidden):
+    if is_inside(directory, forbidden):
         raise _refused("inside-data")
 
 
 def _expect_own_directory(directory: Path) -> None:
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise _refused("not-a-directory")
-    if stat.S_IMODE(found.st_mode) & 0o777 != 0o700 or found.st_uid != os.geteuid():
-        raise _refused("directory-open-to-others")
+    if (fault := directory_fault(directory)) is not None:
+        raise _refused(fault)
 
 
 def _file_bytes(directory: Path) -> bytes:
@@ -272,10 +268,8 @@ def _file_bytes(directory: Path) -> bytes:
 
 
 def _expect_own_file(found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_FILE_BYTES:
-        raise _refused("not-a-file")
-    if stat.S_IMODE(found.st_mode) != 0o600 or found.st_uid != os.geteuid():
-        raise _refused("file-open-to-others")
+    if (fault := file_fault(found)) is not None or found.st_size > _LARGEST_FILE_BYTES:
+        raise _refused(fault or "not-a-file")
 
 
 @contextmanager

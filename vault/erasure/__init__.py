@@ -1,0 +1,1 @@
+"""Erasure: what is destroyed and what is kept, and the ledger that outlives a restored backup."""
