@@ -25,6 +25,7 @@ from vault.columns import metadata
 from vault.columns import octets as _bytes
 from vault.columns import table as _table
 from vault.columns import words as _text
+from vault.erasure_tables import certificate, erasure, ledger_mark, suppression, tombstone
 from vault.trail_tables import (
     audit_checkpoint,
     audit_daily,
@@ -41,7 +42,7 @@ from vault.trail_tables import (
     audit_writer,
 )
 
-__all__ = [  # the tables of the trail and of breaches are named here too: who reads tables need not know the files
+__all__ = [  # the tables of the trail, of breaches and of erasure are named here too: who reads tables need not know the files
     "affected_list",
     "affected_part",
     "audit_checkpoint",
@@ -60,7 +61,12 @@ __all__ = [  # the tables of the trail and of breaches are named here too: who r
     "breach",
     "breach_deadline",
     "breach_phase",
+    "certificate",
+    "erasure",
+    "ledger_mark",
     "metadata",
+    "suppression",
+    "tombstone",
 ]
 
 # --- whose data, and who may ask -------------------------------------------------------------------------------------------

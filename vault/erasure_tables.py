@@ -1,0 +1,67 @@
+"""Tables of erasure: how far the database follows the ledger, what was erased, its certificates, and what is left of identifiers.
+
+A tombstone and a suppression are keyed hashes: nobody can be found by them, only known again.
+"""
+
+from sqlalchemy import BigInteger, Column, Integer
+from sqlalchemy.dialects.postgresql import JSONB
+
+from vault.columns import instant, octets, table, words
+
+ledger_mark = table(  # the last line of the erasure ledger that this database has applied
+    "ledger_mark",
+    Column("number", BigInteger, nullable=False),
+    octets("digest"),  # SHA-256 of that line
+    key=(),
+    schema="keys",
+)
+
+erasure = table(  # insert-only; nobody approves what they accepted: a constraint holds it
+    "erasure",
+    words("erasure_id"),
+    words("subject_id"),
+    words("request_id"),
+    words("accepted_by", nullable=True),  # null, both: carried out by the ledger's line alone
+    words("approved_by", nullable=True),
+    octets("plan_digest"),
+    Column("result", JSONB, nullable=False),
+    Column("ledger_number", BigInteger, nullable=False),
+    instant("erased_at"),
+    words("entry_id"),
+    key=("erasure_id",),
+)
+
+certificate = table(  # insert-only; the signed note as it was handed out
+    "certificate",
+    words("certificate_id"),
+    words("erasure_id"),
+    words("stage"),  # live final
+    octets("note"),
+    instant("issued_at"),
+    words("entry_id"),
+    key=("certificate_id",),
+)
+
+tombstone = table(  # an identifier of somebody who was erased
+    "tombstone",
+    words("index_name"),
+    Column("secret_version", Integer, nullable=False),
+    Column("normaliser", Integer, nullable=False),
+    octets("mac"),
+    instant("erased_at"),
+    instant("ends_at"),
+    words("entry_id"),
+    key=("index_name", "secret_version", "normaliser", "mac"),
+)
+
+suppression = table(  # an identifier whose owner objected to marketing: it survives their erasure
+    "suppression",
+    words("channel"),
+    words("index_name"),
+    Column("secret_version", Integer, nullable=False),
+    Column("normaliser", Integer, nullable=False),
+    octets("mac"),
+    instant("objected_at"),
+    words("entry_id"),
+    key=("channel", "index_name", "secret_version", "normaliser", "mac"),
+)
