@@ -12,6 +12,7 @@ from vault.agreements.terms import Template
 from vault.agreements.wording import Wording
 from vault.audit.recorder import Recorder
 from vault.database import Database
+from vault.erasure.ledger import Ledger
 from vault.errors import PolicyUnavailable
 from vault.keys.controller_keys import ControllerKeys
 from vault.notes import VerifierKey
@@ -91,6 +92,7 @@ class Vault:
     controller: Callable[[str], Controller]
     publisher: Callable[[str], Publisher]  # what a controller says of itself; raises Conflict where it says nothing
     signing: Signing
+    ledger: Ledger  # what a restored backup must not bring back
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     new_id: Callable[[str], str]

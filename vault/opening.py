@@ -27,6 +27,7 @@ from vault.audit.trail import Trail
 from vault.audit.watch import Watch
 from vault.connectors.announcer import announcing
 from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
+from vault.connectors.erasure_ledger import DirectoryLedger
 from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_keyring
 from vault.connectors.policy_keys import read_witnesses
 from vault.connectors.publishers import read_publisher
@@ -42,8 +43,10 @@ from vault.operations.controllers import add_controller
 from vault.operations.examine import Check
 from vault.operations.in_force import DIFFERS
 from vault.operations.migrate import migrate
+from vault.operations.on_ledger import found_on_ledger
 from vault.operations.prune_trail import Pruning, prune_trail
 from vault.operations.recover import Decided, Recovered, Tools, recover, reject
+from vault.operations.replay import catch_up
 from vault.operations.scrub_trail import scrub_check, scrub_trail
 from vault.operations.verify_trail import verify_recent, verify_trail
 from vault.policy.bundle import Bundle, load_bundle
@@ -57,7 +60,7 @@ _CONTROLLER = sa.select(tables.controller.c.zone, tables.controller.c.languages)
 CREDENTIAL_BYTES = 32
 RECOVER = "riserbo audit recover"
 SETTLES_WITHIN_S = 2.0  # somebody waits for it
-CHECKPOINT_KEY, RECEIPT_KEY, DOCUMENT_KEY = "audit-sign/1", "audit-receipt/1", "document-sign/1"
+CHECKPOINT_KEY, RECEIPT_KEY, DOCUMENT_KEY, LEDGER_KEY = "audit-sign/1", "audit-receipt/1", "document-sign/1", "ledger/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def open_keyring(settings: Settings) -> FileKeyring:
             raise KeysUnavailable("keyring-missing")  # there is a vault here: another keyring would open none of it
         found_keyring(settings)
     keyring = FileKeyring(settings.keyring, _seal(settings), forbidden=forbidden, now=now, draw=secrets.token_bytes)
-    for name in ("audit-mac/1", CHECKPOINT_KEY, RECEIPT_KEY, DOCUMENT_KEY):
+    for name in ("audit-mac/1", CHECKPOINT_KEY, RECEIPT_KEY, DOCUMENT_KEY, LEDGER_KEY):
         keyring.ensure(name)
     return keyring
 
@@ -236,6 +239,7 @@ class Opened:
         vault = self.vault
         add_controller(vault.database, self.keyring, vault.settings.installation, controller_id, zone, languages, vault.now)
         self.signer.found(controller_id)
+        found_on_ledger(vault, controller_id)
         self.standing.began(controller_id, begin(vault, controller_id, self.bundle), self.rules)
 
 
@@ -294,6 +298,7 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
             controller=cache(lambda controller_id: _controller(app, controller_id)),
             publisher=lambda controller_id: read_publisher(settings.publishers, controller_id),
             signing=_signing(keyring, settings),
+            ledger=_ledger(keyring, settings),
             now=now,
             monotonic=time.monotonic,
             new_id=new_id,
@@ -302,7 +307,9 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
         )
         trail.start()
         standing.start()  # after the trail has caught up: what came into force last has its position
-        yield Opened(vault, keyring, trail, signer, state, addresses, sequencing, health, bundle, rules, standing)
+        opened = Opened(vault, keyring, trail, signer, state, addresses, sequencing, health, bundle, rules, standing)
+        catch_up(vault)
+        yield opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +422,16 @@ def _signing(keyring: FileKeyring, settings: Settings) -> Signing:
         checkpoint_key=keyring.public_key(CHECKPOINT_KEY),
         receipt_key=keyring.public_key(RECEIPT_KEY),
         witnesses=read_witnesses(settings.witness_keys),
+    )
+
+
+def _ledger(keyring: FileKeyring, settings: Settings) -> DirectoryLedger:
+    return DirectoryLedger(
+        settings.erasure_ledgers,
+        forbidden=[settings.data],
+        sign=lambda message: keyring.sign(DOCUMENT_KEY, message),
+        public=keyring.public_key(DOCUMENT_KEY),
+        mac=lambda message: keyring.mac(LEDGER_KEY, [message])[0],
     )
 
 

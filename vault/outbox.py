@@ -15,7 +15,7 @@ NAMES = frozenset({
     "break-glass:notice-due", "suspicion:raised", "verification:locked",
     "policy:denied", "policy:denial-lifted", "breach:opened", "breach:closed",
     "subject:restricted", "subject:unrestricted", "subject:objected", "subject:objection-ended", "subject:died",
-    "subject:death-retracted",
+    "subject:death-retracted", "subject:erased",
 })  # fmt: skip
 _INSERT = sa.insert(tables.event)
 

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     keyring_credential: Path | None = Field(default=None, description="file of 32 bytes that unseals the keyring")
     credentials_directory: Path | None = Field(default=None, validation_alias="CREDENTIALS_DIRECTORY")
     audit_state: Path | None = Field(default=None, description="the signer's notes: another volume than the database's")
+    erasure_copy: Path | None = Field(default=None, description="the second copy of the erasure ledger: another volume again")
     installation: str = Field(default="riserbo", pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$", description="name bound into every key")
     host: str = Field(default="localhost", pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$", description="public name, in audit origins")
     token_issuer: str | None = Field(default=None, description="`iss` of access tokens (RFC 9068)")
@@ -78,6 +79,11 @@ class Settings(BaseSettings):
     def state(self) -> Path:
         """Signer's notes, checkpoints.log and reports: never on the database's volume in production."""
         return self.audit_state or self.home / "state"
+
+    @property
+    def erasure_ledgers(self) -> tuple[Path, Path]:
+        """The directories of the erasure ledger's copies: neither may come back with the database."""
+        return self.state / "erasures", self.erasure_copy or self.home / "erasures"
 
     @property
     def publishers(self) -> Path:

@@ -121,7 +121,7 @@ def test_a_policy_on_every_action_can_speak_on_everything() -> None:
     anywhere = {"x": {"action": {"op": "All"}}}
     assert all(set(some) == {"x"} for some in families(anywhere).values())
     with pytest.raises(KeyError):
-        families({"x": {"action": {"op": "==", "entity": {"type": "Vault::Action", "id": "erase"}}}})
+        families({"x": {"action": {"op": "==", "entity": {"type": "Vault::Action", "id": "vanish"}}}})
 
 
 def test_yaml_with_a_key_twice_is_refused() -> None:

@@ -538,7 +538,7 @@ def test_a_verb_without_its_ticket_says_what_is_missing() -> None:
 
 def test_a_verb_of_no_list_is_an_error() -> None:
     with pytest.raises(ValueError, match="no such verb"):
-        permission("erase", "dpo")
+        permission("vanish", "dpo")
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "find", "amend", "verify", "reveal"])

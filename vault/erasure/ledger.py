@@ -40,7 +40,7 @@ _LABEL: Final = b"riserbo.ledger.line.v1\0"
 _MEMBERS: Final = frozenset({"agr", "ctl", "keys", "kv", "n", "op", "prev", "req", "rm", "sig", "sub", "t", "v"})
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_REQUEST: Final = re.compile(r"(?:[a-z0-9][a-z0-9_-]{0,62})?")
+REQUEST: Final = re.compile(r"(?:[a-z0-9][a-z0-9_-]{0,62})?")
 _NAME: Final = re.compile(r"\*|[a-z][a-z0-9_-]{0,62}")
 _MOST: Final = 2**53 - 1  # what RFC 8785 can say
 
@@ -174,7 +174,7 @@ def _is_said(found: Mapping[str, Any]) -> bool:
     return (
         all(type(found[name]) is int and 1 <= found[name] <= _MOST for name in ("kv", "n", "t", "v")) and found["v"] == 1
         and isinstance(found["op"], str) and found["op"] in _OPS
-        and _fits(_ID, found["ctl"]) and _fits(_REQUEST, found["req"]) and _fits(_HASH, found["prev"])
+        and _fits(_ID, found["ctl"]) and _fits(REQUEST, found["req"]) and _fits(_HASH, found["prev"])
         and (_fits(_HASH, found["sub"]) if found["op"] != "found" else found["sub"] == "")
         and _all_fit(_HASH, found["agr"]) and _all_fit(_ID, found["keys"])
         and isinstance(removed, dict) and removed.keys() == {"classes", "fields"}

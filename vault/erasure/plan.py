@@ -10,27 +10,13 @@ Source: `rights.md` 3 and 6.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
 import rfc8785
 
 METHOD: Final = ("keys-destroyed", "rows-deleted")
-
-
-@dataclass(frozen=True, slots=True)
-class HeldClass:
-    """One generation of a class as it lies there. `values`: by field, how many there are, former ones among them.
-
-    `archived`: only a duty holds it, and no agreement opens it.
-    """
-
-    class_name: str
-    generation: int
-    data_key_id: str
-    values: Mapping[str, int]
-    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +28,21 @@ class Duty:
     code: str
     law: tuple[str, ...]
     until: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldClass:
+    """One generation of a class as it lies there. `values`: by field, how many there are, former ones among them.
+
+    `duties` hold its key for later; `archived`: nothing else does, and no agreement opens it.
+    """
+
+    class_name: str
+    generation: int
+    data_key_id: str
+    values: Mapping[str, int]
+    duties: Sequence[Duty] = ()
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Plan:
     fields: Sequence[PlannedField]
     keys: Sequence[str]
     reseal: Sequence[str]
-    digest: bytes = field(default=b"")
+    digest: bytes
 
     @property
     def destroyed(self) -> list[PlannedField]:
@@ -75,28 +76,28 @@ class Plan:
         return [one for one in self.fields if one.duty is not None]
 
 
-def planned(held: Sequence[HeldClass], duties: Sequence[Duty]) -> Plan:
+def planned(held: Sequence[HeldClass]) -> Plan:
     """Return what erasing all of this comes to; the first duty that covers a field keeps it."""
     ordered = sorted(held, key=lambda one: (one.class_name, one.generation))
-    by_id = sorted(duties, key=lambda one: one.agreement_id)
     fields = [
-        PlannedField(name, one.class_name, one.data_key_id, one.values[name], _keeps(one, name, by_id))
+        PlannedField(name, one.class_name, one.data_key_id, one.values[name], _keeps(one, name))
         for one in ordered
         for name in sorted(one.values)
     ]
-    keys = tuple(one.data_key_id for one in ordered if not one.archived or not by_id)
+    keys = tuple(one.data_key_id for one in ordered if not (one.archived and one.duties))
     reseal = tuple(sorted({one.class_name for one in fields if one.duty is not None and one.data_key_id in keys}))
-    said = {
+    said: dict[str, Any] = {
         "fields": [[one.name, one.data_key_id, one.values, one.duty.agreement_id if one.duty else ""] for one in fields],
         "keys": list(keys),
     }
     return Plan(fields, keys, reseal, sha256(rfc8785.dumps(said)).digest())
 
 
-def _keeps(held: HeldClass, name: str, duties: Sequence[Duty]) -> Duty | None:
+def _keeps(held: HeldClass, name: str) -> Duty | None:
+    duties = sorted(held.duties, key=lambda one: one.agreement_id)
     covering = [one for one in duties if name in one.fields]
     if held.archived and not covering:
-        covering = list(duties)  # sealed with what is covered: it cannot be opened to be told apart
+        covering = duties  # sealed with what is covered: it cannot be opened to be told apart
     return covering[0] if covering else None
 
 

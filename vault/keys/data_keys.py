@@ -159,9 +159,9 @@ def seal_class(
     """Seal the values of one class under a new data key, wrapped once for each agreement in `holders`.
 
     `held_for` are agreements that cover nothing yet: their wrap keeps the key from dying, and no verb opens through it.
-    Raises InvalidValue for what is not a storable value, ValueError without a holder: a key nobody holds is lost at once.
+    Raises InvalidValue for what is not a storable value, ValueError without either: a key nobody holds is lost at once.
     """
-    if not holders:
+    if not holders and not held_for:
         raise ValueError("no agreement, no key")
     data_key = secrets.token_bytes(envelope.KEY_BYTES)
     scope = envelope.scope(controller_id, subject_id, class_name, generation)

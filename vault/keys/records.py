@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Literal
 
 from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, exists, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -235,7 +236,13 @@ def reserve_wraps(rows: Connection, controller_id: str, epoch: int, count: int) 
     return reserved
 
 
-def insert_classes(rows: Connection, controller_id: str, subject_id: str, classes: Sequence[NewClass]) -> None:
+def insert_classes(
+    rows: Connection,
+    controller_id: str,
+    subject_id: str,
+    classes: Sequence[NewClass],
+    state: Literal["current", "archived"] = "current",
+) -> None:
     """Keep the data keys and wraps of newly sealed classes. Their frames are the profile's rows."""
     if not classes:
         return
@@ -251,7 +258,7 @@ def insert_classes(rows: Connection, controller_id: str, subject_id: str, classe
                 "commit": new.commit,
                 "manifest": new.manifest,
                 "seals": new.seals,
-                "state": "current",
+                "state": state,
             }
             for new in classes
         ],

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from vault.assembly import Vault
 from vault.audit.entry import Draft
-from vault.errors import AccessDenied, NotFound, Unavailable, VaultError
+from vault.errors import AccessDenied, Erased, NotFound, Unavailable, VaultError
 from vault.operations.disclosure import asking_parties, chain_of, decision_of, stated_relationship, stated_ticket
 from vault.operations.facts import NOBODY_ID, caller_facts, is_self, parties, ticket_facts
 from vault.permit import ReadPermit
@@ -21,6 +21,8 @@ NOBODY = NOBODY_ID
 # That an officer looked is the person's to know; why, and what came of it, could warn one who is suspected.
 _REVIEWS: Final = ("review-open", "review-note")
 _UNTOLD: Final[tuple[str, ...]] = ("reason", "result")
+# Of somebody who was erased there is still this: who looked, what was agreed, and the erasure itself.
+_AFTER_ERASURE: Final = ("erase", "show_accesses", "show_agreements", "show_receipt", "review-search", "review-open", "review-note")
 HOUSE = Permission(allowed=True, because="house")  # what a command or a job acts by
 
 
@@ -115,18 +117,25 @@ def refuse(vault: Vault, acting: Acting, error: VaultError, internal: Mapping[st
 
 
 def require_permission(vault: Vault, acting: Acting) -> None:
-    """Raise the recorded refusal of a verb this caller may not use.
+    """Raise the recorded refusal of a verb this caller may not use, and to whoever may, the 410 of a person who was erased.
 
     403 only to the person, to those on the register who hold a verified ticket about them, or named a ticket that is known and not
     fit, which tells nothing of the person, and to whoever acts on nobody; everyone else gets the uniform 404.
     """
     if acting.permission.allowed:
+        if acting.verb not in _AFTER_ERASURE and is_gone(acting.person):
+            raise refuse(vault, acting, Erased())
         return
     if acting.permission.ticket is not None:
         raise refuse(vault, acting, AccessDenied(acting.permission.ticket))
     own = is_self(acting.context, acting.subject_id, acting.person)
     known = own or acting.subject_id == NOBODY or (acting.ticket.state == "verified" and acting.caller.roles)
     raise refuse(vault, acting, AccessDenied(acting.permission.because) if known else NotFound())
+
+
+def is_gone(person: Person) -> bool:
+    """Say whether somebody was erased: what is left of them is told to nobody."""
+    return person.subject is not None and person.subject.state in ("archived", "erased")
 
 
 def require_person(vault: Vault, acting: Acting) -> None:

@@ -12,11 +12,21 @@ import structlog
 
 from vault.assembly import Vault
 from vault.audit.entry import Draft
-from vault.errors import AccessDenied, DatabaseUnavailable, KeysUnavailable, NotFound, Restricted, Unreadable, VaultError
+from vault.errors import AccessDenied, DatabaseUnavailable, Erased, KeysUnavailable, NotFound, Restricted, Unreadable, VaultError
 from vault.keys.data_keys import open_fields
 from vault.keys.frame import Frame
+from vault.operations.acting import is_gone
 from vault.operations.disclosure import Ask, Case, Profile, Shown, decision_of, disclosure_draft
-from vault.operations.facts import as_known, break_glass_state, caller_facts, parties, sealed_classes, subject_facts, ticket_facts
+from vault.operations.facts import (
+    as_known,
+    break_glass_state,
+    caller_facts,
+    is_self,
+    parties,
+    sealed_classes,
+    subject_facts,
+    ticket_facts,
+)
 from vault.operations.show_tokens import remember_tokens, shows_token, token_text
 from vault.permit import Clear, ReadPermit
 from vault.policy.masks import show
@@ -97,6 +107,8 @@ def _answer(vault: Vault, case: Case, permit: ReadPermit) -> Profile | VaultErro
     decision, decision_id = case.decision, decision_of(case.entry_id)
     if decision.hidden and decision.told is not None:
         return AccessDenied(decision.told, decision_id=decision_id, entry_id=case.entry_id)
+    if decision.hidden and is_gone(case.person) and is_self(case.ask.context, case.ask.subject_id, case.person):
+        return Erased(decision_id=decision_id, entry_id=case.entry_id)
     if decision.hidden:
         return NotFound(decision_id=decision_id, entry_id=case.entry_id)
     if decision.restricted:

@@ -58,7 +58,7 @@ VERBS: Final = (
     *("withdraw_objection", "overrule_objection", "obscure", "lift_obscuring", "record_death", "show_accesses"),
     *("review-search", "review-open", "review-note", "review-filter", "log-export"),
     *("ask_unmask", "approve_unmask", "unmask"),
-    *("open_breach", "advance_breach", "show_breach", "show_affected"),
+    *("open_breach", "advance_breach", "show_breach", "show_affected", "erase"),
 )
 
 Alarm = Callable[[str], None]

@@ -1,4 +1,7 @@
-"""A person's version: their ETag. Every change of person, agreement or values raises it, under the row's lock."""
+"""A person's version: their ETag. Every change of person, agreement or values raises it, under the row's lock.
+
+Of somebody who was erased nothing is changed any more: whoever read them before finds them stale.
+"""
 
 import sqlalchemy as sa
 
@@ -8,7 +11,11 @@ from vault.errors import Stale
 _S = tables.subject.c
 _RAISE = (
     sa.update(tables.subject)
-    .where(_S.controller_id == sa.bindparam("of_controller"), _S.subject_id == sa.bindparam("of_subject"))
+    .where(
+        _S.controller_id == sa.bindparam("of_controller"),
+        _S.subject_id == sa.bindparam("of_subject"),
+        _S.state.not_in(("archived", "erased")),
+    )
     .values(version=_S.version + 1)
     .returning(_S.version)
 )

@@ -1,0 +1,63 @@
+"""Certify an erasure: the account of it as one line of RFC 8785 JSON, a signed note that anybody checks with the public key alone.
+
+It says what was destroyed and how, what is kept and why, the ledger's line, the entry and where the trail's tree had it; no name
+and no value. What is not known yet is null: an epoch's root that was not destroyed makes nothing final.
+"""
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import rfc8785
+from sqlalchemy import Connection
+
+from vault.assembly import Vault
+from vault.audit import records as audit
+from vault.erasure import records as erasures
+from vault.erasure.ledger import Line
+from vault.erasure.records import CertificateRow, ErasureRow
+from vault.errors import NotFound, Unavailable, Unreadable
+from vault.operations.show_log import newest_note
+from vault.operations.signing import signed_document
+
+
+def certify(vault: Vault, controller_id: str, made: ErasureRow, line: Line, stage: str) -> tuple[str, bytes]:
+    """Return the certificate of an erasure at this stage, signed and kept; the one there is, if there is one."""
+    with vault.database.snapshot(controller_id) as rows:
+        before = erasures.certificate_of(rows, controller_id, made.erasure_id, stage)
+    if before is not None:
+        return before
+    with suppress(Unavailable):
+        vault.settle(controller_id)
+    at, certificate_id = vault.now(), vault.new_id("crt")
+    with vault.database.snapshot(controller_id) as rows:
+        trail = _in_the_trail(vault, rows, controller_id, made.entry_id)
+    said = {
+        **made.result, "certificate_id": certificate_id, "controller_id": controller_id,
+        "ledger": {"n": line.number, "sha256": line.tail.digest.hex()}, "audit": trail,
+        "epochs": [vault.keys.current(controller_id)[0]], "issued_at": spelt(at),
+    }  # fmt: skip
+    note = signed_document(vault, controller_id, rfc8785.dumps(said))
+    with vault.database.transaction(controller_id) as transaction:
+        row = CertificateRow(certificate_id, made.erasure_id, stage, note, at, made.entry_id)
+        erasures.add_certificate(transaction, controller_id, row)
+    return certificate_id, note
+
+
+def spelt(at: datetime) -> str:
+    """Return an instant in UTC as RFC 3339, whole seconds."""
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _in_the_trail(vault: Vault, rows: Connection, controller_id: str, entry_id: str) -> dict[str, Any]:
+    """Return where the log has the entry, and under which checkpoint; null while it has no position or no signature."""
+    stored = audit.entry_by_id(rows, controller_id, entry_id)
+    place: dict[str, Any] = {"entry_id": entry_id, "position": None, "checkpoint": None}
+    if stored is None:
+        return place
+    place["position"] = stored.position
+    with suppress(NotFound, Unreadable):
+        point = newest_note(vault, rows, controller_id, stored.era).checkpoint
+        if stored.position < point.size:
+            place["checkpoint"] = {"origin": point.origin, "size": point.size, "root": point.root.hex()}
+    return place

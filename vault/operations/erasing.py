@@ -1,0 +1,229 @@
+"""What an erasure is made of: what lies there, what a duty keeps of it, what is sealed anew, and what is left of identifiers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+import sqlalchemy as sa
+
+from vault import tables
+from vault.agreements import records as agreements
+from vault.agreements.terms import valid_until
+from vault.assembly import Vault
+from vault.erasure import records as erasures
+from vault.erasure.plan import Duty, HeldClass, Plan, account, planned
+from vault.erasure.records import Generation, Identifier
+from vault.erasure.tombstones import CHANNELS, NORMALISER, suppression, tombstone
+from vault.errors import Unreadable
+from vault.keys import frame
+from vault.keys import records as keys
+from vault.keys.data_keys import NewClass, NewValue, seal_class
+from vault.operations.acting import Acting
+from vault.operations.ending import event_row
+from vault.permit import Clear
+from vault.profiles.normalise import index_text
+from vault.profiles.records import AgreementRow
+
+TOMBSTONES_LAST: Final = "P24M"
+DETAILS_LAST: Final = "P24M"  # after the last entry (Garante 192/2011)
+HISTORY_LASTS: Final = "P10Y"  # of agreements (c.c. 2946)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What was read of a person for an erasure, and the plan. `stays`: classes and generations a duty holds as they are.
+
+    `opens`: fields to be opened, each with the agreement through whose wrap; `untold`: fields nobody is told of.
+    """
+
+    plan: Plan
+    newest: Mapping[str, int]
+    stays: frozenset[tuple[str, int]]
+    opens: Mapping[str, str]
+    untold: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The keyed hashes that are left of identifiers."""
+
+    tombstones: Sequence[Identifier]
+    suppressions: Sequence[tuple[str, Identifier]]
+    until: datetime
+
+    def keep(self, rows: sa.Connection, acting: Acting) -> None:
+        """Store them in the erasure's transaction."""
+        controller_id = acting.context.controller_id
+        erasures.keep_tombstones(rows, controller_id, self.tombstones, acting.at, self.until, acting.entry_id)
+        erasures.keep_suppressions(rows, controller_id, self.suppressions, _objected_at(acting), acting.entry_id)
+        erasures.shred_audit_key_after(rows, controller_id, acting.subject_id, self.until)
+
+
+def read_case(vault: Vault, acting: Acting) -> Case:
+    """Read what lies there of a person, and plan."""
+    place = (acting.context.controller_id, acting.subject_id)
+    with vault.database.snapshot(place[0]) as rows:
+        there = erasures.generations(rows, *place)
+        former = erasures.former_values(rows, *place)
+        waiting = erasures.holders_for_later(rows, *place)
+    by_id = {one.agreement_id: one for one in acting.person.agreements}
+    duties = {
+        id_: _duty(vault, acting, by_id[id_]) for ids in waiting.values() for id_ in ids if by_id[id_].template in vault.templates
+    }
+    held = [_held(one, former, [duties[id_] for id_ in waiting.get(one[:2], ()) if id_ in duties]) for one in there]
+    plan = planned(held)
+    stays = frozenset((one.class_name, one.generation) for one in held if one.archived and one.duties)
+    newest = {one.class_name: max(other.generation for other in there if other.class_name == one.class_name) for one in there}
+    return Case(plan, newest, stays, _opens(vault, acting, plan), _untold(vault, acting))
+
+
+def _held(one: Generation, former: Mapping[tuple[str, int, str], int], duties: Sequence[Duty]) -> HeldClass:
+    """Return a generation by the fields its frame and history name. A frame that is none names nothing, and goes."""
+    values = {name: count for (class_name, number, name), count in former.items() if (class_name, number) == one[:2]}
+    try:
+        current = frame.read(one.frame).entries if one.frame is not None else {}
+    except Unreadable:
+        current = {}
+    for name in current:
+        values[name] = values.get(name, 0) + 1
+    return HeldClass(one.class_name, one.generation, one.data_key_id, values, tuple(duties), archived=one.state == "archived")
+
+
+def _duty(vault: Vault, acting: Acting, one: AgreementRow) -> Duty:
+    rule = orjson.loads(vault.policy.terms_document(one.template))["retention"][0]
+    zone = vault.controller(acting.context.controller_id).zone
+    until = _last_day(acting.at, rule["period"], zone)
+    fields = vault.policy.granted_fields(one.template) - one.excluded
+    return Duty(one.agreement_id, fields, rule["code"], tuple(rule["law"]), until)
+
+
+def _last_day(at: datetime, period: str, zone: Any) -> str:
+    end = valid_until(at, period, zone)
+    return (end - timedelta(seconds=1)).astimezone(zone).date().isoformat() if end is not None else ""
+
+
+def _opens(vault: Vault, acting: Acting, plan: Plan) -> dict[str, str]:
+    """Return what must be opened once more, and through which agreement: identifiers, and what is sealed anew."""
+    fields, person = vault.catalogue.fields, acting.person
+    kept = {one.name for one in plan.archived}
+    opens = {}
+    for class_name, row in person.frames.items():
+        through = sorted(person.wraps_of(class_name))
+        try:
+            named = frame.read(row.frame).entries
+        except Unreadable:
+            continue
+        wanted = [name for name in named if name in kept or (name in fields and fields[name].index is not None)]
+        opens.update(dict.fromkeys(wanted, through[0]) if through else {})
+    return opens
+
+
+def _untold(vault: Vault, acting: Acting) -> frozenset[str]:
+    """Return what is kept from the person by law, and what they obscured: of that officers are not to know."""
+    obscured = acting.person.subject.obscured if acting.person.subject is not None else frozenset()
+    return vault.catalogue.never_to_subject | {one.partition("@")[0] for one in obscured}
+
+
+def outcome(vault: Vault, case: Case) -> dict[str, Any]:
+    """Return what an erasure by this plan comes to, as it is told."""
+    categories = {name: one.category for name, one in vault.catalogue.fields.items()}
+    return account(case.plan, categories, case.untold)
+
+
+def kept_after(vault: Vault, acting: Acting, left: Left) -> list[dict[str, Any]]:
+    """Return what is not erased although everything was, until when, and why."""
+    zone = vault.controller(acting.context.controller_id).zone
+    kept: list[dict[str, Any]] = [
+        {"what": "audit-details", "until": _last_day(acting.at, DETAILS_LAST, zone), "law": ["Garante 192/2011"]},
+        {"what": "agreement-history", "until": _last_day(acting.at, HISTORY_LASTS, zone), "law": ["c.c. 2946"]},
+    ]
+    if left.tombstones:
+        kept.append({"what": "tombstones", "until": _last_day(acting.at, TOMBSTONES_LAST, zone)})
+    if left.suppressions:
+        kept.append({"what": "marketing-suppression", "until": None})
+    return kept
+
+
+def resealed(vault: Vault, acting: Acting, case: Case, opened: Mapping[str, Clear]) -> list[NewClass]:
+    """Seal anew what duties keep, each class under its next generation, held for those duties and opened by nobody."""
+    place = (acting.context.controller_id, acting.subject_id)
+    made = []
+    for class_name in case.plan.reseal:
+        entries = frame.read(acting.person.frames[class_name].frame).unpacked()
+        ours = [one for one in case.plan.archived if one.class_name == class_name and one.data_key_id in case.plan.keys]
+        kept = [one for one in ours if one.name in opened and one.name in entries]
+        sealed = [(one.name, entries[one.name]) for one in kept]
+        values = [NewValue(name, opened[name].value, one.agreement_id, one.value_version) for name, one in sealed]
+        duties = sorted({one.duty.agreement_id for one in kept if one.duty is not None})
+        if values:
+            made.append(
+                seal_class(vault.keys, *place, class_name, vault.new_id("dk"), values, (), case.newest[class_name] + 1, duties)
+            )
+    return made
+
+
+def insert_archive(rows: sa.Connection, acting: Acting, archive: Sequence[NewClass]) -> None:
+    """Store what was sealed anew."""
+    place = (acting.context.controller_id, acting.subject_id)
+    keys.insert_classes(rows, *place, archive, "archived")
+    for one in archive:
+        rows.execute(
+            sa.insert(tables.profile_frame),
+            {"controller_id": place[0], "subject_id": place[1], "class": one.class_name, "generation": one.generation,
+             "frame": one.frame, "entry_id": acting.entry_id},
+        )  # fmt: skip
+
+
+def ended_agreements(vault: Vault, rows: sa.Connection, acting: Acting) -> None:
+    """End every agreement in force: nothing rests on any of them, and their history says why."""
+    controller_id, subject_id = acting.context.controller_id, acting.subject_id
+    for one in acting.person.agreements:
+        consent = "withdrawn" if one.consent == "withdrawn" else "expired" if one.consent != "none" else "none"
+        if agreements.end(rows, (controller_id, subject_id, one.agreement_id), "ended", consent, acting.entry_id):
+            number = agreements.next_number(rows, controller_id, subject_id, one.agreement_id)
+            evidence = orjson.dumps({"because": "erasure"})
+            rows.execute(sa.insert(tables.agreement_event), event_row(vault, acting, one.agreement_id, number, "expired", evidence))
+
+
+def left_of(vault: Vault, acting: Acting, case: Case, opened: Mapping[str, Clear]) -> Left:
+    """Return what is left of the identifiers that opened: tombstones, and where they objected to marketing, suppressions."""
+    controller_id = acting.context.controller_id
+    texts = identifiers(vault, {name: one.value for name, one in opened.items() if name in case.opens})
+    secret = vault.keys.secret(controller_id, "tombstone")
+    stones = [Identifier(index, secret.version, NORMALISER, tombstone(secret.key, index, text)) for index, text in texts]
+    row = acting.person.subject
+    objected = row is not None and row.objected_marketing
+    quiet = suppressions(vault, controller_id, texts) if objected else []
+    end = valid_until(acting.at, TOMBSTONES_LAST, vault.controller(controller_id).zone)
+    return Left(stones, quiet, end or acting.at)
+
+
+def identifiers(vault: Vault, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (index name, normalised text) of every value somebody is found by, each once."""
+    fields = vault.catalogue.fields
+    found = {
+        (index, index_text(fields[name].type, value)) for name, value in values.items() if (index := fields[name].index) is not None
+    }
+    return sorted(found)
+
+
+def suppressions(
+    vault: Vault, controller_id: str, texts: Sequence[tuple[str, str]], version: int | None = None, normaliser: int = NORMALISER
+) -> list[tuple[str, Identifier]]:
+    """Return (channel, keyed hash) of the identifiers marketing reaches people by."""
+    secret = vault.keys.secret(controller_id, "suppress", version)
+    return [
+        (
+            CHANNELS[index],
+            Identifier(index, secret.version, normaliser, suppression(secret.key, CHANNELS[index], index, text, normaliser)),
+        )
+        for index, text in texts
+        if index in CHANNELS
+    ]
+
+
+def _objected_at(acting: Acting) -> datetime:
+    row = acting.person.subject
+    return row.objected_at if row is not None and row.objected_at is not None else acting.at
