@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Controllers
-from tests.makers import EVERYTHING, make_complete_subject, make_context, make_subject, make_ticket, register, terms
+from tests.makers import EVERYTHING, make_complete_subject, make_context, make_ticket, register, terms
 from tests.operations.conftest import Ledger
 from vault.assembly import Vault
 from vault.erasure.ledger import Line, Said
@@ -31,6 +31,7 @@ from vault.operations.agree import agree
 from vault.operations.amend import amend
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
+from vault.operations.enroll import enroll
 from vault.operations.erase import Done, Order, erase, plan_erasure
 from vault.operations.find import find
 from vault.operations.object_to import object_to
@@ -68,7 +69,9 @@ class House:
         return make_context(self.controller_id, "dpo", purpose="rights-fulfilment")
 
     def person(self, values: Mapping[str, Any] = MARKETED, agreed: Sequence[str] = ("marketing",)) -> str:
-        return make_subject(self.vault, self.controller_id, values, agreed).subject_id
+        today = [terms(one, indicated_at=self.vault.now().isoformat()) for one in agreed]  # many here were erased before
+        system = make_context(self.controller_id, "system", channel="phone")
+        return enroll(self.vault, system, values, tuple(today)).subject_id
 
     def order(self, subject_id: str, request_id: str = "req_1") -> Order:
         return Order(request_id, "dpo-1", "dpo-2", plan_erasure(self.vault, self.dpo, subject_id).digest)

@@ -276,12 +276,14 @@ def tombstones(rows: sa.Connection, controller_id: str, asked: Collection[Identi
     return {Identifier(row[0], int(row[1]), int(row[2]), bytes(row[3])): row.erased_at for row in found}
 
 
-def suppressed_since(rows: sa.Connection, controller_id: str, asked: Collection[tuple[str, Identifier]]) -> datetime | None:
-    """Return when the owner of one of these (channel, identifier) last objected to marketing; None: nobody did."""
-    keys = [(channel, *one) for channel, one in asked]
-    these = sa.tuple_(_P.channel, _P.index_name, _P.secret_version, _P.normaliser, _P.mac).in_(keys)
-    found = rows.execute(sa.select(sa.func.max(_P.objected_at)).where(_P.controller_id == controller_id, these)).scalar()
-    return found if isinstance(found, datetime) else None
+def suppressions(
+    rows: sa.Connection, controller_id: str, asked: Collection[tuple[str, Identifier]]
+) -> dict[tuple[str, Identifier], datetime]:
+    """Return those of these (channel, identifier) no marketing is sent to, and since when."""
+    columns = (_P.channel, _P.index_name, _P.secret_version, _P.normaliser, _P.mac)
+    these = sa.tuple_(*columns).in_([(channel, *one) for channel, one in sorted(asked)])
+    found = rows.execute(sa.select(*columns, _P.objected_at).where(_P.controller_id == controller_id, these))
+    return {(row[0], Identifier(row[1], int(row[2]), int(row[3]), bytes(row[4]))): row.objected_at for row in found}
 
 
 def _these(table: sa.Table, asked: Collection[Identifier]) -> Any:

@@ -11,11 +11,13 @@ from vault import tables
 from vault.agreements.terms import Template, check_evidence, minor_band, require_guardian
 from vault.assembly import Vault
 from vault.audit.entry import Chain
+from vault.erasure import records as erasures
 from vault.errors import Conflict, Fault, InvalidValue
 from vault.keys import records as keys
 from vault.operations.acting import carrying_out, draft, prepare, require_permission
 from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, birth, new_subject, normalised
 from vault.operations.keeping import keep_templates
+from vault.operations.known_again import known_again
 from vault.outbox import announce
 from vault.policy.model import Context
 
@@ -44,7 +46,8 @@ class Enrolled:
 def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements: tuple[AgreementTerms, ...]) -> Enrolled:
     """Enrol.
 
-    Raises InvalidValue (every field at fault, by code), AccessDenied, Conflict (`already-enrolled`, `template-changed`).
+    Raises InvalidValue (every field at fault, by code), AccessDenied, Conflict (`already-enrolled`, `previously-erased`,
+    `template-changed`).
     """
     acting = prepare(vault, "enroll", context)
     require_permission(vault, acting)
@@ -62,6 +65,7 @@ def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements
     vault.audit.record(context.controller_id, entry)
     with carrying_out(vault, acting) as transaction:
         _refuse_known(vault, transaction, context.controller_id, person)
+        _know_again(vault, transaction, context.controller_id, values, made, person)
         keep_templates(vault, transaction, context.controller_id, person.rows[tables.agreement], acting.at)
         for table, rows in person.rows.items():
             transaction.execute(sa.insert(table), rows)
@@ -122,3 +126,15 @@ def _refuse_known(vault: Vault, transaction: sa.Connection, controller_id: str, 
             keys.lock_value(transaction, controller_id, row["index_name"], row["bidx"])
             if keys.look_up(transaction, controller_id, row["index_name"], {row["version"]: row["bidx"]}):
                 raise Conflict("already-enrolled")
+
+
+def _know_again(
+    vault: Vault, rows: sa.Connection, controller_id: str, values: Mapping[str, Any], made: tuple[Agreed, ...], person: NewSubject
+) -> None:
+    """Lift the tombstones of somebody who agreed after they were erased, or raise Conflict; what they objected to stays."""
+    (known,) = known_again(vault, rows, controller_id, [values], vault.now())
+    if known.erased_at is not None and not any(one.signed_at > known.erased_at for one in made):
+        raise Conflict("previously-erased")
+    erasures.lift_tombstones(rows, controller_id, known.tombstones)
+    for row in person.rows[tables.subject]:
+        known.mark(row)

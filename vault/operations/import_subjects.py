@@ -8,7 +8,8 @@ Repeating it changes nothing: a customer number the vault knows is found by its 
 
 - the same file names it in another line: refused, `customer_number.duplicate` (the first valid line wins);
 - the line says what it said when it was imported: `unchanged`, whatever was amended in the vault since;
-- the line says something else: refused, `customer_number.exists_different`; no import brought it: `customer_number.exists`.
+- the line says something else: refused, `customer_number.exists_different`; no import brought it: `customer_number.exists`;
+- somebody with one of its identifiers was erased: refused, `previously-erased`. A list is no evidence that they agreed anew.
 
 Nothing is overwritten silently: what changed elsewhere is amended as such, by a verb that records it field by field.
 """
@@ -38,6 +39,7 @@ from vault.importing.records import KnownLine
 from vault.importing.report import Report
 from vault.operations.imported import Newcomer, Numbered, Run, line_digest, numbered, run_entry, sealed, templates_of
 from vault.operations.keeping import keep_templates
+from vault.operations.known_again import known_again
 from vault.profiles.catalogue import names_card_secret
 from vault.profiles.normalise import normalise
 
@@ -193,17 +195,20 @@ class Importing:
         customers = [numbered(self._run, one) for one in part if isinstance(one, Customer)]
         with self._run.vault.database.snapshot(self._controller_id) as rows:
             known = self._known(rows, [one.bidx for one in customers])
+            again = known_again(
+                self._run.vault, rows, self._controller_id, [one.customer.values for one in customers], self._run.at
+            )
         refusals = [one for one in part if isinstance(one, Refusal)]
         new: list[Newcomer] = []
         mine: dict[bytes, int] = {}
         seen: dict[str, int] = {}
         unchanged = 0
         self._recent.append(mine)
-        for one in customers:
+        for one, before in zip(customers, again, strict=True):
             if any(one.bidx in numbers for numbers in self._recent):
                 refusals.append(self._refusal(one, "duplicate"))
             elif (line := known.get(one.bidx)) is None:
-                made = sealed(self._run, one)
+                made = sealed(self._run, one, before)
                 if isinstance(made, Refusal):
                     refusals.append(made)
                     continue

@@ -23,6 +23,7 @@ from vault.importing.reading import Customer, Refusal
 from vault.octets import b64u, expand, lp, mac, u16
 from vault.operations.enroll import is_agreed_with
 from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, index_entries, new_subject
+from vault.operations.known_again import NEVER_SEEN, KnownAgain
 
 CALLER = "job:import"
 PURPOSE = "customer-management"
@@ -81,9 +82,11 @@ def line_digest(run: Run, customer: Customer, version: int) -> bytes:
     return mac(expand(secret.key, lp("riserbo.import-line.v1") + u16(version)), customer.digest())
 
 
-def sealed(run: Run, one: Numbered) -> Newcomer | Refusal:
-    """Seal a new customer. Refused: a value that no agreement of the line grants."""
+def sealed(run: Run, one: Numbered, before: KnownAgain = NEVER_SEEN) -> Newcomer | Refusal:
+    """Seal a new customer. Refused: a value that no agreement of the line grants, and whoever was erased before."""
     vault, customer = run.vault, one.customer
+    if before.erased_at is not None:
+        return Refusal(customer.line, None, "previously-erased")
     entry_id = vault.new_id("ent")
     made = tuple(_agreements(run, customer))
     try:
@@ -94,6 +97,8 @@ def sealed(run: Run, one: Numbered) -> Newcomer | Refusal:
         fault = unfit.faults[0]
         columns = run.layout.fields[fault.pointer.rsplit("/", 1)[-1]].columns()
         return Refusal(customer.line, columns[0] if columns else None, fault.code)
+    for row in person.rows[tables.subject]:
+        before.mark(row)
     version = vault.keys.secret(run.controller.controller_id, "index").version
     common = {"controller_id": run.controller.controller_id, "subject_id": person.subject_id, "entry_id": entry_id}
     rows = {
