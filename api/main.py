@@ -117,6 +117,7 @@ def application() -> Application:
         opened = opening.enter_context(open_vault(read_settings()))
         opened.require_policy()
         opened.require_trail()
+        opened.require_ledger()
         app = create_app(opened.vault, opened.health, on_open=settle, on_close=closing.close)
         closing.push(opening.pop_all())  # from here on the application closes it; had it not been made, this block would have
     return app

@@ -7,6 +7,7 @@ from vault.commands.data import import_file, profile
 from vault.commands.demo import demo
 from vault.commands.exporting_entries import export_entries
 from vault.commands.policy import policy
+from vault.commands.restoring import restore
 from vault.commands.running import serve, token, worker
 from vault.commands.setting_up import callers, controllers, keys, migrate
 from vault.commands.trail import audit
@@ -34,6 +35,7 @@ audit.command(name="export-entries")(export_entries)
 app.add_typer(audit, name="audit")
 app.add_typer(policy, name="policy")
 app.command()(doctor)
+app.command()(restore)
 app.add_typer(keys, name="keys")
 app.add_typer(config, name="config")
 

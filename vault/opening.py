@@ -4,7 +4,7 @@ import secrets  # noqa: TID251 - ids and the embedded credential are drawn here
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,7 @@ from vault.connectors.publishers import read_publisher
 from vault.connectors.signer_state import DirectorySignerState
 from vault.database import Database
 from vault.errors import AuditUnavailable, Fault, KeysUnavailable, NotFound, PolicyUnavailable
+from vault.following import LEVEL, REPLAY, Following
 from vault.keys import data_keys, records
 from vault.keys.controller_keys import ControllerKeyRows, ControllerKeys
 from vault.keys.draws import draw
@@ -46,7 +47,7 @@ from vault.operations.migrate import migrate
 from vault.operations.on_ledger import found_on_ledger
 from vault.operations.prune_trail import Pruning, prune_trail
 from vault.operations.recover import Decided, Recovered, Tools, recover, reject
-from vault.operations.replay import catch_up
+from vault.operations.replay import Replayed, catch_up, replay
 from vault.operations.scrub_trail import scrub_check, scrub_trail
 from vault.operations.verify_trail import verify_recent, verify_trail
 from vault.policy.bundle import Bundle, load_bundle
@@ -150,26 +151,36 @@ class Opened:
     bundle: Bundle  # the one of the settings: what a controller created here begins with
     rules: Rules  # of this bundle
     standing: Standing
+    following: Following
+
+    @property
+    def repairing(self) -> Vault:
+        """The vault for what brings a database level with the ledger: it acts while nobody is served."""
+        return replace(self.vault, in_force=self.standing.in_force)
 
     def health(self) -> list[Check]:
         """Return the checks of the key service, and of each controller's trail and policy."""
         held = self.keyring.health()
         checks = [Check("key_service", held.answers, held.code)]
         for controller_id in self.vault.database.controllers():
-            stands = self.trail_health.state(controller_id)
-            went_back = not set(FAULTS).isdisjoint(stands.closed)
+            trail = self.trail_health.state(controller_id)
+            went_back = not set(FAULTS).isdisjoint(trail.closed)
             checks.append(
                 Check(
                     f"audit_trail of {controller_id}",
-                    not stands.closed,
-                    " ".join((*stands.closed, *stands.warnings)),
-                    stands.warnings,
+                    not trail.closed,
+                    " ".join((*trail.closed, *trail.warnings)),
+                    trail.warnings,
                     do=RECOVER if went_back else None,
                 )
             )
-            checks.append(Check(f"witness of {controller_id}", ok=True, age_s=_age(stands.measure)))
+            checks.append(Check(f"witness of {controller_id}", ok=True, age_s=_age(trail.measure)))
             checks.append(scrub_check(self.vault, controller_id))
             checks.append(Check(f"policy of {controller_id}", *self.standing.state(controller_id)))
+            stands = self.following.state(controller_id)
+            level = stands == LEVEL
+            note, do = "" if level else f"ledger-{stands}", REPLAY if stands == "ahead" else None
+            checks.append(Check(f"erasure_ledger of {controller_id}", level, note, do=do))
         return checks
 
     def require_policy(self) -> None:
@@ -219,6 +230,17 @@ class Opened:
         ]
         if faults:
             raise AuditUnavailable("log-went-back", faults=faults, retry_after_s=60)
+
+    def require_ledger(self) -> None:
+        """Expect that no database went back behind the erasure ledger. Raises LedgerUnavailable: a vault does not start on one."""
+        for controller_id in self.vault.database.controllers():
+            self.following.require(controller_id)
+
+    def replay(self, controller_id: str) -> Replayed:
+        """Carry out what the ledger tells of and a restored database does not show. Raises LedgerUnavailable, AuditUnavailable."""
+        done = replay(self.repairing, controller_id)
+        self.following.state(controller_id)
+        return done
 
     def recover(self, controller_id: str, decided: Decided) -> Recovered:
         """Freeze a log that went back behind what was signed, and begin its next era."""
@@ -285,6 +307,9 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
         rules = Rules.of(bundle)
         standing = Standing(app, keys, rules, time.monotonic)
         closing.callback(standing.stop)
+        ledger = _ledger(keyring, settings)
+        following = Following(app, ledger)
+        closing.callback(following.stop)
         vault = Vault(
             settings=settings,
             database=app,
@@ -298,17 +323,18 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
             controller=cache(lambda controller_id: _controller(app, controller_id)),
             publisher=lambda controller_id: read_publisher(settings.publishers, controller_id),
             signing=_signing(keyring, settings),
-            ledger=_ledger(keyring, settings),
+            ledger=ledger,
             now=now,
             monotonic=time.monotonic,
             new_id=new_id,
-            in_force=standing.in_force,
+            in_force=following.guard(standing.in_force),
             settle=lambda controller_id: trail.settle(controller_id, SETTLES_WITHIN_S),
         )
         trail.start()
         standing.start()  # after the trail has caught up: what came into force last has its position
-        opened = Opened(vault, keyring, trail, signer, state, addresses, sequencing, health, bundle, rules, standing)
-        catch_up(vault)
+        opened = Opened(vault, keyring, trail, signer, state, addresses, sequencing, health, bundle, rules, standing, following)
+        catch_up(opened.repairing)
+        following.start()
         yield opened
 
 

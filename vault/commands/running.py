@@ -26,6 +26,7 @@ def serve(
             with open_vault(settings) as opened:
                 opened.require_policy()
                 opened.require_trail()
+                opened.require_ledger()
         uvicorn.run(
             "api.main:application", factory=True, host=host, port=port, workers=workers, access_log=False, log_config=None,
             server_header=False, date_header=False, proxy_headers=False, ws="none",
@@ -41,6 +42,7 @@ def worker() -> None:
     with said(), open_vault(read_settings()) as opened:
         opened.require_policy()
         opened.require_trail()
+        opened.require_ledger()
         people.print("The worker runs. Ctrl-C ends it.")
         app = job_app(opened.vault, opened.addresses.url, opened.scrub)
         # Two jobs may take long, the scrub and the confirming of lists, each once at a time: the third place is for all else.

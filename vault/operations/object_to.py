@@ -7,9 +7,13 @@ finds compelling grounds, or the person takes it back.
 
 from typing import Any, Final, Literal
 
+import sqlalchemy as sa
+
 from vault.assembly import Vault
+from vault.erasure.ledger import Line, Op
 from vault.errors import Conflict, Fault, InvalidValue
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person
+from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.operations.restrict import Changed
 from vault.operations.reveal import text_fault
 from vault.outbox import announce
@@ -18,13 +22,23 @@ from vault.profiles import states
 
 What = Literal["marketing", "interests"]
 _VERBS: Final[dict[What, str]] = {"marketing": "object_to_marketing", "interests": "object"}
+_OPS: Final[dict[What, Op]] = {"marketing": "suppress", "interests": "object"}
 
 
 def object_to(vault: Vault, context: Context, subject_id: str, what: What) -> Changed:
     """Object. Saying it twice is no error. Raises NotFound, AccessDenied."""
     acting = _prepared(vault, _VERBS[what], context, subject_id)
     record(vault, acting, details={"result": "objected", "to": what})
-    return _change(vault, acting, what, objects=True)
+    return object_recorded(vault, acting, what)
+
+
+def object_recorded(vault: Vault, acting: Acting, what: What, line: Line | None = None) -> Changed:
+    """Carry an objection out whose entry is committed; the ledger knows it, or a restored backup would forget it."""
+    with carrying_out_on_ledger(vault, acting, line) as kept:
+        version = _changed(vault, kept.rows, acting, what, objects=True)
+        kept.tell(said_of(vault, _OPS[what], acting.context.controller_id, acting.subject_id))
+    close(vault, kept.line)
+    return Changed(version, acting.entry_id)
 
 
 def withdraw_objection(vault: Vault, context: Context, subject_id: str, what: What) -> Changed:
@@ -62,13 +76,17 @@ def _require_objected(vault: Vault, acting: Acting, what: What) -> None:
 
 
 def _change(vault: Vault, acting: Acting, what: What, *, objects: bool) -> Changed:
+    with carrying_out(vault, acting) as transaction:
+        return Changed(_changed(vault, transaction, acting, what, objects=objects), acting.entry_id)
+
+
+def _changed(vault: Vault, rows: sa.Connection, acting: Acting, what: What, *, objects: bool) -> int:
     controller_id, subject_id = acting.context.controller_id, acting.subject_id
     stored: dict[str, Any] = {"objected": objects}
     if what == "marketing":
         stored = {"objected_marketing": objects, "objected_at": acting.at if objects else None}
     name = "subject:objected" if objects else "subject:objection-ended"
-    with carrying_out(vault, acting) as transaction:
-        version, _ = states.locked(transaction, controller_id, subject_id)
-        states.change(transaction, controller_id, subject_id, **stored)
-        announce(transaction, vault, controller_id, name, acting.entry_id, acting.at, subject_id=subject_id, to=what)
-    return Changed(version, acting.entry_id)
+    version, _ = states.locked(rows, controller_id, subject_id)
+    states.change(rows, controller_id, subject_id, **stored)
+    announce(rows, vault, controller_id, name, acting.entry_id, acting.at, subject_id=subject_id, to=what)
+    return version

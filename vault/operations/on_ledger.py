@@ -60,9 +60,11 @@ def said_of(vault: Vault, op: Op, controller_id: str, subject_id: str, **more: t
 
 
 def close(vault: Vault, line: Line | None) -> None:
-    """Say that an act was done. If that cannot be said it stays open, and is done again at the next start."""
-    if line is not None:
-        with suppress(Unavailable):
+    """Say that an act was done, once. If that cannot be said it stays open, and is done again at the next start."""
+    if line is None:
+        return
+    with suppress(Unavailable):
+        if any(one.number == line.number for one in vault.ledger.unfinished(line.said.controller_id)):
             vault.ledger.append(line.said.closed("live", int(vault.now().timestamp() * 1000)))
 
 

@@ -10,8 +10,10 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from vault.assembly import Vault
+from vault.erasure.ledger import Line
 from vault.errors import Conflict, Fault, InvalidValue
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person
+from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.outbox import announce
 from vault.policy.model import EVERYTHING, Context
 from vault.profiles import states
@@ -37,12 +39,20 @@ def restrict(vault: Vault, context: Context, subject_id: str, ground: str, field
     require_permission(vault, acting)
     require_person(vault, acting)
     record(vault, acting, **_told(vault, named, result="restricted", ground=ground))
-    with carrying_out(vault, acting) as transaction:
-        version, now = states.locked(transaction, context.controller_id, subject_id)
+    return restrict_recorded(vault, acting, named)
+
+
+def restrict_recorded(vault: Vault, acting: Acting, named: frozenset[str], line: Line | None = None) -> Changed:
+    """Carry a restriction out whose entry is committed; the ledger knows it, or a restored backup would lift it."""
+    controller_id, subject_id = acting.context.controller_id, acting.subject_id
+    with carrying_out_on_ledger(vault, acting, line) as kept:
+        version, now = states.locked(kept.rows, controller_id, subject_id)
         restricted = _all_or(frozenset(now.restricted) | named)
-        states.change(transaction, context.controller_id, subject_id, restricted=sorted(restricted), restricted_at=acting.at)
-        announce(transaction, vault, context.controller_id, "subject:restricted", acting.entry_id, acting.at,
+        states.change(kept.rows, controller_id, subject_id, restricted=sorted(restricted), restricted_at=acting.at)
+        announce(kept.rows, vault, controller_id, "subject:restricted", acting.entry_id, acting.at,
                  subject_id=subject_id, fields=_hers(vault, named))  # fmt: skip
+        kept.tell(said_of(vault, "restrict", controller_id, subject_id, fields=tuple(sorted(named))))
+    close(vault, kept.line)
     return Changed(version, acting.entry_id)
 
 

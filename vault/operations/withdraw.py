@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import sqlalchemy as sa
 
 from vault.agreements import records as agreements
 from vault.assembly import Vault
+from vault.erasure.ledger import Line
 from vault.errors import Conflict, NotFound
 from vault.keys import records as keys
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
 from vault.operations.ending import Kind, end_within, require_level
+from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.policy.model import Context
 from vault.profiles import versions
 
@@ -38,16 +41,31 @@ def withdraw(vault: Vault, context: Context, agreement_id: str, evidence: Mappin
     require_permission(vault, acting)
     _require_in_force(vault, acting, agreement_id)
     record(vault, acting, details={"agreements": {"*": agreement_id}})
-    return end_agreement(vault, acting, agreement_id, "withdrawn", orjson.dumps({**evidence, "channel": context.channel}))
+    return withdraw_recorded(vault, acting, agreement_id, orjson.dumps({**evidence, "channel": context.channel}))
+
+
+def withdraw_recorded(vault: Vault, acting: Acting, agreement_id: str, evidence: bytes, line: Line | None = None) -> Withdrawn:
+    """Carry a withdrawal out whose entry is committed; the ledger knows it, or a restored backup would revive the agreement."""
+    controller_id, subject_id = acting.context.controller_id, acting.subject_id
+    with carrying_out_on_ledger(vault, acting, line) as kept:
+        ended = _ended(vault, kept.rows, acting, agreement_id, "withdrawn", evidence)
+        agreed = (vault.ledger.name(controller_id, agreement_id),)
+        kept.tell(said_of(vault, "withdraw", controller_id, subject_id, agreements=agreed, classes=ended.emptied))
+    close(vault, kept.line)
+    return ended
 
 
 def end_agreement(vault: Vault, acting: Acting, agreement_id: str, kind: Kind, evidence: bytes) -> Withdrawn:
     """End an agreement in force, in one transaction. Raises Conflict (`agreement-not-in-force`)."""
-    controller_id, subject_id = acting.context.controller_id, acting.subject_id
     with carrying_out(vault, acting) as transaction:
-        keys.lock_data_keys(transaction, controller_id, subject_id)  # first: the re-wrap job must not bring a wrap back
-        version = versions.raise_version(transaction, controller_id, subject_id)
-        emptied = end_within(vault, transaction, acting, agreement_id, kind, evidence)
+        return _ended(vault, transaction, acting, agreement_id, kind, evidence)
+
+
+def _ended(vault: Vault, rows: sa.Connection, acting: Acting, agreement_id: str, kind: Kind, evidence: bytes) -> Withdrawn:
+    controller_id, subject_id = acting.context.controller_id, acting.subject_id
+    keys.lock_data_keys(rows, controller_id, subject_id)  # first: the re-wrap job must not bring a wrap back
+    version = versions.raise_version(rows, controller_id, subject_id)
+    emptied = end_within(vault, rows, acting, agreement_id, kind, evidence)
     return Withdrawn(agreement_id, subject_id, version, emptied, acting.entry_id)
 
 

@@ -1,0 +1,189 @@
+"""A restored backup brings nobody back: it is closed until the ledger was replayed, and then stands as if it had never been old."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.assurance.yesterday import Restorable, restorable
+from tests.conftest import Controllers
+from tests.makers import make_context, register
+from tests.operations.test_erase import MARKETED, WHOLE, Failing, House
+from vault.__main__ import app
+from vault.assembly import Vault
+from vault.connectors.embedded_postgres import PostgresServer
+from vault.connectors.erasure_ledger import FILE_NAME
+from vault.erasure.ledger import Op
+from vault.errors import LedgerUnavailable
+from vault.opening import Addresses, Opened, assembled, open_keyring
+from vault.operations.erase import Order, erase
+from vault.operations.object_to import object_to
+from vault.operations.on_ledger import said_of
+from vault.operations.recover import Decided
+from vault.operations.replay import finish_acts
+from vault.operations.restrict import restrict
+from vault.operations.withdraw import withdraw
+from vault.policy.model import Context
+from vault.settings import Settings
+
+CONTROLLER = "again"
+DECIDED = Decided(("anna.verdi", "bruno.neri"), "restored from the backup of last night")
+runner = CliRunner()
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A vault whose database can be put back; each `opened` is a process of its own."""
+
+    database: Restorable
+    settings: Settings
+
+    def opened(self) -> AbstractContextManager[Opened]:
+        keyring = open_keyring(self.settings.model_copy(update={"database_url": None}))
+        return assembled(self.settings, Addresses(self.database.url, None), keyring)
+
+
+@pytest.fixture
+def installation(postgres: PostgresServer, clone: Callable[[], str], tmp_path: Path) -> Iterator[Installation]:
+    with restorable(postgres, clone(), "yesterday") as database:
+        yield Installation(database, Settings(home=tmp_path / "home", database_url=database.url, key_lifetime_s=30))
+
+
+def cut_last_line(settings: Settings) -> None:
+    for directory in settings.erasure_ledgers:
+        lines = (directory / FILE_NAME).read_bytes().splitlines(keepends=True)
+        (directory / FILE_NAME).write_bytes(b"".join(lines[:-2]))
+
+
+def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object, ...]], Order]:
+    """Keep a backup, erase, withdraw, object and restrict; return people, how everybody stands, and an order not carried out."""
+    with installation.opened() as opened:
+        opened.add_controller(CONTROLLER)
+        register(opened.vault, CONTROLLER, "dpo", "system", "t2", "dsr-officer")
+        house = House(opened, CONTROLLER)
+        people = {
+            name: house.person({**values, "email": f"{name}@example.it"}, agreed)
+            for name, values, agreed in (
+                ("gone", MARKETED, ("marketing",)), ("kept", {**WHOLE, "customer_number": "K-1"}, ("retail",)),
+                ("ended", MARKETED, ("marketing",)), ("quiet", MARKETED, ("marketing",)), ("still", MARKETED, ("marketing",)),
+            )
+        }  # fmt: skip
+        opened.trail.settle(CONTROLLER)
+        installation.database.keep("yesterday")
+        vault = house.vault
+        for name in ("gone", "kept"):
+            house.erased(people[name], f"req_{name}")
+        own = {name: make_context(CONTROLLER, "customer", subject_id=one) for name, one in people.items()}
+        withdraw(vault, own["ended"], house.agreement(people["ended"], "in_force"), {})
+        object_to(vault, own["quiet"], people["quiet"], "marketing")
+        object_to(vault, own["quiet"], people["quiet"], "interests")
+        restrict(vault, house.dpo, people["quiet"], "claims", ["email"])
+        after, order = stands(house), house.order(people["still"], "req_still")
+        opened.trail.settle(CONTROLLER)
+    return people, after, order
+
+
+def test_a_restored_backup_is_closed_until_the_ledger_was_replayed(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people, after, order = lived(installation)
+    installation.database.restore("yesterday")
+    with installation.opened() as opened:
+        house = House(opened, CONTROLLER)
+        assert stands(house) != after
+        opened.recover(CONTROLLER, DECIDED)
+        opened.trail.settle(CONTROLLER)
+        for refused in (lambda: opened.vault.governed(CONTROLLER), opened.require_ledger, lambda: opened.vault.closing(CONTROLLER)):
+            with pytest.raises(LedgerUnavailable) as refusal:
+                refused()
+            assert refusal.value.code == "ledger-ahead"
+        line = next(one for one in opened.health() if one.name == f"erasure_ledger of {CONTROLLER}")
+        assert (line.ok, line.note, line.do) == (False, "ledger-ahead", "riserbo restore --replay-erasures")
+        with pytest.raises(LedgerUnavailable):  # not even what takes away is done, by whoever holds rules of before
+            erase(opened.repairing.governed(CONTROLLER), house.dpo, people["still"], order)
+        assert house.left(people["gone"])
+    monkeypatch.setenv("RISERBO_HOME", str(installation.settings.home))
+    monkeypatch.setenv("RISERBO_DATABASE_URL", installation.database.url)
+    assert runner.invoke(app, ["restore"]).exit_code == 1
+    done = runner.invoke(app, ["restore", "--replay-erasures", "--json"])
+    assert done.exit_code == 0, done.output
+    acts = {"intent": 2, "withdraw": 1, "suppress": 1, "object": 1, "restrict": 1}
+    assert json.loads(done.stdout.splitlines()[-1]) == {"replayed": {CONTROLLER: acts}}
+    with installation.opened() as opened:
+        house = House(opened, CONTROLLER)
+        opened.require_ledger()
+        assert stands(house) == after
+        assert house.left(people["gone"]) == {}
+        assert house.ledger.outcomes("ledger-replay") == ["done"]
+        assert opened.replay(CONTROLLER).acts == {}
+        assert len(house.ledger.rows("vault.tombstone")) >= 2
+        assert house.erased(people["still"]).result["outcome"] == "complete"
+    cut_last_line(installation.settings)
+    with installation.opened() as opened:
+        with pytest.raises(LedgerUnavailable) as refusal:
+            opened.require_ledger()
+        assert refusal.value.code == "ledger-behind"
+        with pytest.raises(LedgerUnavailable):
+            opened.replay(CONTROLLER)
+
+
+def stands(house: House) -> list[tuple[object, ...]]:
+    """Return how everybody stands, without when and by which entry."""
+    columns = "subject_id, state, restricted, objected, objected_marketing"
+    agreed = house.ledger.rows("vault.agreement_state", "status <> 'dormant'", "subject_id, status, consent")
+    keys = house.ledger.rows("keys.data_key", columns="subject_id, class, generation, state")
+    return sorted(house.ledger.rows("vault.subject", columns=columns) + agreed + keys)
+
+
+@pytest.fixture(scope="module")
+def house(opened: Opened, shared_controllers: Controllers) -> House:
+    found = House(opened, shared_controllers())
+    register(opened.vault, found.controller_id, "dpo", "system")
+    return found
+
+
+def acts(house: House, vault: Vault, own: Context, subject_id: str) -> dict[str, Callable[[], object]]:
+    return {
+        "withdraw": lambda: withdraw(vault, own, house.agreement(subject_id, "in_force"), {}),
+        "suppress": lambda: object_to(vault, own, subject_id, "marketing"),
+        "object": lambda: object_to(vault, own, subject_id, "interests"),
+        "restrict": lambda: restrict(vault, house.dpo, subject_id, "claims", ["email"]),
+    }
+
+
+@pytest.mark.parametrize("op", ["withdraw", "suppress", "object", "restrict"])
+def test_an_act_the_ledger_knows_and_the_database_does_not_is_carried_out_at_the_next_start(house: House, op: str) -> None:
+    subject_id = house.person({**MARKETED, "email": f"{op}@example.it"})
+    own = make_context(house.controller_id, "customer", subject_id=subject_id)
+    dying = replace(house.vault, ledger=Failing(house.vault.ledger, op, after=True))
+    before = stands(house)
+    with pytest.raises(KeyboardInterrupt):
+        acts(house, dying, own, subject_id)[op]()
+    assert stands(house) == before
+    assert finish_acts(house.vault, house.controller_id) == 1
+    now = stands(house)
+    assert now != before
+    assert finish_acts(house.vault, house.controller_id) == 0
+    assert stands(house) == now
+
+
+@pytest.mark.parametrize("op", ["withdraw", "suppress", "object", "restrict"])
+def test_an_act_the_ledger_cannot_take_does_not_happen(house: House, op: str) -> None:
+    subject_id = house.person({**MARKETED, "email": f"{op}2@example.it"})
+    own = make_context(house.controller_id, "customer", subject_id=subject_id)
+    before = stands(house)
+    with pytest.raises(LedgerUnavailable):
+        acts(house, replace(house.vault, ledger=Failing(house.vault.ledger, op, after=False)), own, subject_id)[op]()
+    assert stands(house) == before
+
+
+def test_what_names_nobody_here_is_done_with(house: House) -> None:
+    ops: tuple[Op, ...] = ("intent", "withdraw")
+    for op in ops:
+        house.vault.ledger.append(said_of(house.vault, op, house.controller_id, "sub_nobody"))
+        assert finish_acts(house.vault, house.controller_id) == 1
+        assert house.opened.following.state(house.controller_id) == "level"
