@@ -15,7 +15,7 @@ LOCK   := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes
 # Bytecode is kept, whatever the shell says: else every process of the suite, and each one that a test starts, compiles all anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo run migrate test check measured drill bench bench-audit docs openapi vectors policy-released lock clean
+.PHONY: help setup demo run migrate test check measured drill drill-restore bench bench-audit docs openapi vectors policy-released lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -43,6 +43,9 @@ measured: $(VENV)/test.stamp  ## find anew which tests coverage need not watch (
 
 drill: $(VENV)/test.stamp  ## the long and large tests: timing, tables, replay, guesses (about an hour; ARGS="-k verification")
 	@$(BIN)/python -m pytest -m drill $(ARGS)
+
+drill-restore: $(VENV)/test.stamp  ## dump, erase, restore, replay, gone: twenty times (ROUNDS=200 for more)
+	@$(BIN)/python -m tests.drills.restoring $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench: $(VENV)/bench.stamp  ## the masked read and the import against their references (needs wrk)
 	@command -v wrk >/dev/null || { echo "make bench needs wrk, the load generator (Debian: apt-get install wrk)" >&2; exit 2; }
