@@ -75,7 +75,6 @@ _OF_SUBJECT = sa.select(tables.erasure).where(_E.controller_id == _CONTROLLER, _
 _NOTES = sa.select(_C.certificate_id, _C.note).where(
     _C.controller_id == _CONTROLLER, _C.erasure_id == sa.bindparam("of_erasure"), _C.stage == sa.bindparam("of_stage")
 )  # fmt: skip
-_NOTE = sa.select(_C.note).where(_C.controller_id == _CONTROLLER, _C.certificate_id == sa.bindparam("of_certificate"))
 
 
 class Generation(NamedTuple):
@@ -226,12 +225,6 @@ def certificate_of(rows: sa.Connection, controller_id: str, erasure_id: str, sta
     """Return the id and note of an erasure's certificate of this stage, if it has one."""
     found = rows.execute(_NOTES, {"of_controller": controller_id, "of_erasure": erasure_id, "of_stage": stage}).first()
     return None if found is None else (found.certificate_id, bytes(found.note))
-
-
-def certificate(rows: sa.Connection, controller_id: str, certificate_id: str) -> bytes | None:
-    """Return a certificate's note, None where there is none of this id."""
-    found = rows.execute(_NOTE, {"of_controller": controller_id, "of_certificate": certificate_id}).scalar_one_or_none()
-    return None if found is None else bytes(found)
 
 
 def keep_tombstones(
