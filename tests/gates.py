@@ -31,6 +31,7 @@ EXACT = (
     "vault/profiles/blind_index.py",
     "vault/keys/",
     "vault/audit/",
+    "vault/exports/",
     "api/authentication.py",
 )
 
