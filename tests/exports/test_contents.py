@@ -18,6 +18,7 @@ from vault.exports.contents import (
     Contents,
     Described,
     Ground,
+    as_portable,
     is_portable,
     sorted_out,
 )
@@ -108,6 +109,14 @@ def test_a_value_says_what_the_format_says_it_says() -> None:
     assert (told["purposes"], told["accuracy"], told["kept_until"]) == (["dpv:DirectMarketing"], "contested", None)
     other = next(one for one in exported(everything()).profile if one["field"] == "email")
     assert (other["purposes"], other["accuracy"]) == ([], "accepted")
+
+
+def test_the_portable_subset_says_what_it_leaves_out() -> None:
+    made = exported(everything(agreement_id="a"), a=Ground("contract", ()))
+    subset = as_portable(made)
+    assert subset.profile == subset.portable == made.portable
+    assert sorted(one["field"] for one in (*subset.profile, *subset.withheld)) == sorted(one["field"] for one in made.profile)
+    assert {one["field"]: one["code"] for one in subset.withheld}["credit_score"] == "not-portable"
 
 
 def test_no_value_is_printed() -> None:

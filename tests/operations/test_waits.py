@@ -35,9 +35,9 @@ def _own_entry(vault: Vault, acting: Acting) -> object:
     return show_accesses.own_entry(vault, replace(acting, entry_id=NOWHERE))
 
 
-def _checkpoint(vault: Vault, acting: Acting) -> object:
+def covering_checkpoint(vault: Vault, acting: Acting) -> object:
     behind = ChainRow(1, 1 << 40, 0, NOWHERE, None, 1, b"", b"")
-    return hand_over_accesses._checkpoint(vault, acting.context.controller_id, behind)
+    return hand_over_accesses.covering_checkpoint(vault, acting.context.controller_id, behind)
 
 
 def _found_entry(vault: Vault, acting: Acting) -> object:
@@ -48,7 +48,7 @@ def _frozen(vault: Vault, acting: Acting) -> object:
     return affected.frozen(vault, acting.context.controller_id)
 
 
-@pytest.mark.parametrize("wait", [_own_entry, _checkpoint, _found_entry, _frozen])
+@pytest.mark.parametrize("wait", [_own_entry, covering_checkpoint, _found_entry, _frozen])
 def test_who_waits_for_the_log_holds_no_connection(
     vault: Vault, controller_id: str, ledger: Ledger, wait: Callable[[Vault, Acting], object]
 ) -> None:

@@ -78,7 +78,7 @@ def test_every_forbid_of_the_law_is_there() -> None:
         *("deny-open-channel", "deny-api", "deny-minor-clear", "deny-self-level", "deny-never-clear", "deny-never-to-subject"),
         *("deny-office", "deny-break-glass-critical"),
         *("deny-closed-ticket", "deny-ticket-of-another", "deny-ticket-not-yours"),
-        *("gate1-deceased", "deny-own-state-level", "deny-own-obscuring-level", "deny-own-accesses-level"),
+        *("gate1-deceased", "deny-own-state-level", "deny-own-obscuring-level", "deny-own-accesses-level", "deny-own-export-level"),
     }
 
 

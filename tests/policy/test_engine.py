@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from threading import Barrier, Thread
@@ -440,6 +441,9 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
         ("lift_obscuring", {"customer", "dsr-officer"}),
         ("record_death", {"dsr-officer"}),
         ("show_accesses", {"customer", "dsr-officer"}),
+        ("export_subject", {"customer", "dsr-officer"}),
+        ("show_export", {"customer", "dsr-officer"}),
+        ("download_export", {"customer"}),
         ("review-search", set()),
         ("review-open", set()),
         ("review-note", set()),
@@ -474,6 +478,9 @@ def test_a_customer_acts_for_themselves_only() -> None:
         ("object", 2),
         ("withdraw_objection", 2),
         ("show_accesses", 2),
+        ("export_subject", 2),
+        ("show_export", 2),
+        ("download_export", 2),
         ("obscure", 3),
         ("lift_obscuring", 3),
         ("object_to_marketing", 0),
@@ -620,3 +627,9 @@ def test_an_approved_grant_lifts_the_ticket_but_not_the_channel() -> None:
 def test_facts_default_to_nobody() -> None:
     assert CallerFacts().roles == frozenset()
     assert TicketFacts().state == "none"
+
+
+def test_what_an_export_says_of_the_bundle() -> None:
+    policy = Policy(bundle())
+    assert set(policy.parties) == policy.recipients
+    assert policy.catalogue_digest == f"sha256:{sha256(bundle().files['catalogue.yaml']).hexdigest()}"

@@ -19,6 +19,7 @@ OF_VERBS = (
     "deny-own-state-level",
     "deny-own-obscuring-level",
     "deny-own-accesses-level",
+    "deny-own-export-level",
 )  # they speak of no field: `requests` of the matrix asks them
 FORBIDS = {name for name, one in bundle().policies.items() if one["effect"] == "forbid" and name.startswith("deny-")} - {*OF_VERBS}
 OPEN, APPROVED = {"break_glass": "open"}, {"break_glass": "approved"}

@@ -56,6 +56,15 @@ _OF_ERA = (
     .order_by(_detail.c.chain_number.desc())
     .limit(sa.bindparam("most"))
 )
+_STRETCH = (
+    _OWN.where(
+        _lookup.c.era == sa.bindparam("era"),
+        _detail.c.chain_number > sa.bindparam("after"),
+        _detail.c.chain_number <= sa.bindparam("number"),
+    )
+    .order_by(_detail.c.chain_number)
+    .limit(sa.bindparam("most"))
+)
 _BY_ID = _OWN.where(_lookup.c.entry_id == sa.bindparam("entry"))
 _TOUCHED = sa.select(
     sa.exists().where(
@@ -95,6 +104,12 @@ def chain(rows: Connection, controller_id: str, subject_id: str, last: ChainRow,
     """Return a person's entries up to one of them, in the order of their chain, the newest `most` of its era."""
     own = {"controller": controller_id, "subject": subject_id, "era": last.era, "number": last.number, "most": most}
     return list(_read(rows, _OF_ERA, own))[::-1]
+
+
+def stretch(rows: Connection, controller_id: str, subject_id: str, last: ChainRow, after: int, most: int) -> list[ChainRow]:
+    """Return a person's entries after number `after` up to one of them, in the order of their chain, at most `most` of them."""
+    own = {"controller": controller_id, "subject": subject_id, "era": last.era, "number": last.number, "after": after, "most": most}
+    return list(_read(rows, _STRETCH, own))
 
 
 def eras_before(rows: Connection, controller_id: str, subject_id: str, era: int) -> int:

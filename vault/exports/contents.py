@@ -100,7 +100,10 @@ UNOPENABLE: Final = Reason(
         }
     ),
 )
-REASONS: Final = (THIRD_PARTY, SECRET, UNOPENABLE)
+NOT_PORTABLE: Final = Reason(
+    "not-portable", "GDPR 20(1)", MappingProxyType({"it": "Dato non soggetto a portabilità", "en": "Not subject to portability"})
+)
+REASONS: Final = (THIRD_PARTY, SECRET, UNOPENABLE, NOT_PORTABLE)
 
 
 def sorted_out(
@@ -126,6 +129,22 @@ def sorted_out(
         if is_portable(one.origin, ground.basis if ground is not None else None, answer.state):
             portable.append(shown)
     return Contents(profile, portable, withheld)
+
+
+def as_portable(made: Contents) -> Contents:
+    """Return the portable subset as the whole: what is in the access set alone is withheld from it, as not portable."""
+    left = [one for one in made.profile if one not in made.portable]
+    refused = [
+        {
+            "field": one["field"],
+            "category": one["category"],
+            "code": NOT_PORTABLE.code,
+            "law": NOT_PORTABLE.law,
+            **NOT_PORTABLE.words,
+        }
+        for one in left
+    ]
+    return Contents(made.portable, made.portable, [*made.withheld, *refused])
 
 
 def is_portable(origin: str, basis: str | None, state: str) -> bool:

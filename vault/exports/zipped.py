@@ -33,8 +33,11 @@ class Package:
     count: int = 0
     _directory: bytearray = field(default_factory=bytearray)
 
-    def add(self, path: str, pieces: Iterable[bytes], *, listed: bool = True) -> None:
-        """Write one file. Raises ValueError for a path that could leave a folder, and where it all gets larger than a ZIP says."""
+    def add(self, path: str, pieces: Iterable[bytes], *, listed: bool = True) -> bytes:
+        """Write one file and return its SHA-256.
+
+        Raises ValueError for a path that could leave a folder, and where it all gets larger than a ZIP can say.
+        """
         if not _PATH.fullmatch(path):
             raise ValueError("not a path")
         name, begins = path.encode(), self.written
@@ -54,6 +57,7 @@ class Package:
         self.count += 1
         if listed:
             self.files.add(path, size, digest.digest())
+        return digest.digest()
 
     def close(self) -> None:
         """Write the directory, which ends the ZIP."""

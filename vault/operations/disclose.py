@@ -57,7 +57,7 @@ def disclose_all(vault: Vault, asks: Sequence[Ask], record: Record | None = None
     cases = [decide_on(vault, ask, read, now) for ask in asks]
     drafts = [disclosure_draft(vault, case) for case in cases]
     permits = record(drafts) if record is not None else vault.audit.record_all(controller_id, drafts)
-    answers = [_answer(vault, case, permit) for case, permit in zip(cases, permits, strict=True)]
+    answers = [answer_of(vault, case, permit) for case, permit in zip(cases, permits, strict=True)]
     try:
         remember_tokens(vault, controller_id, [case for case, one in zip(cases, answers, strict=True) if isinstance(one, Profile)])
     except (DatabaseUnavailable, KeysUnavailable) as error:
@@ -100,7 +100,7 @@ def decide_on(vault: Vault, ask: Ask, read: Snapshot, now: datetime) -> Case:
     return Case(ask, person, caller, ticket, decision, frames, present, vault.new_id("ent"), now, fault)
 
 
-def _answer(vault: Vault, case: Case, permit: ReadPermit) -> Profile | VaultError:
+def answer_of(vault: Vault, case: Case, permit: ReadPermit) -> Profile | VaultError:
     """Open what the permit covers and mask it, or return the refusal its entry has recorded."""
     if case.ask.noted is not None:
         case.ask.noted[permit.entry_id] = permit.leaf_hash

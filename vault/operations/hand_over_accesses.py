@@ -6,7 +6,7 @@ which the checkpoint is checked is not in it: who makes a false log makes a fals
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +35,7 @@ MOST_ENTRIES: Final = 10_000  # the newest; the list then says with which number
 LONGEST_WAIT_S: Final = 3.0
 CHECKPOINT_EVERY_S: Final = 60
 _LOOK_EVERY_S: Final = 0.05
+_ANSWERED_FOR: Final = ("accesses", "evidence")
 _JSON: Final = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2
 
 
@@ -60,7 +61,7 @@ def hand_over_accesses(
     with telling(vault, acting):
         vault.settle(context.controller_id)
         last = own_entry(vault, acting) if until is None else _earlier(vault, acting, until)
-        _checkpoint(vault, context.controller_id, last)  # before a naming is spent
+        covering_checkpoint(vault, context.controller_id, last)  # before a naming is spent
         named = () if naming is None else (for_report(vault, acting, naming),)
         package = _package(vault, acting, last, named)
     return HandedOver(package, acting.entry_id)
@@ -82,7 +83,7 @@ def _is_a_report_s(one: Opened) -> bool:
 
 def _package(vault: Vault, acting: Acting, last: ChainRow, named: tuple[str, ...]) -> bytes:
     controller_id = acting.context.controller_id
-    size, note = _checkpoint(vault, controller_id, last)
+    size, note = covering_checkpoint(vault, controller_id, last)
     with vault.database.snapshot(controller_id) as rows:
         found = chains.chain(rows, controller_id, acting.subject_id, last, MOST_ENTRIES)
         eras_before = chains.eras_before(rows, controller_id, acting.subject_id, last.era)
@@ -121,7 +122,11 @@ def files_of(
 
 def signed_line(files: dict[str, bytes], subject_id: str, entry_id: str) -> bytes:
     """Return what the vault signs of a bundle: so that it answers for what nothing else proves."""
-    of = {name: sha256(files[f"accesses/{name}.json"]).hexdigest() for name in ("accesses", "evidence")}
+    return line_of({name: sha256(files[f"accesses/{name}.json"]).hexdigest() for name in _ANSWERED_FOR}, subject_id, entry_id)
+
+
+def line_of(of: Mapping[str, str], subject_id: str, entry_id: str) -> bytes:
+    """Return it from the SHA-256 of each of the two, in hex."""
     said = {"v": 1, "document": "accesses", "subject_id": subject_id, "report": entry_id, **of}
     return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
@@ -131,7 +136,7 @@ def verifier() -> bytes:
     return Path(offline.__file__).read_bytes()
 
 
-def _checkpoint(vault: Vault, controller_id: str, last: ChainRow) -> tuple[int, str]:
+def covering_checkpoint(vault: Vault, controller_id: str, last: ChainRow) -> tuple[int, str]:
     """Return the newest checkpoint that covers the end of the list. Raises AuditUnavailable where none comes soon."""
     ends_at = vault.monotonic() + LONGEST_WAIT_S
     while True:

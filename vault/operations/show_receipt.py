@@ -44,7 +44,7 @@ def show_receipt(vault: Vault, context: Context, agreement_id: str, form: Form =
     require_permission(vault, acting)
     require_person(vault, acting)
     try:
-        wording, publisher, agreed = _facts(vault, acting, agreement_id, form, number)
+        wording, publisher, agreed = receipt_facts(vault, acting, agreement_id, form, number)
     except (NotFound, Conflict) as error:
         raise refuse(vault, acting, error) from None
     details = {"agreements": {"*": agreement_id}, "receipt": agreed.receipt_id, "form": form}
@@ -53,7 +53,9 @@ def show_receipt(vault: Vault, context: Context, agreement_id: str, form: Form =
         return Shown(_FORMS[form](vault, context.controller_id, publisher, wording, agreed), acting.entry_id)
 
 
-def _facts(vault: Vault, acting: Acting, agreement_id: str, form: Form, number: int | None) -> tuple[Wording, Publisher, Agreed]:
+def receipt_facts(
+    vault: Vault, acting: Acting, agreement_id: str, form: Form, number: int | None
+) -> tuple[Wording, Publisher, Agreed]:
     """Return what the receipt says. Raises NotFound for an event there is not, Conflict where it cannot be said."""
     controller_id, subject_id = acting.context.controller_id, acting.subject_id
     with vault.database.snapshot(controller_id) as rows:

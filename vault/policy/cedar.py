@@ -32,6 +32,7 @@ FAMILIES: Final = {  # requests of one kind are evaluated against the policies t
     **dict.fromkeys(("break_glass", "approve_break_glass", "review_break_glass", "restrict", "lift_restriction"), "verb"),
     **dict.fromkeys(("object", "object_to_marketing", "withdraw_objection", "overrule_objection"), "verb"),
     **dict.fromkeys(("obscure", "lift_obscuring", "record_death", "show_accesses", "erase"), "verb"),
+    **dict.fromkeys(("export_subject", "show_export", "download_export"), "verb"),
     **dict.fromkeys(("review-search", "review-open", "review-note", "review-filter", "log-export"), "verb"),
     **dict.fromkeys(("ask_unmask", "approve_unmask", "unmask"), "verb"),
     **dict.fromkeys(("open_breach", "advance_breach", "show_breach", "show_affected"), "verb"),

@@ -5,6 +5,7 @@ is re-evaluated once a second, after its answer: a difference empties both table
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
 from threading import Lock
 from typing import Any, Final, Protocol
 
@@ -56,6 +57,7 @@ VERBS: Final = (
     *("enroll", "agree", "narrow", "withdraw", "show_receipt", "show_agreements", "put_ticket", "register_caller"),
     *("break_glass", "approve_break_glass", "review_break_glass", "restrict", "lift_restriction", "object", "object_to_marketing"),
     *("withdraw_objection", "overrule_objection", "obscure", "lift_obscuring", "record_death", "show_accesses"),
+    *("export_subject", "show_export", "download_export"),
     *("review-search", "review-open", "review-note", "review-filter", "log-export"),
     *("ask_unmask", "approve_unmask", "unmask"),
     *("open_breach", "advance_breach", "show_breach", "show_affected", "erase"),
@@ -132,6 +134,17 @@ class Policy:
     def recipients(self) -> frozenset[str]:
         """Return the parties of the register of recipients."""
         return frozenset(self._lexicon.recipients)
+
+    @property
+    def parties(self) -> Mapping[str, Json]:
+        """Return the register of recipients: of each its labels and the ground on which data may leave the EEA to it."""
+        parties: Mapping[str, Json] = self._bundle.recipients["recipients"]
+        return parties
+
+    @property
+    def catalogue_digest(self) -> str:
+        """Return the SHA-256 of the catalogue's file."""
+        return f"sha256:{sha256(self._bundle.files['catalogue.yaml']).hexdigest()}"
 
     def terms_document(self, reference: str) -> bytes:
         """Return a template as its digest reads it: RFC 8785, each text as its SHA-256."""
