@@ -101,6 +101,7 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "recheck_agreements": "30 2 * * *",
         "tell_of_grants": "20 * * * *",
         "confirm_affected": "* * * * *",
+        "build_exports": "* * * * *",
         "scrub_trails": "0 3 * * *",
     }
 

@@ -10,6 +10,7 @@ from procrastinate import App, PsycopgConnector
 
 from vault.assembly import Vault
 from vault.errors import PolicyUnavailable, VaultError
+from vault.operations.build_exports import build_exports
 from vault.operations.clear_answers import clear_answers
 from vault.operations.confirm_affected import confirm_affected
 from vault.operations.expire import expire
@@ -27,7 +28,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int]) -> App:
     `scrub` reads one controller's trail again. What may take long is done once at a time: a queueing lock holds for what waits
     alone, so of a task that comes each minute a second would begin beside the first, and what ends agreements would wait for both.
     """
-    confirming, scrubbing = Lock(), Lock()
+    confirming, scrubbing, packing = Lock(), Lock(), Lock()
     arguments = sa.make_url(url).set(username="riserbo_app").translate_connect_args(username="user", database="dbname")
     query = dict(sa.make_url(url).query)
     app = App(connector=PsycopgConnector(kwargs={**arguments, **query, "options": f"-c search_path={SCHEMA}"}))
@@ -61,6 +62,12 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int]) -> App:
     def confirm_lists(timestamp: int) -> int:  # noqa: ARG001  # as above
         """Read every entry again for the lists of whose data was touched, for every controller; return how many were read."""
         return _alone(confirming, lambda: _in_each(vault, confirm_affected))
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name="build_exports", queueing_lock="build_exports", pass_context=False)
+    def build_packages(timestamp: int) -> int:  # noqa: ARG001  # as above
+        """Make the packages people asked for, and end those that are over, for every controller; return how many were made."""
+        return _alone(packing, lambda: _in_each(vault, build_exports))
 
     @app.periodic(cron="0 3 * * *")
     @app.task(name="scrub_trails", queueing_lock="scrub_trails", pass_context=False)

@@ -26,6 +26,7 @@ from vault.columns import octets as _bytes
 from vault.columns import table as _table
 from vault.columns import words as _text
 from vault.erasure_tables import certificate, erasure, ledger_mark, suppression, tombstone
+from vault.export_tables import export, export_part
 from vault.trail_tables import (
     audit_checkpoint,
     audit_daily,
@@ -64,6 +65,8 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "certificate",
     "erasure",
     "ledger_mark",
+    "export",
+    "export_part",
     "metadata",
     "suppression",
     "tombstone",

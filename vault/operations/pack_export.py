@@ -55,10 +55,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What was packed: how many fields are in it and how many held back, and the entries that recorded the reading."""
+    """What was packed: how many fields, how many held back, whether data of Art. 9 were among them, and the entries of it."""
 
     exported: int
     withheld: int
+    special: bool
     entry_id: str
     report_id: str | None
 
@@ -85,7 +86,10 @@ def pack_export(vault: Vault, order: Order, write: Callable[[bytes], object], ad
         categories = {one.name: one.category for one in vault.catalogue.fields.values()}
         package.add("info/recipients.json", [orjson.dumps(recipients.told(parties, categories), option=_JSON)])
     _finish(vault, order, package, made, (controller["name"], snapshot_at))
-    return Packed(len(made.profile), len(made.withheld), case.entry_id, report.acting.entry_id if report is not None else None)
+    special = SPECIAL in case.frames
+    return Packed(
+        len(made.profile), len(made.withheld), special, case.entry_id, report.acting.entry_id if report is not None else None
+    )
 
 
 class _Progress:
