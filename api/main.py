@@ -24,6 +24,7 @@ from api.routes import (
     breaches,
     break_glass,
     decisions,
+    exports,
     helpdesk,
     log_exports,
     namings,
@@ -48,7 +49,7 @@ from vault.settings import Settings, read_settings
 YOUNG_OBJECTS = 20_000  # a batch of asks makes about as many, and frees them all
 ROUTERS = (
     *(helpdesk.router, reveals.router, break_glass.router, agreements.router, states.router, tickets.router, decisions.router),
-    *(access.router, accesses.router, namings.router, review.router, log_exports.router, breaches.router),
+    *(access.router, accesses.router, namings.router, review.router, log_exports.router, breaches.router, exports.router),
     *(affected.router, trail.router, trail.served, trail.public, public.router),
 )
 # The framework's own telemetry would export what bodies held and the text of exceptions.

@@ -6,6 +6,7 @@ from vault.commands.checking import config_check, doctor
 from vault.commands.data import import_file, profile
 from vault.commands.demo import demo
 from vault.commands.exporting_entries import export_entries
+from vault.commands.exports import exports
 from vault.commands.policy import policy
 from vault.commands.restoring import restore
 from vault.commands.running import serve, token, worker
@@ -34,6 +35,7 @@ app.command()(token)
 audit.command(name="export-entries")(export_entries)
 app.add_typer(audit, name="audit")
 app.add_typer(policy, name="policy")
+app.add_typer(exports, name="exports")
 app.command()(doctor)
 app.command()(restore)
 app.add_typer(keys, name="keys")

@@ -22,7 +22,7 @@ HARMLESS = {
     *("entry_id", "controller_id", "era", "level", "index", "from", "to"),
     *("name", "caller", "system", "role", "field", "purpose", "ticket", "agreement", "outcome"),
     *("operation", "flag", "cursor", "reason", "by"),  # of the log: ids, labels and closed lists; no address as an id
-    *("breach_id", "list_id", "station", "class", "policy", "first", "end"),
+    *("export_id", "breach_id", "list_id", "station", "class", "policy", "first", "end"),
 }
 WINDOWS = {"listEntries", "countEntries"}  # a query that is well formed and asks for too much
 DOCUMENTS = {  # what is handed out in a published form of its own
@@ -30,6 +30,7 @@ DOCUMENTS = {  # what is handed out in a published form of its own
     "readTerms": ["application/ld+json"],
     "downloadAccesses": ["application/zip"],
     "downloadMyAccesses": ["application/zip"],
+    "downloadExport": ["application/zip"],
     **{name: ["text/plain"] for name in ("readCheckpoint", "proveConsistency", "proveEntry")},
     **{name: ["application/octet-stream"] for name in ("readTile", "readLogTile")},
     "listAffected": ["application/json", "text/plain", "text/csv"],
@@ -109,6 +110,7 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         "post /v1/breaches/{breach_id}:close",
         "put /v1/subjects/{subject_id}/death",
         "post /v1/namings",
+        "post /v1/exports/{export_id}:download",
         "post /v1/audit/entries/{entry_id}/reviews",
         "put /v1/audit/filters/{name}",
     }
@@ -117,7 +119,7 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
     assert shows == {
         *("ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut", "NamedOut"),
         "PendingOut",
-        *("WholeBreachOut", "AffectedOut"),
+        *("WholeBreachOut", "AffectedOut", "StartedOut"),
     }
 
 

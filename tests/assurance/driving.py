@@ -3,7 +3,7 @@
 import json
 import socket
 from base64 import b64encode, urlsafe_b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +42,7 @@ class Outside:
     controller_id: str
     answers: list[Answer] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    passphrases: list[str] = field(default_factory=list)  # of exports
 
     def token(self, role: str, person: str | None = None, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
         """Return the role's token, with other members of its header and other claims where they are named."""
@@ -492,6 +493,26 @@ def read_accesses(outside: Outside, person: Person) -> None:
     for path in ("/v1/me/accesses", "/v1/me/accesses/bundle"):
         outside.call(404, "GET", path, "customer", subject_id=NOBODY)
         outside.call(403, "GET", path, "system")
+
+
+def take_away(outside: Outside, person: Person, make: Callable[[], object]) -> None:
+    """Have somebody's data packed, fetch them, and fail to: as another, with another passphrase, and a second time."""
+    proved: dict[str, Any] = {"acr": "https://www.spid.gov.it/SpidL3", "auth_time": int(now().timestamp())}
+    own: dict[str, Any] = {"subject_id": person.subject_id}
+    lately = {**own, "Authorization": f"Bearer {outside.token('customer', person.subject_id, **proved)}"}
+    officer = {"Vault_Ticket": person.tickets["dsr-officer"]}
+    outside.call(422, "POST", "/v1/me/exports", "customer", {"set": STRAYS["wrong type"]}, **own)
+    other = outside.call(202, "POST", f"{person.path}/exports", "dsr-officer", {"set": "portability"}, **officer)
+    outside.call(422, "POST", f"{person.path}/exports", "dsr-officer", {STRAYS["unknown member"]: "access"}, **officer)
+    started = outside.call(202, "POST", "/v1/me/exports", "customer", {}, **own)
+    path, typed = f"/v1/exports/{started['export_id']}", {"passphrase": started["passphrase"]}
+    outside.passphrases += [other["passphrase"], started["passphrase"]]
+    make()
+    assert outside.call(200, "GET", path, "customer", **own)["state"] == "ready"
+    outside.call(403, "GET", path, "t1", Vault_Ticket=person.tickets["t1"])
+    outside.call(422, "POST", f"{path}:download", "customer", {"passphrase": STRAYS["wrong type"] + "x" * 20}, **lately)
+    outside.send(200, "POST", f"{path}:download", outside.headers("customer", **lately), json=typed)
+    outside.call(410, "POST", f"{path}:download", "customer", typed, **lately)
 
 
 def read_the_log(outside: Outside, url: str) -> None:

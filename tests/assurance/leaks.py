@@ -24,6 +24,7 @@ TABLES = [f"{one.schema}.{one.name}" for one in metadata.sorted_tables]
 JOBS = ["jobs.procrastinate_jobs", "jobs.procrastinate_periodic_defers"]
 _BREACH = re.compile("GET /v1/breaches/brc_[a-z2-7]{26}")
 _NAMING = re.compile("GET /v1/namings/nam_[a-z2-7]{26}")
+_DOWNLOAD = re.compile("POST /v1/exports/exp_[a-z2-7]{26}:download")
 _OWN_PLACES = ("data", "tmp", "out", "inbox", "keyring.credential", "state/imports")
 
 
@@ -33,6 +34,10 @@ def _answers(house: House, search: Search) -> list[Hit]:
     for one in house.outside.answers:
         shown = one.status == 200 and one.asked.endswith(("/profile", "/reveals"))
         body = json.dumps(_without_what_is_shown(json.loads(one.body))).encode() if shown else one.body
+        if one.status == 200 and _DOWNLOAD.fullmatch(one.asked):
+            body = b""  # the package, to whose passphrase it belongs
+        if one.status == 202 and one.asked.endswith("/exports"):
+            body = json.dumps({**json.loads(one.body), "passphrase": None}).encode()
         if one.status == 200 and _BREACH.fullmatch(one.asked):
             body = json.dumps(_without_words(json.loads(one.body))).encode()
         if one.status == 200 and _NAMING.fullmatch(one.asked):

@@ -98,6 +98,7 @@ class Lone:
             "readLogTile": lambda: desk.call("GET", f"/audit/{desk.controller_id}/1/tile/entries/000.p/1", "dpo"),
             **self._changes_of_state(),
             **self._breaches(),
+            **self._exports(),
             **self._reviews(),
             **self._on_the_trail(),
         }
@@ -148,6 +149,15 @@ class Lone:
             "saveFilter": lambda: desk.call("PUT", f"{log}/filters/mine", "dpo", {"purpose": "billing"}),
             "removeFilter": lambda: desk.call("DELETE", f"{log}/filters/mine", "dpo"),
             "exportEntries": lambda: desk.call("POST", f"{log}/exports", "dpo", wish),
+        }
+
+    def _exports(self) -> dict[str, Callable[[], Any]]:
+        desk, export, typed = self.desk, f"/v1/exports/exp_{'a' * 26}", {"passphrase": "a" * 20}
+        return {
+            "startMyExport": lambda: desk.call("POST", "/v1/me/exports", "customer", {}, subject_id=self.subject_id),
+            "startExport": lambda: desk.call("POST", f"/v1/subjects/{self.subject_id}/exports", "dsr-officer", {}),
+            "readExport": lambda: desk.call("GET", export, "customer", subject_id=self.subject_id),
+            "downloadExport": lambda: desk.call("POST", f"{export}:download", "customer", typed, subject_id=self.subject_id),
         }
 
     def _breaches(self) -> dict[str, Callable[[], Any]]:

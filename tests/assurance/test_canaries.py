@@ -58,6 +58,7 @@ def searched(house: House, planted: dict[str, list[Hit]]) -> Searched:
     assert planted
     drive(house)
     known = [*planned(), *house.secrets]
+    known += [Canary.of(f"passphrase {at}", passphrase) for at, passphrase in enumerate(house.outside.passphrases)]
     known += [Canary.of(f"token {at}", token.rpartition(".")[2]) for at, token in enumerate(house.outside.tokens[:10])]
     hits: dict[str, list[Hit]] = {}
     seen: dict[str, int] = {}
@@ -98,6 +99,7 @@ def drive(house: House) -> None:
         for one in (person, patient):
             driving.read_as_everybody(outside, one)
             driving.read_accesses(outside, one)
+        driving.take_away(outside, person, lambda: make_packages(house))
         driving.name_agents(outside, person)
         version = driving.change(outside, person, made["version"])
         driving.change_health(outside, patient)
@@ -121,6 +123,12 @@ def drive(house: House) -> None:
         while entries(owner) < TILE_WIDTH:  # so that a tile is stored
             outside.call(200, "GET", f"{patient.path}/profile", "t1", Vault_Ticket=patient.tickets["t1"])
         until(lambda: owner.execute("SELECT count(*) FROM vault.audit_pending").fetchone() == (0,))
+
+
+def make_packages(house: House) -> None:
+    """Make the packages that wait, as the operator would."""
+    with house.running("exports", "exports", "make", "-c", CONTROLLER) as making:
+        assert making.wait(60) == 0
 
 
 def entries(owner: "psycopg.Connection[Any]") -> int:
