@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0020"
-down_revision = "0017"
+revision = "0019"
+down_revision = "0018"
 
 RIGHTS = {"export": "SELECT, INSERT, UPDATE", "export_part": "SELECT, INSERT, DELETE"}
 INSTANT = sa.DateTime(timezone=True)
