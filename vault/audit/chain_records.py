@@ -1,6 +1,7 @@
 """Rows of one person's entries in the open stream, as their own report needs them. The held stream is nobody's to read here."""
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -56,14 +57,23 @@ _OF_ERA = (
     .order_by(_detail.c.chain_number.desc())
     .limit(sa.bindparam("most"))
 )
-_STRETCH = (
-    _OWN.where(
+_STRETCH = _OWN.where(
+    _lookup.c.at == sa.any_(sa.bindparam("ats", type_=sa.ARRAY(sa.BigInteger))),
+    _lookup.c.position == sa.any_(sa.bindparam("positions", type_=sa.ARRAY(sa.BigInteger))),
+    _lookup.c.era == sa.bindparam("era"),
+    _detail.c.at == sa.any_(sa.bindparam("ats", type_=sa.ARRAY(sa.BigInteger))),  # or every month would be asked for each row
+    _entry.c.position == sa.any_(sa.bindparam("positions", type_=sa.ARRAY(sa.BigInteger))),
+).order_by(_detail.c.chain_number)
+_PLACES = (
+    sa.select(_lookup.c.at, _lookup.c.position)
+    .where(
+        _lookup.c.controller_id == sa.bindparam("controller"),
+        _lookup.c.subject_id == sa.bindparam("subject"),
+        _lookup.c.stream == "open",
         _lookup.c.era == sa.bindparam("era"),
-        _detail.c.chain_number > sa.bindparam("after"),
-        _detail.c.chain_number <= sa.bindparam("number"),
+        _lookup.c.position <= sa.bindparam("position"),
     )
-    .order_by(_detail.c.chain_number)
-    .limit(sa.bindparam("most"))
+    .order_by(_lookup.c.position)
 )
 _BY_ID = _OWN.where(_lookup.c.entry_id == sa.bindparam("entry"))
 _TOUCHED = sa.select(
@@ -106,10 +116,22 @@ def chain(rows: Connection, controller_id: str, subject_id: str, last: ChainRow,
     return list(_read(rows, _OF_ERA, own))[::-1]
 
 
-def stretch(rows: Connection, controller_id: str, subject_id: str, last: ChainRow, after: int, most: int) -> list[ChainRow]:
-    """Return a person's entries after number `after` up to one of them, in the order of their chain, at most `most` of them."""
-    own = {"controller": controller_id, "subject": subject_id, "era": last.era, "number": last.number, "after": after, "most": most}
-    return list(_read(rows, _STRETCH, own))
+def places(rows: Connection, controller_id: str, subject_id: str, last: ChainRow) -> "tuple[array[int], array[int]]":
+    """Return when and at which position each of a person's entries of an era is, up to one of them, in the order of their chain."""
+    own = {"controller": controller_id, "subject": subject_id, "era": last.era, "position": last.position}
+    ats, positions = array("q"), array("q")
+    for row in rows.execute(_PLACES, own):
+        ats.append(row.at)
+        positions.append(row.position)
+    return ats, positions
+
+
+def stretch(
+    rows: Connection, controller_id: str, subject_id: str, era: int, ats: Sequence[int], positions: Sequence[int]
+) -> list[ChainRow]:
+    """Return a person's entries at these places, in the order of their chain."""
+    own = {"controller": controller_id, "subject": subject_id, "era": era}
+    return list(_read(rows, _STRETCH, {**own, "ats": sorted(set(ats)), "positions": list(positions)}))
 
 
 def eras_before(rows: Connection, controller_id: str, subject_id: str, era: int) -> int:

@@ -49,12 +49,12 @@ class About:
 class Files:
     """The files written so far, in order."""
 
-    _lines: list[bytes] = field(default_factory=list)
+    _lines: bytearray = field(default_factory=bytearray)  # as one: orjson's bytes each hold four kilobytes
 
     def add(self, path: str, size: int, digest: bytes) -> None:
         """Note a file that is written: its size in bytes, its SHA-256."""
         said = {"bytes": size, "media_type": media_type(path), "path": path, "sha256": digest.hex()}
-        self._lines.append(orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
+        self._lines += (b"," if self._lines else b"") + orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
     def manifest(self, about: About) -> bytes:
         """Return the manifest, without a newline."""
@@ -63,7 +63,8 @@ class Files:
             "catalogue": about.catalogue, "policy": about.policy, "files": [],
             "fields": {"exported": about.exported, "withheld": about.withheld},
         }  # fmt: skip
-        return rfc8785.dumps(said).replace(b'"files":[]', b'"files":[' + b",".join(self._lines) + b"]", 1)
+        head, between, tail = rfc8785.dumps(said).partition(b'"files":[')
+        return b"".join((head, between, self._lines, tail))
 
 
 def media_type(path: str) -> str:

@@ -4,7 +4,7 @@ The same list as `hand_over_accesses` makes, and checked by the same program, bu
 thousand entries tell costs no more memory than one of whom ten do. Its end is an entry of its own, so that nothing can be cut off.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from vault.operations.signing import signed_document
 from vault.policy.model import Context
 
 log = structlog.get_logger()
-AT_ONCE: Final = 500  # entries in one statement, and in memory
+AT_ONCE: Final = 250  # entries in one statement, and in memory
 COLUMNS: Final = (
     *("entry_id", "position", "at", "month", "operation", "outcome", "purpose", "reason", "role", "team", "agent", "name"),
     *("system", "channel", "recipient", "fields", "agreement", "basis", "ticket"),
@@ -46,28 +46,30 @@ class Report:
     size: int
     note: str
     eras_before: int
+    ats: Sequence[int]  # of its entries, in order
+    positions: Sequence[int]
     key: bytes = field(repr=False)  # of the person's chain
 
     def stretches(self) -> Iterator[tuple[list[Opened], Audience]]:
         """Yield the entries in order, opened, so many at a time, each with who hears of it. Raises Unreadable, with an alarm."""
         before: list[ChainRow] = []
-        while not before or before[-1].number < self.last.number:
-            found = self._after(before)
+        for begins in range(0, len(self.positions), AT_ONCE):
+            found = self._from(begins)
             if not found or not unbroken([*before, *found], self.key):
                 log.error("unreadable", code="accesses-missing", entry_id=self.acting.entry_id)
                 raise Unreadable("accesses-missing")
             opened = read(self.vault, self.acting, found)
             yield opened, audience_of(self.vault, self.acting, opened)
             before = found[-1:]
-        if before[-1].entry_id != self.last.entry_id:
+        if not before or before[-1].entry_id != self.last.entry_id:
             log.error("unreadable", code="accesses-missing", entry_id=self.acting.entry_id)
             raise Unreadable("accesses-missing")
 
-    def _after(self, before: list[ChainRow]) -> list[ChainRow]:
-        context = self.acting.context
+    def _from(self, begins: int) -> list[ChainRow]:
+        context, these = self.acting.context, slice(begins, begins + AT_ONCE)
+        ats, positions = self.ats[these], self.positions[these]
         with self.vault.database.snapshot(context.controller_id) as rows:
-            after = before[-1].number if before else -1
-            return chains.stretch(rows, context.controller_id, self.acting.subject_id, self.last, after, AT_ONCE)
+            return chains.stretch(rows, context.controller_id, self.acting.subject_id, self.last.era, ats, positions)
 
 
 def begin_report(vault: Vault, context: Context, subject_id: str) -> Report:
@@ -78,7 +80,8 @@ def begin_report(vault: Vault, context: Context, subject_id: str) -> Report:
     size, note = covering_checkpoint(vault, context.controller_id, last)
     with vault.database.snapshot(context.controller_id) as rows:
         before = chains.eras_before(rows, context.controller_id, subject_id, last.era)
-    return Report(vault, acting, last, size, note, before, entry.chain_key(audit_key(vault, acting), "open"))
+        ats, positions = chains.places(rows, context.controller_id, subject_id, last)
+    return Report(vault, acting, last, size, note, before, ats, positions, entry.chain_key(audit_key(vault, acting), "open"))
 
 
 def pack_accesses(report: Report, package: Package, recipients: Recipients, advance: Callable[[int], object]) -> None:

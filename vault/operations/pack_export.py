@@ -30,7 +30,7 @@ from vault.operations.facts import is_self
 from vault.operations.pack_accesses import Report, begin_report, pack_accesses
 from vault.operations.show_accesses import LEVEL_FOR_SPECIAL
 from vault.operations.show_receipt import receipt_facts
-from vault.operations.signing import signed_document
+from vault.operations.signing import signature_under
 from vault.policy.model import Context
 from vault.profiles.records import AgreementRow
 
@@ -252,5 +252,5 @@ def _finish(vault: Vault, order: Order, package: Package, made: Contents, named:
     )  # fmt: skip
     manifest = package.files.manifest(about)
     package.add(MANIFEST, [manifest], listed=False)
-    package.add(NOTE, [signed_document(vault, order.context.controller_id, manifest)], listed=False)
+    package.add(NOTE, [manifest, b"\n", signature_under(vault, order.context.controller_id, manifest)], listed=False)
     package.close()

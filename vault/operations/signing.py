@@ -20,6 +20,14 @@ def signed_document(vault: Vault, controller_id: str, line: bytes) -> bytes:
     return note_of(document_key(vault, controller_id), vault.signing.sign_document, line)
 
 
+def signature_under(vault: Vault, controller_id: str, line: bytes) -> bytes:
+    """Return what follows a document's line and its newline in the note: where the line is large, nobody needs a copy of the whole.
+
+    Raises KeysUnavailable.
+    """
+    return b"\n" + document_key(vault, controller_id).line(vault.signing.sign_document(line + b"\n")).encode()
+
+
 def note_of(key: VerifierKey, sign: Callable[[bytes], bytes], line: bytes) -> bytes:
     """Return the line, a blank one and the signature's. Raises ValueError for more than one line."""
     if b"\n" in line:
