@@ -18,7 +18,7 @@ export = _table(
     Column("asker", JSONB, nullable=False),  # who asked, as their token said: by their right it is made
     _text("channel"),
     _text("ticket_id", nullable=True),
-    _text("state"),  # building ready taken spent expired replaced failed
+    _text("state"),  # building ready taken spent expired replaced failed erased
     Column("done", BigInteger, nullable=False, server_default=text("0")),
     Column("total", BigInteger, nullable=False, server_default=text("0")),
     Column("attempt", Integer, nullable=False, server_default=text("0")),

@@ -29,10 +29,12 @@ from vault.notes import VerifierKey, holds, split_note
 from vault.opening import Opened
 from vault.operations.agree import agree
 from vault.operations.amend import amend
+from vault.operations.build_exports import build_exports
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.operations.enroll import enroll
 from vault.operations.erase import Done, Order, erase, plan_erasure
+from vault.operations.export_subject import export_subject
 from vault.operations.find import find
 from vault.operations.object_to import object_to
 from vault.operations.replay import finish_acts
@@ -125,6 +127,21 @@ def test_nothing_of_a_person_is_left(house: House) -> None:
     assert house.ledger.rows("keys.ledger_mark", columns="number") == [(intent.number,)]
     assert ("subject:erased",) in house.ledger.rows("vault.event", f"data->>'subject_id' = '{subject_id}'", "name")
     assert house.ledger.rows("keys.subject_audit_key", f"subject_id = '{subject_id}'", "shred_after IS NOT NULL") == [(True,)]
+
+
+def test_what_was_packed_for_them_goes_with_them(house: House) -> None:
+    subject_id = house.person()
+    own = make_context(house.controller_id, "customer", subject_id=subject_id)
+    own = replace(own, caller=replace(own.caller, step_up=True))
+    packed = export_subject(house.vault, own, subject_id, "access", "it").export_id
+    assert build_exports(house.vault, house.controller_id) == 1
+    waiting = export_subject(house.vault, own, subject_id, "portability", "it").export_id
+    assert house.ledger.rows("vault.export_part", f"export_id = '{packed}'", "number") != []
+    house.erased(subject_id)
+    found = house.ledger.rows("vault.export", f"subject_id = '{subject_id}'", "export_id, state, wrap, public, salt")
+    assert sorted(found) == sorted((one, "erased", None, None, None) for one in (packed, waiting))
+    assert house.ledger.rows("vault.export_part", f"export_id IN ('{packed}', '{waiting}')", "number") == []
+    assert build_exports(house.vault, house.controller_id) == 0
 
 
 def test_routes_know_nobody_any_more(house: House) -> None:

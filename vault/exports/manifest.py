@@ -18,6 +18,7 @@ import rfc8785
 from vault.notes import VerifierKey, holds, split_note
 
 Set = Literal["access", "portability"]
+SETS: Final[tuple[Set, ...]] = ("access", "portability")
 MANIFEST, NOTE = "manifest.json", "manifest.note"
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".json": "application/json",

@@ -1,6 +1,6 @@
 """Rows of exports: who asked for what, how far it is, its sealed bytes. An export ends once; with its end bytes and wrap go.
 
-building ─▶ ready ─▶ taken | spent (three downloads begun, none finished) | expired      either ─▶ replaced, failed
+building ─▶ ready ─▶ taken | spent (three downloads begun, none finished) | expired      either ─▶ replaced, failed, erased
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from vault import tables
 from vault.exports.manifest import Set
 
-End = Literal["taken", "spent", "expired", "replaced", "failed"]
+End = Literal["taken", "spent", "expired", "replaced", "failed", "erased"]
 MOST_STARTS: Final = 3
 
 _E, _P = tables.export.c, tables.export_part.c
@@ -57,7 +57,9 @@ _END = (
 _OVER = sa.select(*_E).where(
     _OF, _LIVE, sa.or_(_E.expires_at <= _AT, sa.and_(_E.starts >= MOST_STARTS, _E.started_at <= sa.bindparam("stalled")))
 )
-_OTHERS = sa.select(_E.export_id).where(_OF, _LIVE, _E.subject_id == sa.bindparam("of_subject"), _E.set == sa.bindparam("of_set"))
+_OTHERS = sa.select(_E.export_id).where(
+    _OF, _LIVE, _E.subject_id == sa.bindparam("of_subject"), _E.set.in_(sa.bindparam("of_sets", expanding=True))
+)
 _PARTS_OF = sa.and_(_P.controller_id == sa.bindparam("of_controller"), _P.export_id == sa.bindparam("of_export"))
 _DROP = sa.delete(tables.export_part).where(_PARTS_OF)
 _DROP_OTHERS = _DROP.where(_P.attempt != sa.bindparam("of_attempt"))
@@ -105,9 +107,9 @@ def read(rows: sa.Connection, controller_id: str, export_id: str) -> ExportRow |
     return next(_rows(rows.execute(_READ, _one(controller_id, export_id))), None)
 
 
-def live_of(rows: sa.Connection, controller_id: str, subject_id: str, which: Set) -> list[str]:
-    """Return a person's exports of one set that have not ended."""
-    asked = {"of_controller": controller_id, "of_subject": subject_id, "of_set": which}
+def live_of(rows: sa.Connection, controller_id: str, subject_id: str, *sets: Set) -> list[str]:
+    """Return a person's exports of these sets that have not ended."""
+    asked = {"of_controller": controller_id, "of_subject": subject_id, "of_sets": sets}
     return [str(one) for one in rows.execute(_OTHERS, asked).scalars()]
 
 

@@ -31,6 +31,7 @@ from vault.operations.callers import CALLER_ID
 from vault.operations.certify import certify, spelt
 from vault.operations.erasing import (
     Case,
+    end_exports,
     ended_agreements,
     insert_archive,
     kept_after,
@@ -129,6 +130,7 @@ def carry_out(vault: Vault, acting: Acting, case: Case, order: Order | None, lin
         state = "archived" if case.plan.archived else "erased"
         erasures.take_out(kept.rows, *place, version, state, acting.entry_id)
         ended_agreements(vault, kept.rows, acting)
+        end_exports(kept.rows, acting)
         erasures.delete_person(kept.rows, *place, case.stays)
         insert_archive(kept.rows, acting, archive)
         left.keep(kept.rows, acting)

@@ -17,6 +17,8 @@ from vault.erasure.plan import Duty, HeldClass, Plan, account, planned
 from vault.erasure.records import Generation, Identifier
 from vault.erasure.tombstones import CHANNELS, NORMALISER, suppression, tombstone
 from vault.errors import Unreadable
+from vault.exports import records as exports
+from vault.exports.manifest import SETS
 from vault.keys import frame
 from vault.keys import records as keys
 from vault.keys.data_keys import NewClass, NewValue, seal_class
@@ -185,6 +187,13 @@ def ended_agreements(vault: Vault, rows: sa.Connection, acting: Acting) -> None:
             number = agreements.next_number(rows, controller_id, subject_id, one.agreement_id)
             evidence = orjson.dumps({"because": "erasure"})
             rows.execute(sa.insert(tables.agreement_event), event_row(vault, acting, one.agreement_id, number, "expired", evidence))
+
+
+def end_exports(rows: sa.Connection, acting: Acting) -> None:
+    """End what was packed for the person to take away, fetched or not: its sealed bytes go."""
+    place = (acting.context.controller_id, acting.subject_id)
+    for one in exports.live_of(rows, *place, *SETS):
+        exports.end(rows, place[0], one, "erased")
 
 
 def left_of(vault: Vault, acting: Acting, case: Case, opened: Mapping[str, Clear]) -> Left:

@@ -12,7 +12,7 @@ from vault.assembly import Vault
 from vault.budgets import Budget
 from vault.errors import AccessDenied, Fault, InvalidValue, NotFound
 from vault.exports import records
-from vault.exports.manifest import Set
+from vault.exports.manifest import SETS
 from vault.exports.page import LANGUAGES
 from vault.exports.records import ExportRow
 from vault.keys.packages import new_passphrase, public_half
@@ -24,7 +24,6 @@ from vault.operations.within_limits import within_limits
 from vault.policy.model import Caller, Context
 
 VERB: Final = "export_subject"
-SETS: Final[tuple[Set, ...]] = ("access", "portability")
 KEPT: Final = timedelta(days=7)
 STALLED: Final = timedelta(hours=1)  # a last download that ended without a word
 _A_DAY: Final = 5
