@@ -1,4 +1,7 @@
-"""What `make check` runs, one share after the other: form, layers, types, the suite under coverage, the coverage gate.
+"""What `make check` runs, one share after the other: form, layers, types, the suite in two halves, the coverage gate.
+
+The tests that alone cover a line are watched; the others, named in `covered_elsewhere.txt`, run without coverage, which doubles
+their time. `make measured` finds anew which those are.
 
 Every share runs even when an earlier one failed, so that one run shows all there is to mend. `python -m tests.gates coverage`
 judges the last report again. Exit status 1 when anything failed or the whole took longer than it may.
