@@ -45,7 +45,7 @@ def later(vault: Vault, controller_id: str, database_url: str) -> Iterator[Vault
 
 @pytest.fixture
 def jobs(later: Vault, database_url: str) -> Iterator[App]:
-    yield job_app(later, database_url, lambda _: 0)
+    yield job_app(later, database_url, lambda _: 0, lambda: 0)
     with psycopg.connect(database_url, autocommit=True) as owner:
         owner.execute("SET search_path = jobs")  # its triggers name their tables without a schema
         owner.execute("DELETE FROM procrastinate_jobs")
@@ -103,6 +103,7 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "confirm_affected": "* * * * *",
         "build_exports": "* * * * *",
         "scrub_trails": "0 3 * * *",
+        "tend_keys": "40 * * * *",
     }
 
 
@@ -119,7 +120,7 @@ def test_a_worker_scrubs_every_trail_whatever_became_of_another(later: Vault, co
     assert isinstance(database, OfOne)
     database.others = ("broken",)
     with capture_logs() as lines:
-        assert job_app(later, database_url, scrub).tasks["scrub_trails"].func(0) == 2
+        assert job_app(later, database_url, scrub, lambda: 0).tasks["scrub_trails"].func(0) == 2
     assert asked == ["broken", controller_id]
     assert {**lines[-1]} == {
         "event": "job_put_off", "log_level": "error", "controller_id": "broken", "step": "scrub", "code": "audit-unavailable",
@@ -139,7 +140,7 @@ def test_what_nobody_foresaw_in_one_trail_is_raised_once_all_were_read(later: Va
     assert isinstance(database, OfOne)
     database.others = ("odd", "third")
     with pytest.raises(AttributeError):
-        job_app(later, database_url, scrub).tasks["scrub_trails"].func(0)
+        job_app(later, database_url, scrub, lambda: 0).tasks["scrub_trails"].func(0)
     assert asked == ["odd", "third", controller_id]
 
 
@@ -159,7 +160,7 @@ def test_what_takes_long_is_done_once_at_a_time(later: Vault, database_url: str,
             return []
 
     slow = Slow(database_url, "riserbo_app")
-    task = job_app(replace(later, database=slow), database_url, long).tasks[name]
+    task = job_app(replace(later, database=slow), database_url, long, lambda: 0).tasks[name]
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(task.func, 0)
         assert inside.wait(30)

@@ -7,10 +7,11 @@ from vault.commands.data import import_file, profile
 from vault.commands.demo import demo
 from vault.commands.exporting_entries import export_entries
 from vault.commands.exports import exports
+from vault.commands.keys import keys
 from vault.commands.policy import policy
 from vault.commands.restoring import restore
 from vault.commands.running import serve, token, worker
-from vault.commands.setting_up import callers, controllers, keys, migrate
+from vault.commands.setting_up import callers, controllers, migrate
 from vault.commands.trail import audit
 from vault.logs import configure_logs
 

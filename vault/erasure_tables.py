@@ -13,8 +13,7 @@ ledger_mark = table(  # the last line of the erasure ledger that this database h
     Column("number", BigInteger, nullable=False),
     octets("digest"),  # SHA-256 of that line
     key=(),
-    schema="keys",
-)
+)  # beside the data it is about, not in schema `keys`: a backup without keys knows how far it had come
 
 erasure = table(  # insert-only; nobody approves what they accepted: a constraint holds it
     "erasure",
@@ -26,6 +25,7 @@ erasure = table(  # insert-only; nobody approves what they accepted: a constrain
     octets("plan_digest"),
     Column("result", JSONB, nullable=False),
     Column("ledger_number", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),  # what was destroyed was wrapped in this one or before
     instant("erased_at"),
     words("entry_id"),
     key=("erasure_id",),

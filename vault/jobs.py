@@ -22,60 +22,43 @@ SCHEMA = "jobs"
 log = structlog.get_logger()
 
 
-def job_app(vault: Vault, url: str, scrub: Callable[[str], int]) -> App:
+def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[[], int]) -> App:
     """Return the application whose tasks act on this vault; its tables are in schema `jobs`, outside row-level security.
 
-    `scrub` reads one controller's trail again. What may take long is done once at a time: a queueing lock holds for what waits
-    alone, so of a task that comes each minute a second would begin beside the first, and what ends agreements would wait for both.
+    `scrub` reads one controller's trail again, `tend` does what is due of keys. What may take long is done once at a time: a
+    queueing lock holds for what waits alone, so of a task that comes each minute a second would begin beside the first, and what
+    ends agreements would wait for both.
     """
-    confirming, scrubbing, packing = Lock(), Lock(), Lock()
+    confirming, scrubbing, packing, tending = Lock(), Lock(), Lock(), Lock()
     arguments = sa.make_url(url).set(username="riserbo_app").translate_connect_args(username="user", database="dbname")
     query = dict(sa.make_url(url).query)
     app = App(connector=PsycopgConnector(kwargs={**arguments, **query, "options": f"-c search_path={SCHEMA}"}))
 
-    @app.periodic(cron="*/10 * * * *")
-    @app.task(name="expire_agreements", queueing_lock="expire_agreements", pass_context=False)
-    def expire_agreements(timestamp: int) -> int:  # noqa: ARG001  # procrastinate hands the scheduled instant over
-        """End what the clock has ended, for every controller."""
-        return _in_each(vault, expire)
-
-    @app.periodic(cron="15 * * * *")
-    @app.task(name="clear_answers", queueing_lock="clear_answers", pass_context=False)
-    def clear_stored_answers(timestamp: int) -> int:  # noqa: ARG001  # as above
-        """Delete stored answers whose day is over, for every controller."""
-        return _in_each(vault, clear_answers)
-
-    @app.periodic(cron="30 2 * * *")
-    @app.task(name="recheck_agreements", queueing_lock="recheck_agreements", pass_context=False)
-    def recheck_states(timestamp: int) -> int:  # noqa: ARG001  # as above
-        """Compare every agreement's state with its events, for every controller; return how many differ."""
-        return _in_each(vault, lambda one, controller_id: len(recheck_agreements(one, controller_id)))
-
-    @app.periodic(cron="20 * * * *")
-    @app.task(name="tell_of_grants", queueing_lock="tell_of_grants", pass_context=False)
-    def tell_people(timestamp: int) -> int:  # noqa: ARG001  # as above
-        """Tell people of break-glass whose review is overdue, for every controller; return how many."""
-        return _in_each(vault, tell_of_grants)
-
-    @app.periodic(cron="* * * * *")
-    @app.task(name="confirm_affected", queueing_lock="confirm_affected", pass_context=False)
-    def confirm_lists(timestamp: int) -> int:  # noqa: ARG001  # as above
-        """Read every entry again for the lists of whose data was touched, for every controller; return how many were read."""
-        return _alone(confirming, lambda: _in_each(vault, confirm_affected))
-
-    @app.periodic(cron="* * * * *")
-    @app.task(name="build_exports", queueing_lock="build_exports", pass_context=False)
-    def build_packages(timestamp: int) -> int:  # noqa: ARG001  # as above
-        """Make the packages people asked for, and end those that are over, for every controller; return how many were made."""
-        return _alone(packing, lambda: _in_each(vault, build_exports))
-
-    @app.periodic(cron="0 3 * * *")
-    @app.task(name="scrub_trails", queueing_lock="scrub_trails", pass_context=False)
-    def scrub_trails(timestamp: int) -> int:  # noqa: ARG001  # as above
-        """Read every controller's trail again; return how many checks found something."""
-        return _alone(scrubbing, lambda: _scrubbed_all(scrub, vault.database.controllers()))
-
+    for name, cron, act in (
+        ("expire_agreements", "*/10 * * * *", lambda: _in_each(vault, expire)),  # end what the clock has ended
+        ("clear_answers", "15 * * * *", lambda: _in_each(vault, clear_answers)),  # stored answers whose day is over
+        ("recheck_agreements", "30 2 * * *", lambda: _in_each(vault, _rechecked)),  # every state against its events
+        ("tell_of_grants", "20 * * * *", lambda: _in_each(vault, tell_of_grants)),  # break-glass whose review is overdue
+        ("confirm_affected", "* * * * *", lambda: _alone(confirming, lambda: _in_each(vault, confirm_affected))),
+        ("build_exports", "* * * * *", lambda: _alone(packing, lambda: _in_each(vault, build_exports))),
+        ("scrub_trails", "0 3 * * *", lambda: _alone(scrubbing, lambda: _scrubbed_all(scrub, vault.database.controllers()))),
+        ("tend_keys", "40 * * * *", lambda: _alone(tending, lambda: _put_off("tend_keys", tend))),
+    ):
+        _add(app, name, cron, act)
     return app
+
+
+def _add(app: App, name: str, cron: str, act: Callable[[], int]) -> None:
+    """Add a task that comes by itself; it returns how much it did."""
+
+    @app.periodic(cron=cron)
+    @app.task(name=name, queueing_lock=name, pass_context=False)
+    def task(timestamp: int) -> int:  # noqa: ARG001  # procrastinate hands the scheduled instant over
+        return act()
+
+
+def _rechecked(vault: Vault, controller_id: str) -> int:
+    return len(recheck_agreements(vault, controller_id))
 
 
 def _alone(lock: Lock, act: Callable[[], int]) -> int:
@@ -86,6 +69,15 @@ def _alone(lock: Lock, act: Callable[[], int]) -> int:
         return act()
     finally:
         lock.release()
+
+
+def _put_off(step: str, act: Callable[[], int]) -> int:
+    """Do it and return what it does; 0, and a line that says so, where it must wait."""
+    try:
+        return act()
+    except VaultError as error:
+        log.error("job_put_off", step=step, code=error.code)
+        return 0
 
 
 def _scrubbed_all(scrub: Callable[[str], int], controllers: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -28,6 +28,7 @@ from vault.audit.watch import Watch
 from vault.connectors.announcer import announcing
 from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
 from vault.connectors.erasure_ledger import DirectoryLedger
+from vault.connectors.key_exports import KeyExports, pieces_of
 from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_keyring
 from vault.connectors.policy_keys import read_witnesses
 from vault.connectors.publishers import read_publisher
@@ -40,8 +41,12 @@ from vault.keys.controller_keys import ControllerKeyRows, ControllerKeys
 from vault.keys.draws import draw
 from vault.octets import base32_id
 from vault.operations.activate import begin
+from vault.operations.change_epoch import Standing as EpochStanding
+from vault.operations.change_epoch import change_epochs
 from vault.operations.controllers import add_controller
+from vault.operations.destroy_epochs import Root, destroy_epoch, roots
 from vault.operations.examine import Check
+from vault.operations.export_keys import Exported, export_keys, restore_keys
 from vault.operations.in_force import DIFFERS
 from vault.operations.migrate import migrate
 from vault.operations.on_ledger import found_on_ledger
@@ -49,6 +54,7 @@ from vault.operations.prune_trail import Pruning, prune_trail
 from vault.operations.recover import Decided, Recovered, Tools, recover, reject
 from vault.operations.replay import Replayed, catch_up, replay
 from vault.operations.scrub_trail import scrub_check, scrub_trail
+from vault.operations.tend_keys import tend_keys
 from vault.operations.verify_trail import verify_recent, verify_trail
 from vault.policy.bundle import Bundle, load_bundle
 from vault.settings import Settings
@@ -92,15 +98,25 @@ def open_keyring(settings: Settings) -> FileKeyring:
 
     Raises KeysUnavailable where the file or its permissions will not do: a vault without keys does not start.
     """
-    forbidden = [settings.data, settings.state]
     if not (settings.keyring / FILE_NAME).exists() and settings.database_url is None:
         if (settings.state / "checkpoints.log").exists():
             raise KeysUnavailable("keyring-missing")  # there is a vault here: another keyring would open none of it
         found_keyring(settings)
-    keyring = FileKeyring(settings.keyring, _seal(settings), forbidden=forbidden, now=now, draw=secrets.token_bytes)
+    keyring = FileKeyring(settings.keyring, _seal(settings), forbidden=_forbidden(settings), now=now, draw=secrets.token_bytes)
     for name in ("audit-mac/1", CHECKPOINT_KEY, RECEIPT_KEY, DOCUMENT_KEY, LEDGER_KEY):
         keyring.ensure(name)
     return keyring
+
+
+def restore_exported_keys(settings: Settings, file: Path) -> dict[str, int]:
+    """Put a key export into a database that has its data and no keys; return how many rows for each controller."""
+    with reach_database(settings) as addresses, _pools(addresses.url, "riserbo_app") as app:
+        return restore_keys(app, open_keyring(settings), settings.installation, lambda: pieces_of(file))
+
+
+def _forbidden(settings: Settings) -> list[Path]:
+    """Return where nothing may lie that must not come back with the database."""
+    return [settings.data, settings.state]
 
 
 def found_keyring(settings: Settings) -> None:
@@ -109,7 +125,7 @@ def found_keyring(settings: Settings) -> None:
     if not settings.credential.exists():
         settings.credential.touch(mode=0o600)
         settings.credential.write_bytes(secrets.token_bytes(CREDENTIAL_BYTES))
-    make_keyring(settings.keyring, _seal(settings), forbidden=[settings.data, settings.state], draw=secrets.token_bytes)
+    make_keyring(settings.keyring, _seal(settings), forbidden=_forbidden(settings), draw=secrets.token_bytes)
 
 
 def _seal(settings: Settings) -> Seal:
@@ -255,6 +271,33 @@ class Opened:
         sequencer = Sequencer(self.sequencing, mac=_mac_if_there(self.keyring), origin_host=vault.settings.host, health=health)
         recorder = _recorder(vault.settings, vault.database, vault.keys, self.keyring, is_open=lambda _: True)
         return Tools(self.sequencing, self.state, self.signer, sequencer, recorder)
+
+    @property
+    def key_exports(self) -> KeyExports:
+        """Where exports of keys lie. Raises KeysUnavailable where that is in the database's directory."""
+        return KeyExports(self.vault.settings.exports_of_keys, forbidden=_forbidden(self.vault.settings))
+
+    def roots(self) -> list[Root]:
+        """Return the root key of every epoch, and how far each is from its end."""
+        return roots(self.vault, self.keyring)
+
+    def change_epochs(self, *, at_once: bool = False) -> dict[str, EpochStanding]:
+        """Bring every controller to the epoch that is due, or to the next one now."""
+        return change_epochs(self.vault, self.keyring, at_once=at_once)
+
+    def export_keys(self) -> Exported:
+        """Export the keys of every controller, and drop exports that are too old."""
+        made = export_keys(self.vault, self.keyring, self.key_exports.write)
+        self.key_exports.drop(made.made_at - timedelta(days=self.vault.settings.key_export_days))
+        return made
+
+    def destroy_epoch(self, epoch: int) -> Root:
+        """Destroy a root key that nothing needs. Raises Conflict where something does."""
+        return destroy_epoch(self.vault, self.keyring, epoch)
+
+    def tend_keys(self) -> int:
+        """Do what is due of all this, and certify erasures that became final; return how much was done. The worker's, hourly."""
+        return tend_keys(self.vault, self.keyring, self.export_keys)
 
     def add_controller(self, controller_id: str, zone: str = "Europe/Rome", languages: Sequence[str] = ("it", "en")) -> None:
         """Create a controller, sign its empty log, and put the bundle at hand in force for it."""

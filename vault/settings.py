@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     public_checkpoints: bool = Field(default=True, description="serve each log's checkpoint to anybody, as C2SP's checkers ask")
     lanes: int = Field(default=2, ge=1, le=16, description="lanes in each process that show, and that record")
     key_lifetime_s: float = Field(default=300.0, gt=0, le=300, description="how long a controller key may stay in memory")
+    epoch_days: int = Field(default=7, ge=1, le=366, description="after how many days each controller gets a new key")
+    key_export_days: int = Field(default=14, ge=1, le=366, description="for how long exports of keys are kept")
+    physical_backup_days: int = Field(
+        default=14, ge=0, le=3660, description="for how long physical backups and archived WAL are kept"
+    )
+    key_exports: Path | None = Field(default=None, description="where exports of keys go; unset: a directory of the home")
     banks: tuple[str, ...] = Field(default=(), description="controllers that must keep the register of accesses of a bank")
     policies: Path | None = Field(default=None, description="directory of the policy bundle; unset: the one shipped")
     policy_keys: Path | None = Field(default=None, description="file of the public keys of those who decide policy")
@@ -79,6 +85,11 @@ class Settings(BaseSettings):
     def state(self) -> Path:
         """Signer's notes, checkpoints.log and reports: never on the database's volume in production."""
         return self.audit_state or self.home / "state"
+
+    @property
+    def exports_of_keys(self) -> Path:
+        """The directory of key exports: never in a backup that is kept for longer than they are."""
+        return self.key_exports or self.home / "key-exports"
 
     @property
     def erasure_ledgers(self) -> tuple[Path, Path]:

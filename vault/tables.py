@@ -1,6 +1,7 @@
 """Every table, in schemas `vault` and `keys`. Each primary key begins with `controller_id`; row-level security is forced on all.
 
-No foreign keys, sequences or unique constraints without the distribution key stand in the way of sharding by `subject_id`.
+But for one (`key_tables`), no foreign keys stand in the way of sharding by `subject_id`; nor do sequences, or unique constraints
+without the distribution key.
 Rights and row security are in `migrations/`; what is sealed is `bytea`, never text.
 """
 
@@ -27,6 +28,17 @@ from vault.columns import table as _table
 from vault.columns import words as _text
 from vault.erasure_tables import certificate, erasure, ledger_mark, suppression, tombstone
 from vault.export_tables import export, export_part
+from vault.key_tables import (
+    blind_index,
+    controller_key,
+    controller_secret,
+    data_key,
+    data_key_wrap,
+    epoch_change,
+    key_export,
+    subject_audit_key,
+    token,
+)
 from vault.trail_tables import (
     audit_checkpoint,
     audit_daily,
@@ -59,16 +71,25 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "audit_tile",
     "audit_witnessed",
     "audit_writer",
+    "blind_index",
     "breach",
     "breach_deadline",
     "breach_phase",
     "certificate",
+    "controller_key",
+    "controller_secret",
+    "data_key",
+    "data_key_wrap",
+    "epoch_change",
     "erasure",
     "export",
     "export_part",
+    "key_export",
     "ledger_mark",
     "metadata",
+    "subject_audit_key",
     "suppression",
+    "token",
     "tombstone",
 ]
 
@@ -340,92 +361,6 @@ event = _table(  # the outbox: facts for the outside, ids only
     _text("entry_id"),
     key=("event_id",),
 )
-
-# --- keys ------------------------------------------------------------------------------------------------------------------
-
-controller_key = _table(
-    "controller_key",
-    Column("epoch", BigInteger, nullable=False),
-    _text("state"),  # open closing closed
-    _bytes("blob"),  # wrapped by the keyring's root of that epoch
-    _bytes("commit"),
-    Column("wraps_reserved", BigInteger, nullable=False),
-    _instant("created_at"),
-    key=("epoch",),
-    schema="keys",
-)
-
-controller_secret = _table(
-    "controller_secret",
-    _text("purpose"),  # index token settings web suppress tombstone audit
-    Column("version", Integer, nullable=False),
-    _bytes("wrap"),
-    _text("state"),  # current old
-    key=("purpose", "version"),
-    schema="keys",
-)
-
-data_key = _table(
-    "data_key",
-    _text("subject_id"),
-    _text("class"),
-    Column("generation", BigInteger, nullable=False),
-    _text("data_key_id"),
-    _bytes("commit"),
-    _bytes("manifest"),
-    Column("seals", BigInteger, nullable=False),
-    _text("state"),  # current draining retired; archived: only holds keep it, and no decision sees it
-    key=("subject_id", "class", "generation"),
-    schema="keys",
-)
-
-data_key_wrap = _table(
-    "data_key_wrap",
-    _text("subject_id"),
-    _text("class"),
-    Column("generation", BigInteger, nullable=False),
-    _text("holder_kind"),  # agreement hold
-    _text("holder_id"),
-    Column("epoch", BigInteger, nullable=False),
-    _bytes("wrap"),
-    key=("subject_id", "class", "generation", "holder_kind", "holder_id", "epoch"),
-    schema="keys",
-)
-
-subject_audit_key = _table(
-    "subject_audit_key",
-    _text("subject_id"),
-    Column("epoch", BigInteger, nullable=False),
-    _bytes("wrap"),
-    _instant("shred_after", nullable=True),
-    key=("subject_id", "epoch"),
-    schema="keys",
-)
-
-blind_index = _table(
-    "blind_index",
-    _text("index_name"),
-    Column("version", Integer, nullable=False),
-    _bytes("bidx"),
-    _text("subject_id"),
-    key=("index_name", "version", "bidx", "subject_id"),
-    schema="keys",
-)
-Index("blind_index_by_subject", blind_index.c.controller_id, blind_index.c.subject_id)
-
-token = _table(
-    "token",
-    _bytes("token_id"),
-    _text("subject_id"),
-    _text("field"),
-    _text("recipient"),
-    _text("agreement_id"),
-    Column("serial", BigInteger, nullable=False),
-    _instant("expires_at", nullable=True),
-    key=("token_id", "subject_id"),
-    schema="keys",
-)
-Index("token_by_subject", token.c.controller_id, token.c.subject_id, token.c.field, token.c.recipient)
 
 # --- policy: insert-only, kept as long as the entries that name it ----------------------------------------------------------
 

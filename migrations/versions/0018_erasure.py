@@ -14,7 +14,7 @@ down_revision = "0017"
 INSTANT = sa.DateTime(timezone=True)
 APPEND_ONLY = ("vault.erasure", "vault.certificate")
 APP_WRITES = {
-    "keys.ledger_mark": "SELECT, INSERT, UPDATE",
+    "vault.ledger_mark": "SELECT, INSERT, UPDATE",
     "vault.erasure": "SELECT, INSERT",
     "vault.certificate": "SELECT, INSERT",
     "vault.tombstone": "SELECT, INSERT, DELETE",
@@ -58,7 +58,7 @@ def _ledger_mark() -> None:
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("controller_id", name="ledger_mark_pkey"),
-        schema="keys",
+        schema="vault",
     )
 
 
@@ -74,6 +74,7 @@ def _erasure() -> None:
         sa.Column("plan_digest", sa.LargeBinary(), nullable=False),
         sa.Column("result", JSONB(), nullable=False),
         sa.Column("ledger_number", sa.BigInteger(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("erased_at", INSTANT, nullable=False),
         sa.Column("entry_id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("controller_id", "erasure_id", name="erasure_pkey"),

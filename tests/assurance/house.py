@@ -116,7 +116,7 @@ def settled(settings: Settings, own: Alone, issuer: DemoIssuer) -> list[Canary]:
         opened.add_controller(CONTROLLER)
         register_identities(opened.vault, CONTROLLER)
         describe(settings, CONTROLLER)
-        app = job_app(opened.vault, own.url, opened.scrub)
+        app = job_app(opened.vault, own.url, opened.scrub, opened.tend_keys)
         with app.open():
             app.tasks["expire_agreements"].defer(timestamp=0)
         return list(_keys(opened, settings))

@@ -1,14 +1,14 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.keys.makers import CONTROLLER, Table, make_file_keyring, make_table
-from vault.connectors.keyrings.file import FILE_NAME, FileKeyring
+from tests.keys.makers import CONTROLLER, CREDENTIAL, INSTALLATION, INSTANT, Table, make_file_keyring, make_table
+from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal
 from vault.errors import DatabaseUnavailable, KeysUnavailable, Unreadable
 from vault.keys import controller_keys, envelope
 from vault.keys.controller_keys import (
@@ -21,7 +21,9 @@ from vault.keys.controller_keys import (
     ControllerSecretRow,
     Secret,
     new_controller,
+    new_controller_key,
 )
+from vault.keys.keyring import Context
 
 
 class Clock:
@@ -504,3 +506,26 @@ def test_what_is_derived_of_a_secret_is_worked_out_once_and_never_printed() -> N
     assert asked == [secret.key]
     assert (repr(secret), str(secret)) == ("***", "***")
     assert secret == Secret(1, secret.key)
+
+
+class Forgetful(FileKeyring):
+    """A keyring that wraps what it does not unwrap again."""
+
+    def unwrap(self, items: Sequence[tuple[bytes, Context]]) -> list[bytes | Unreadable]:
+        return [Unreadable() for _ in items]
+
+
+def test_a_key_the_keyring_does_not_give_back_is_not_used(tmp_path: Path) -> None:
+    holder = make_file_keyring(tmp_path)
+    forgetful = Forgetful(tmp_path / "keyring", Seal("credential", CREDENTIAL), now=lambda: INSTANT, draw=os.urandom)
+    assert new_controller_key(holder, INSTALLATION, CONTROLLER, 8)[1].epoch == 8
+    with pytest.raises(KeysUnavailable):
+        new_controller_key(forgetful, INSTALLATION, CONTROLLER, 8)
+
+
+def test_a_wrap_is_made_anew_under_the_open_epoch(make: Callable[..., ControllerKeys], own_table: Table) -> None:
+    keys = make()
+    _, wrap = keys.wrap(CONTROLLER, b"here", bytes(32))
+    assert keys.rewrap(CONTROLLER, b"here", wrap)[1] != wrap
+    with pytest.raises(Unreadable):
+        keys.rewrap(CONTROLLER, b"elsewhere", wrap)

@@ -73,6 +73,23 @@ def kept(app: Database, here: str, *classes: NewClass) -> None:
         records.insert_classes(rows, here, SUBJECT, classes)
 
 
+def begun(app: Database, here: str, epoch: int) -> None:
+    """Have a controller key of another epoch in the tables; nothing opens with it."""
+    with app.transaction(here) as rows:
+        rows.execute(
+            sa.insert(tables.controller_key),
+            {
+                "controller_id": here,
+                "epoch": epoch,
+                "state": "open",
+                "blob": b"-",
+                "commit": b"-",
+                "wraps_reserved": 0,
+                "created_at": INSTANT,
+            },
+        )
+
+
 def holders(app: Database, here: str) -> list[tuple[str, str]]:
     wrap = tables.data_key_wrap.c
     asking = sa.select(wrap["class"], wrap.holder_id).where(wrap.controller_id == here).order_by(wrap["class"], wrap.holder_id)
@@ -137,6 +154,7 @@ def test_nothing_to_keep_is_no_statement(app: Database, here: str):
 
 def test_ending_an_agreement_deletes_its_wraps_in_every_epoch_and_no_others(app: Database, own_keys: ControllerKeys, here: str):
     kept(app, here, sealed(own_keys, here, "agr-1", "agr-2"), sealed(own_keys, here, "agr-1", class_name="financial"))
+    begun(app, here, 8)
     with app.transaction(here) as rows:
         records.insert_wraps(rows, here, SUBJECT, [NewWrap("contact", 1, "agreement", "agr-1", 8, bytes(67))])
         records.insert_wraps(rows, here, SUBJECT, [NewWrap("contact", 1, "hold", "agr-1", 7, bytes(67))])
@@ -188,6 +206,7 @@ def test_each_generation_is_held_on_its_own(app: Database, own_keys: ControllerK
 
 def test_a_withdrawal_that_waits_for_a_rewrap_leaves_no_wrap(app: Database, own_keys: ControllerKeys, here: str):
     kept(app, here, sealed(own_keys, here, "agr-1"))
+    begun(app, here, 8)
     locked, waited = threading.Event(), threading.Event()
 
     def rewrap() -> None:
@@ -270,6 +289,8 @@ def test_a_data_key_stops_at_2_to_the_24_seals(app: Database, own_keys: Controll
 
 
 def test_an_audit_key_is_kept_once(app: Database, here: str):
+    begun(app, here, 7)
+
     def keep() -> None:
         with app.transaction(here) as rows:
             records.insert_audit_key(rows, here, SUBJECT, 7, bytes(67))

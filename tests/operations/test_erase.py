@@ -124,7 +124,7 @@ def test_nothing_of_a_person_is_left(house: House) -> None:
     intent, live = house.lines()[-2:]
     assert (intent.said.op, intent.said.keys, intent.said.request, live.said.op) == ("intent", keys, "req_all", "live")
     assert subject_id not in str(intent.octets)
-    assert house.ledger.rows("keys.ledger_mark", columns="number") == [(intent.number,)]
+    assert house.ledger.rows("vault.ledger_mark", columns="number") == [(intent.number,)]
     assert ("subject:erased",) in house.ledger.rows("vault.event", f"data->>'subject_id' = '{subject_id}'", "name")
     assert house.ledger.rows("keys.subject_audit_key", f"subject_id = '{subject_id}'", "shred_after IS NOT NULL") == [(True,)]
 
@@ -273,7 +273,7 @@ def test_two_people_and_the_plan_that_was_accepted(house: House) -> None:
         erase(house.vault, house.dpo, "sub_nobody", order)
     assert house.left(subject_id)
     with pytest.raises(psycopg.errors.CheckViolation):
-        house.ledger.owner("INSERT INTO vault.erasure VALUES ('c', 'e', 's', 'r', 'dpo-1', 'dpo-1', '', '{}', 1, now(), 'x')")
+        house.ledger.owner("INSERT INTO vault.erasure VALUES ('c', 'e', 's', 'r', 'dpo-1', 'dpo-1', '', '{}', 1, 1, now(), 'x')")
 
 
 def test_a_request_repeated_is_answered_as_before(house: House) -> None:

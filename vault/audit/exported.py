@@ -15,7 +15,7 @@ from vault.octets import base32_id, expand, lp, mac
 
 LOG_OWN = frozenset(  # acts on the log itself, which are nobody's reading of somebody
     {"writer-open", "writer-close", "writer-lost", "log-recover", "log-reject", "log-prune", "log-scrub", "details-shred"}
-    | {"witness"}
+    | {"witness", "epoch-begin", "epoch-close", "epoch-destroy", "key-export"}
     | {"review-search", "review-open", "review-note", "review-filter", "log-export"}
     | {"suspicion-open", "suspicion-close", "unmask"}
 )

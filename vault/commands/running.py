@@ -44,9 +44,9 @@ def worker() -> None:
         opened.require_trail()
         opened.require_ledger()
         people.print("The worker runs. Ctrl-C ends it.")
-        app = job_app(opened.vault, opened.addresses.url, opened.scrub)
-        # Two jobs may take long, the scrub and the confirming of lists, each once at a time: the third place is for all else.
-        app.run_worker(concurrency=3, install_signal_handlers=True, listen_notify=True)
+        app = job_app(opened.vault, opened.addresses.url, opened.scrub, opened.tend_keys)
+        # Four jobs may take long (scrub, lists, exports, keys), each once at a time: the fifth place is for all else.
+        app.run_worker(concurrency=5, install_signal_handlers=True, listen_notify=True)
 
 
 def token(

@@ -1,4 +1,4 @@
-"""Commands that prepare an installation: migrate, controllers, callers, keys."""
+"""Commands that prepare an installation: migrate, controllers, callers."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vault.commands.say import AsJson, ControllerOption, answer, by_option, said, the_controller
-from vault.opening import found_keyring, open_vault, reach_database
+from vault.opening import open_vault, reach_database
 from vault.operations.callers import ALONE, APART, ROLES, Registration, end_registration, register_caller
 from vault.operations.migrate import migrate as run_migrations
 from vault.policy.lexicon import TRAINING
@@ -26,7 +26,6 @@ _ALLOWED = {
 INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 controllers = typer.Typer(help="Companies whose customers' data are kept here.", no_args_is_help=True)
 callers = typer.Typer(help="The register of callers: who may ask, in which roles, until when.", no_args_is_help=True)
-keys = typer.Typer(help="The keyring, which holds the root keys.", no_args_is_help=True)
 
 
 def migrate(as_json: AsJson = False) -> None:
@@ -88,13 +87,3 @@ def callers_end(
         name = the_controller(opened.vault.database.controllers(), controller)
         entry_id = end_registration(opened.vault.closing(name), name, caller_id)
         answer({"caller_id": caller_id, "entry_id": entry_id}, as_json=as_json, text=f"{caller_id} may nothing now ({entry_id}).")
-
-
-@keys.command("init")
-def keys_init(as_json: AsJson = False) -> None:
-    """Make the keyring for a vault on a PostgreSQL of your own (the embedded default makes its own). Never over an existing one."""
-    with said(as_json=as_json):
-        settings = read_settings()
-        found_keyring(settings)
-        text = f"The keyring is in {settings.keyring}, unsealed by {settings.credential}. Back the two up apart from each other."
-        answer({"keyring": str(settings.keyring), "credential": str(settings.credential)}, as_json=as_json, text=text)

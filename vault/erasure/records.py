@@ -75,6 +75,14 @@ _OF_SUBJECT = sa.select(tables.erasure).where(_E.controller_id == _CONTROLLER, _
 _NOTES = sa.select(_C.certificate_id, _C.note).where(
     _C.controller_id == _CONTROLLER, _C.erasure_id == sa.bindparam("of_erasure"), _C.stage == sa.bindparam("of_stage")
 )  # fmt: skip
+_NOT_FINAL = (
+    sa.select(tables.erasure)
+    .where(
+        _E.controller_id == _CONTROLLER,
+        ~sa.exists().where(_C.controller_id == _E.controller_id, _C.erasure_id == _E.erasure_id, _C.stage == "final"),
+    )
+    .order_by(_E.erased_at)
+)
 
 
 class Generation(NamedTuple):
@@ -99,6 +107,7 @@ class ErasureRow:
     plan_digest: bytes
     result: Mapping[str, Any]
     ledger_number: int
+    epoch: int
     erased_at: datetime
     entry_id: str
 
@@ -212,6 +221,12 @@ def add_erasure(rows: sa.Connection, controller_id: str, made: ErasureRow) -> No
 def erasures(rows: sa.Connection, controller_id: str, subject_id: str) -> list[ErasureRow]:
     """Return what was erased of a person, first to last."""
     found = rows.execute(_OF_SUBJECT, _of(controller_id, subject_id)).mappings()
+    return [ErasureRow(**{name: row[name] for name in ErasureRow.__slots__}) for row in found]
+
+
+def not_final(rows: sa.Connection, controller_id: str) -> list[ErasureRow]:
+    """Return the erasures of which no certificate says that they are final, first to last."""
+    found = rows.execute(_NOT_FINAL, {"of_controller": controller_id}).mappings()
     return [ErasureRow(**{name: row[name] for name in ErasureRow.__slots__}) for row in found]
 
 

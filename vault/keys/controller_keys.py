@@ -13,7 +13,7 @@ import os
 import secrets  # noqa: TID251 (controller keys, secrets and the nonces of their wraps are drawn here)
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event, Lock, Thread
 
 from vault.errors import KeysUnavailable, Unreadable, VaultError
@@ -110,23 +110,32 @@ def controller_key_context(installation: str, controller_id: str, epoch: int) ->
     return {"installation": installation, "controller": controller_id, "epoch": str(epoch), "use": "controller-key"}
 
 
+def new_controller_key(
+    keyring: Keyring, installation: str, controller_id: str, epoch: int, draw: Callable[[int], bytes] = secrets.token_bytes
+) -> tuple[bytes, ControllerKeyRow]:
+    """Return a new key of an epoch, and its row, which was seen to open. Makes the epoch's root key where there is none.
+
+    Raises KeysUnavailable.
+    """
+    key, context = draw(KEY_BYTES), controller_key_context(installation, controller_id, epoch)
+    (blob,) = keyring.wrap(keyring.create_root(epoch), [(key, context)])
+    if keyring.unwrap([(blob, context)]) != [key]:
+        raise KeysUnavailable
+    return key, ControllerKeyRow(epoch, "open", blob, controller_commitment(key, controller_id, epoch))
+
+
 def new_controller(
     keyring: Keyring, installation: str, controller_id: str, epoch: int, draw: Callable[[int], bytes] = secrets.token_bytes
 ) -> ControllerKeyRows:
-    """Return the first key of a new controller and its secrets, all wrapped; nothing in clear remains.
-
-    Makes the epoch's root key where there is none. Raises KeysUnavailable.
-    """
-    key = draw(KEY_BYTES)
-    (blob,) = keyring.wrap(keyring.create_root(epoch), [(key, controller_key_context(installation, controller_id, epoch))])
+    """Return the first key of a new controller and its secrets, all wrapped; nothing in clear remains. Raises KeysUnavailable."""
+    key, row = new_controller_key(keyring, installation, controller_id, epoch, draw)
     made = [
         ControllerSecretRow(
             purpose, 1, wrap_key(key, secret_place(controller_id, purpose, 1), epoch, draw(NONCE_BYTES), draw(KEY_BYTES)), "current"
         )
         for purpose in PURPOSES
     ]
-    commit = controller_commitment(key, controller_id, epoch)
-    return ControllerKeyRows([ControllerKeyRow(epoch, "open", blob, commit, wraps_reserved=len(made))], made)
+    return ControllerKeyRows([replace(row, wraps_reserved=len(made))], made)
 
 
 class ControllerKeys:
@@ -149,7 +158,7 @@ class ControllerKeys:
         self._keyring = keyring
         self._load = load
         self._monotonic = monotonic
-        self._lifetime_s = min(lifetime_s, LIFETIME_S)
+        self.lifetime_s = self._lifetime_s = min(lifetime_s, LIFETIME_S)
         self._tick_s = max(self._lifetime_s / 60, 0.05)
         self._installation = installation
         self._reserve = reserve
@@ -194,6 +203,14 @@ class ControllerKeys:
         epoch, key = self.current(controller_id)
         self._count(controller_id, epoch)
         return epoch, wrap_key(key, place, epoch, secrets.token_bytes(NONCE_BYTES), inner)
+
+    def rewrap(self, controller_id: str, place: bytes, wrap: bytes) -> tuple[int, bytes]:
+        """Return the open epoch and the wrap of the same 32 bytes under it, seen to open. Raises Unreadable, KeysUnavailable."""
+        epoch = wrap_epoch(wrap)
+        inner = unwrap_key(self.key(controller_id, epoch), place, epoch, wrap)
+        to, made = self.wrap(controller_id, place, inner)
+        unwrap_key(self.key(controller_id, to), place, to, made)
+        return to, made
 
     def forget(self) -> None:
         """Drop every key in memory; the next use asks the keyring. A load that is running keeps nothing."""

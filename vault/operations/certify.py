@@ -35,7 +35,7 @@ def certify(vault: Vault, controller_id: str, made: ErasureRow, line: Line, stag
     said = {
         **made.result, "certificate_id": certificate_id, "controller_id": controller_id,
         "ledger": {"n": line.number, "sha256": line.tail.digest.hex()}, "audit": trail,
-        "epochs": [vault.keys.current(controller_id)[0]], "issued_at": spelt(at),
+        "epochs": [made.epoch], "state": f"erased-{stage}", "issued_at": spelt(at),
     }  # fmt: skip
     note = signed_document(vault, controller_id, rfc8785.dumps(said))
     with vault.database.transaction(controller_id) as transaction:

@@ -10,11 +10,11 @@ from vault import tables
 from vault.audit.records import found_log
 from vault.database import CONTROLLER_ID, Database
 from vault.errors import Conflict, Fault, InvalidValue
+from vault.keys import epochs
 from vault.keys.controller_keys import new_controller
 from vault.keys.keyring import Keyring
 from vault.keys.records import insert_controller
 
-FIRST_EPOCH = 1
 LANGUAGES = frozenset({"it", "en"})
 
 
@@ -44,9 +44,16 @@ def add_controller(
         raise InvalidValue(faults=faults)
     if controller_id in database.controllers():
         raise Conflict("controller-exists")
-    made = new_controller(keyring, installation, controller_id, FIRST_EPOCH)
+    epoch = max((_epoch(database, one) for one in database.controllers()), default=1)
+    made = new_controller(keyring, installation, controller_id, epoch)
     row = {"controller_id": controller_id, "zone": zone, "languages": list(languages), "created_at": now()}
     with database.transaction(controller_id) as transaction:
         transaction.execute(sa.insert(tables.controller), row)
         found_log(transaction, controller_id)
         insert_controller(transaction, controller_id, made, now())
+
+
+def _epoch(database: Database, controller_id: str) -> int:
+    """Return the epoch of a controller: all of an installation are in the same one, and a new one begins there."""
+    with database.snapshot(controller_id) as rows:
+        return max(one.epoch for one in epochs.epochs_of(rows, controller_id))

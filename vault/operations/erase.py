@@ -33,6 +33,7 @@ from vault.operations.erasing import (
     Case,
     end_exports,
     ended_agreements,
+    final_by,
     insert_archive,
     kept_after,
     left_of,
@@ -228,12 +229,12 @@ def _row(
     request_id = order.request_id if order is not None else line.said.request
     result = {
         "request_id": request_id, **outcome(vault, case), "completed_at": spelt(acting.at),
-        "kept": list(kept), "backups": {"final_by": None},
+        "kept": list(kept), "backups": {"final_by": final_by(vault, acting)},
     }  # fmt: skip
     if order is not None and order.recipients is not None:
         result["recipients"] = [dict(one) for one in order.recipients]
     accepted_by, approved_by = (order.accepted_by, order.approved_by) if order is not None else (None, None)
     return ErasureRow(
         vault.new_id("ers"), acting.subject_id, request_id, accepted_by, approved_by, case.plan.digest, result, line.number,
-        acting.at, acting.entry_id,
+        vault.keys.current(acting.context.controller_id)[0], acting.at, acting.entry_id,
     )  # fmt: skip

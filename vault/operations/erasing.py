@@ -19,7 +19,7 @@ from vault.erasure.tombstones import CHANNELS, NORMALISER, suppression, tombston
 from vault.errors import Unreadable
 from vault.exports import records as exports
 from vault.exports.manifest import SETS
-from vault.keys import frame
+from vault.keys import epochs, frame
 from vault.keys import records as keys
 from vault.keys.data_keys import NewClass, NewValue, seal_class
 from vault.operations.acting import Acting
@@ -132,6 +132,16 @@ def outcome(vault: Vault, case: Case) -> dict[str, Any]:
     """Return what an erasure by this plan comes to, as it is told."""
     categories = {name: one.category for name, one in vault.catalogue.fields.items()}
     return account(case.plan, categories, case.untold)
+
+
+def final_by(vault: Vault, acting: Acting) -> str:
+    """Return the day by which no backup can bring anything back: the epoch's end, the life of key exports, that of backups."""
+    settings = vault.settings
+    with vault.database.snapshot(acting.context.controller_id) as rows:
+        begun = epochs.epochs_of(rows, acting.context.controller_id)[-1].created_at
+    ends = max(acting.at, begun + timedelta(days=settings.epoch_days)) + timedelta(days=settings.key_export_days + 1)
+    last = max(ends, acting.at + timedelta(days=settings.physical_backup_days))
+    return last.astimezone(vault.controller(acting.context.controller_id).zone).date().isoformat()
 
 
 def kept_after(vault: Vault, acting: Acting, left: Left) -> list[dict[str, Any]]:
