@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -36,7 +36,8 @@ class Installation:
 
     opened: Opened
     url: str
-    ahead: timedelta = field(default=timedelta(0))
+    ahead: timedelta = timedelta(0)
+    controller_id: str = CONTROLLER
 
     def now(self) -> datetime:
         return self.opened.vault.now() + self.ahead
@@ -50,11 +51,11 @@ class Installation:
 
     @property
     def home(self) -> Home:
-        return Home(self.then, CONTROLLER)
+        return Home(self.then, self.controller_id)
 
     @property
     def erasing(self) -> Erasing:
-        return Erasing(self.then, CONTROLLER)
+        return Erasing(self.then, self.controller_id)
 
     def close_epoch(self, to: int) -> None:
         self.home.change(to)
@@ -72,9 +73,9 @@ class Installation:
         """Return how many of these wraps some living controller key opens."""
         found = 0
         for epoch in self.home.epochs("controller_key"):
-            key = self.opened.vault.keys.key(CONTROLLER, epoch)
+            key = self.opened.vault.keys.key(self.controller_id, epoch)
             for class_name, generation, kind, holder, wrap in wraps:
-                place = wrap_place(scope(CONTROLLER, subject_id, class_name, generation), kind, holder)
+                place = wrap_place(scope(self.controller_id, subject_id, class_name, generation), kind, holder)
                 for of in range(1, epoch + 1):
                     found += opens(key, place, of, wrap)
         return found

@@ -67,6 +67,10 @@ class Files:
         head, between, tail = rfc8785.dumps(said).partition(b'"files":[')
         return b"".join((head, between, self._lines, tail))
 
+    def forget(self) -> None:
+        """Let go of what was noted, once the manifest says it."""
+        self._lines = bytearray()
+
 
 def media_type(path: str) -> str:
     """Return the media type of a file by how its name ends."""

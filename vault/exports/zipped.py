@@ -7,7 +7,7 @@ files make the same bytes: a ZIP's clock stands at its first day.
 
 import re
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from struct import pack
@@ -20,7 +20,14 @@ _MANY: Final = 0xFFFF
 _FLAGS: Final = 0x0808  # names in UTF-8; sizes follow
 _DEFLATED, _FIRST_DAY, _VERSION = 8, 0x0021, 20
 _UNIX: Final = 3 << 8
+_PIECE: Final = 1 << 16
 _PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
+
+
+def in_pieces(octets: bytes | bytearray) -> Iterator[bytes]:
+    """Yield what is large piece by piece: nobody on its way holds the whole of it again."""
+    for begins in range(0, len(octets), _PIECE):
+        yield bytes(octets[begins : begins + _PIECE])
 
 
 @dataclass(slots=True)
@@ -62,7 +69,8 @@ class Package:
     def close(self) -> None:
         """Write the directory, which ends the ZIP."""
         begins, size = self.written, len(self._directory)
-        self._put(bytes(self._directory))
+        for piece in in_pieces(self._directory):
+            self._put(piece)
         if self.count >= _MANY:
             self._put(pack("<IQHHIIQQQQ", 0x06064B50, 44, _UNIX | 45, 45, 0, 0, self.count, self.count, size, begins))
             self._put(pack("<IIQI", 0x07064B50, 0, begins + size, 1))

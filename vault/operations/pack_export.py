@@ -8,6 +8,7 @@ reading itself.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -22,7 +23,7 @@ from vault.exports.manifest import MANIFEST, NOTE, About, Set
 from vault.exports.page import page
 from vault.exports.processing import Agreed, Party, Recipients, processing
 from vault.exports.sheets import sheet
-from vault.exports.zipped import Package
+from vault.exports.zipped import Package, in_pieces
 from vault.operations.acting import Acting, prepare, refuse
 from vault.operations.disclose import answer_of, decide_on, read_all
 from vault.operations.disclosure import SPECIAL, Ask, Case, Profile, disclosure_draft
@@ -251,6 +252,8 @@ def _finish(vault: Vault, order: Order, package: Package, made: Contents, named:
         len(made.profile), len(made.withheld),
     )  # fmt: skip
     manifest = package.files.manifest(about)
-    package.add(MANIFEST, [manifest], listed=False)
-    package.add(NOTE, [manifest, b"\n", signature_under(vault, order.context.controller_id, manifest)], listed=False)
+    package.files.forget()
+    package.add(MANIFEST, in_pieces(manifest), listed=False)
+    signature = signature_under(vault, order.context.controller_id, manifest)
+    package.add(NOTE, chain(in_pieces(manifest), [b"\n", signature]), listed=False)
     package.close()
