@@ -44,7 +44,7 @@ class ExportOut(BaseModel):
 
     export_id: str
     set: Literal["access", "portability"]
-    state: Literal["building", "ready", "taken", "spent", "expired", "replaced", "failed"]
+    state: Literal["building", "ready", "taken", "spent", "expired", "replaced", "failed", "erased"]
     done: int
     total: int
     starts_left: int

@@ -13,6 +13,8 @@ from vault.policy.cedar import compiled, distinctions, families
 from vault.policy.groups import field_groups
 from vault.policy.lexicon import Lexicon
 from vault.policy.lint import faults
+from vault.policy.periods import Period, periods_of
+from vault.policy.refusing import Refusal, refusals_of
 from vault.policy.regimes import Regime, regimes_of
 
 Json = dict[str, Any]
@@ -51,6 +53,18 @@ class Bundle:
         """What the law gives how long for; none in a bundle from before there were any."""
         held = self.files.get("regimes.yaml")
         return regimes_of(bundle_files.parsed(held)) if held is not None else ()
+
+    @cached_property
+    def periods(self) -> tuple[Period, ...]:
+        """By when requests are answered; none in a bundle from before there were any."""
+        held = self.files.get("regimes.yaml")
+        return periods_of(bundle_files.parsed(held)) if held is not None else ()
+
+    @cached_property
+    def refusals(self) -> Mapping[str, Refusal]:
+        """Why a request is not met, by code; none in a bundle from before there were any."""
+        held = self.files.get("refusals.yaml")
+        return refusals_of(bundle_files.parsed(held)) if held is not None else {}
 
     @property
     def matrix(self) -> Json:

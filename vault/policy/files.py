@@ -19,7 +19,8 @@ from vault.policy.lexicon import Lexicon
 Json = dict[str, Any]
 
 PATTERNS: Final = (
-    *("schema.cedarschema", "catalogue.yaml", "vocabulary.yaml", "masks.yaml", "recipients.yaml", "limits.yaml", "regimes.yaml"),
+    *("schema.cedarschema", "catalogue.yaml", "vocabulary.yaml", "masks.yaml", "recipients.yaml", "limits.yaml"),
+    *("regimes.yaml", "refusals.yaml"),
     *("exemptions.txt", "templates.lock", "tests/matrix/roles.yaml", "gates/*.cedar", "roles/*.cedar"),
     *("agreements/*.v*.yaml", "texts/*.v*.??.md", "tests/matrix/*.yaml", "plan/*.yaml"),
 )

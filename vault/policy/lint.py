@@ -22,6 +22,8 @@ from vault.policy.lexicon import TRAINING
 from vault.policy.limits import Limits
 from vault.policy.literals import OPERATORS, conditions, entities, exemption_lines, exemptions, operators, strings
 from vault.policy.model import CHANNELS
+from vault.policy.periods import periods_of
+from vault.policy.refusing import refusals_of
 from vault.policy.regimes import regimes_of
 from vault.policy.templates import catalogue_faults, recipient_faults, template_faults
 
@@ -35,6 +37,7 @@ _SCHEMAS: Final = {
     "recipients.yaml": "riserbo-recipients/1",
     "limits.yaml": "riserbo-limits/1",
     "regimes.yaml": "riserbo-regimes/1",
+    "refusals.yaml": "riserbo-refusals/1",
     "agreements/": "riserbo-template/1",
     "tests/matrix/": "riserbo-matrix/1",
     "plan/": "riserbo-accepted/1",
@@ -106,8 +109,13 @@ def _limit_faults(files: Mapping[str, bytes]) -> Iterator[str]:
 def _regime_faults(files: Mapping[str, bytes]) -> Iterator[str]:
     try:
         regimes_of(bundle_files.parsed(files["regimes.yaml"]))
+        periods_of(bundle_files.parsed(files["regimes.yaml"]))
     except ValueError as error:
         yield f"regimes.yaml: {error}"
+    try:
+        refusals_of(bundle_files.parsed(files["refusals.yaml"]))
+    except ValueError as error:
+        yield f"refusals.yaml: {error}"
 
 
 def _accepted_faults(files: Mapping[str, bytes]) -> Iterator[str]:

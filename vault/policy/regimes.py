@@ -7,12 +7,13 @@
 """
 
 import re
-from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
+
+from vault.policy.working_days import months_after
 
 BEGINNINGS: Final = ("aware", "classified")  # what a clock may start from, besides a notice that was sent
 _NAME: Final = re.compile(r"([a-z][a-z0-9-]*)@([1-9][0-9]*)")
@@ -88,13 +89,7 @@ def due_at(step: Step, since: datetime, zone: ZoneInfo) -> datetime:
     """Return the last instant that is in time, in UTC."""
     if step.hours:
         return since.astimezone(UTC) + timedelta(hours=step.hours)
-    return datetime.combine(_months_after(since.astimezone(zone).date(), step.months), time.max, zone).astimezone(UTC)
-
-
-def _months_after(day: date, months: int) -> date:
-    years, month = divmod(day.month - 1 + months, 12)
-    year = day.year + years
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+    return datetime.combine(months_after(since.astimezone(zone).date(), step.months), time.max, zone).astimezone(UTC)
 
 
 def _regime(name: Any, stated: Any) -> Regime:
