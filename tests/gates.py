@@ -27,6 +27,7 @@ EXACT = (
     "vault/octets.py",
     "vault/permit.py",
     "vault/erasure/",
+    "vault/rights/",
     "vault/policy/",
     "vault/agreements/terms.py",
     "vault/profiles/catalogue.py",

@@ -16,6 +16,7 @@ NAMES = frozenset({
     "policy:denied", "policy:denial-lifted", "breach:opened", "breach:closed",
     "subject:restricted", "subject:unrestricted", "subject:objected", "subject:objection-ended", "subject:died",
     "subject:death-retracted", "subject:erased",
+    "request:received", "request:moved", "request:alarm",
 })  # fmt: skip
 _INSERT = sa.insert(tables.event)
 

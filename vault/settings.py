@@ -5,6 +5,7 @@ This is the only module that reads the environment. A wrong setting is named, it
 
 import json
 import os
+from datetime import date
 from pathlib import Path
 
 import platformdirs
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
         default=14, ge=0, le=3660, description="for how long physical backups and archived WAL are kept"
     )
     key_exports: Path | None = Field(default=None, description="where exports of keys go; unset: a directory of the home")
+    patron_days: dict[str, str] = Field(default_factory=dict, description="MM-DD of a patron saint, for controllers that keep it")
     banks: tuple[str, ...] = Field(default=(), description="controllers that must keep the register of accesses of a bank")
     policies: Path | None = Field(default=None, description="directory of the policy bundle; unset: the one shipped")
     policy_keys: Path | None = Field(default=None, description="file of the public keys of those who decide policy")
@@ -65,6 +67,13 @@ class Settings(BaseSettings):
         if not algorithms or not set(algorithms) <= ASYMMETRIC:
             raise ValueError("only RS* and ES* algorithms")
         return algorithms
+
+    @field_validator("patron_days")
+    @classmethod
+    def _days(cls, days: dict[str, str]) -> dict[str, str]:
+        for one in days.values():
+            date.fromisoformat(f"2024-{one}")
+        return days
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -141,4 +150,4 @@ def environment_with(settings: Settings) -> dict[str, str]:
 
 
 def _spelt(value: object) -> str:
-    return json.dumps(value) if isinstance(value, list | tuple | bool) else str(value)
+    return json.dumps(value) if isinstance(value, list | tuple | bool | dict) else str(value)

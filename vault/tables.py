@@ -39,6 +39,7 @@ from vault.key_tables import (
     subject_audit_key,
     token,
 )
+from vault.request_tables import request, request_step
 from vault.trail_tables import (
     audit_checkpoint,
     audit_daily,
@@ -87,6 +88,8 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "key_export",
     "ledger_mark",
     "metadata",
+    "request",
+    "request_step",
     "subject_audit_key",
     "suppression",
     "token",

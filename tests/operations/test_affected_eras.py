@@ -26,11 +26,11 @@ from vault.operations import list_affected as listing
 from vault.operations.affected import NOTES
 from vault.operations.affected_eras import EraRead, said_of_before
 from vault.operations.affected_query import Query
-from vault.operations.breach_words import PURPOSE
 from vault.operations.confirm_affected import confirm_affected
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.operations.list_affected import ask_confirmation
+from vault.operations.sealed_words import PURPOSE
 
 __all__ = ["house", "shared_house"]  # fixtures
 

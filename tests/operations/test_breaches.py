@@ -19,7 +19,7 @@ from vault.errors import AccessDenied, AuditUnavailable, Conflict, InvalidValue,
 from vault.keys.data_keys import seal_bytes
 from vault.octets import expand, lp
 from vault.opening import Opened
-from vault.operations import breach_words
+from vault.operations import sealed_words
 from vault.operations.report_breach import (
     Advanced,
     Assessment,
@@ -356,18 +356,18 @@ def test_words_moved_to_another_breach_or_phase_do_not_open(house: House) -> Non
     first, second = house.opened().breach_id, house.opened().breach_id
     ((version, sealed),) = house.ledger.rows("vault.breach", f"breach_id = '{first}'", "secret_version, sealed")
     place = (house.vault, house.controller_id)
-    assert breach_words.opened_words(*place, first, 0, version, sealed)["summary"] == SUMMARY
+    assert sealed_words.opened_words(*place, first, 0, version, sealed)["summary"] == SUMMARY
     for breach_id, number in ((second, 0), (first, 1)):
         with pytest.raises(Unreadable):
-            breach_words.opened_words(*place, breach_id, number, version, sealed)
+            sealed_words.opened_words(*place, breach_id, number, version, sealed)
 
 
 def test_words_that_are_no_words_are_unreadable(house: House) -> None:
-    secret = house.vault.keys.secret(house.controller_id, breach_words.PURPOSE)
-    place = breach_words._place(house.controller_id, "brc_x", 0)
+    secret = house.vault.keys.secret(house.controller_id, sealed_words.PURPOSE)
+    place = sealed_words._place(house.controller_id, "brc_x", 0)
     sealed = seal_bytes(expand(secret.key, lp("riserbo.breach.v1")), place, b"[]")
     with pytest.raises(Unreadable):
-        breach_words.opened_words(house.vault, house.controller_id, "brc_x", 0, secret.version, sealed)
+        sealed_words.opened_words(house.vault, house.controller_id, "brc_x", 0, secret.version, sealed)
 
 
 def test_the_register_lists_every_breach_the_newest_first(house: House) -> None:

@@ -417,6 +417,9 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
     return found.allowed, found.because
 
 
+REQUESTS = ("open_request", "show_request", "move_request")
+
+
 @pytest.mark.parametrize(
     ("verb", "allowed"),
     [
@@ -456,6 +459,7 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
         ("advance_breach", set()),
         ("show_breach", set()),
         ("show_affected", set()),
+        *((one, {"t1", "t2", "billing", "medical", "dsr-officer", "customer"}) for one in REQUESTS),
         ("find", {"t1", "t2", "billing", "medical", "dsr-officer", "system"}),
         ("verify", {"t1", "t2", "billing", "medical"}),
         ("reveal", {"t1", "t2", "billing", "medical"}),
@@ -516,6 +520,7 @@ def test_the_officer_reads_no_receipt_for_another_purpose() -> None:
         ("advance_breach", {"legal-compliance"}),
         ("show_breach", {"legal-compliance"}),
         ("show_affected", {"legal-compliance"}),
+        *((one, {"rights-fulfilment"}) for one in REQUESTS),
         ("object", set()),
         ("object_to_marketing", set()),
         ("withdraw_objection", set()),

@@ -60,6 +60,10 @@ _OVER = sa.select(*_E).where(
 _OTHERS = sa.select(_E.export_id).where(
     _OF, _LIVE, _E.subject_id == sa.bindparam("of_subject"), _E.set.in_(sa.bindparam("of_sets", expanding=True))
 )
+_MADE = sa.select(_E.export_id).where(
+    _OF, _E.subject_id == sa.bindparam("of_subject"), _E.set == sa.bindparam("of_set"), _E.asked_at >= sa.bindparam("since"),
+    _E.state.in_(["ready", "taken", "spent", "expired"]),
+).limit(1)  # fmt: skip
 _PARTS_OF = sa.and_(_P.controller_id == sa.bindparam("of_controller"), _P.export_id == sa.bindparam("of_export"))
 _DROP = sa.delete(tables.export_part).where(_PARTS_OF)
 _DROP_OTHERS = _DROP.where(_P.attempt != sa.bindparam("of_attempt"))
@@ -105,6 +109,12 @@ def add(rows: sa.Connection, controller_id: str, made: ExportRow) -> None:
 def read(rows: sa.Connection, controller_id: str, export_id: str) -> ExportRow | None:
     """Return one export, None where there is none."""
     return next(_rows(rows.execute(_READ, _one(controller_id, export_id))), None)
+
+
+def made_since(rows: sa.Connection, controller_id: str, subject_id: str, which: str, since: datetime) -> bool:
+    """Say whether an export of a set, asked for since then, was made for a person: fetched by now or not."""
+    asked = {"of_controller": controller_id, "of_subject": subject_id, "of_set": which, "since": since}
+    return rows.execute(_MADE, asked).first() is not None
 
 
 def live_of(rows: sa.Connection, controller_id: str, subject_id: str, *sets: Set) -> list[str]:

@@ -26,7 +26,7 @@ from vault.errors import Conflict, VaultError
 from vault.operations.affected import audit_secrets, is_signed, judge_of
 from vault.operations.affected_eras import EraRead, eras_of, goes_on_before, said_by
 from vault.operations.affected_query import criteria_in, criteria_kept
-from vault.operations.breach_words import PURPOSE
+from vault.operations.sealed_words import PURPOSE
 
 AT_ONCE: Final = 8_192  # leaves in one statement
 KEPT_EVERY: Final = 262_144  # leaves in one part

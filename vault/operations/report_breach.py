@@ -15,8 +15,8 @@ from vault.assembly import Vault
 from vault.breaches import BreachRow, DeadlineRow, Phase, PhaseRow, Register
 from vault.errors import Conflict, Fault, InvalidValue, NotFound
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
-from vault.operations.breach_words import Words, sealed_words, word_faults
 from vault.operations.reveal import text_fault
+from vault.operations.sealed_words import Words, sealed_words, word_faults
 from vault.outbox import announce
 from vault.policy.model import Context
 from vault.policy.regimes import Regime, deadlines, selected

@@ -8,8 +8,8 @@ from vault import breaches
 from vault.assembly import Vault
 from vault.breaches import Register
 from vault.operations.acting import Acting, prepare, record, require_permission, telling
-from vault.operations.breach_words import opened_words
 from vault.operations.report_breach import required_breach
+from vault.operations.sealed_words import opened_words
 from vault.policy.model import Context
 
 

@@ -1,6 +1,6 @@
-"""What people write about a breach: sealed under the controller's secret, bound to its breach and place. Decides nothing.
+"""What people write about a breach or a request: sealed under the controller's secret, bound to that and its place.
 
-Such words name people, systems and weaknesses, so they stand in no entry and in no row in clear.
+Such words name people, systems and weaknesses, so they stand in no entry and in no row in clear. Decides nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from vault.octets import expand, lp
 from vault.operations.reveal import text_fault
 
 PURPOSE = "settings"  # of the controller's secrets
-_LABEL = "riserbo.breach.v1"
+_LABELS = {"brc": "riserbo.breach.v1", "req": "riserbo.request.v1"}  # by the beginning of the id
 Words = Mapping[str, str | None]
 
 
@@ -25,21 +25,25 @@ def word_faults(words: Words, *needed: str) -> Iterator[Fault]:
             yield Fault(f"/{name}", wrong)
 
 
-def sealed_words(vault: Vault, controller_id: str, breach_id: str, number: int, words: Words) -> tuple[int, bytes]:
+def sealed_words(vault: Vault, controller_id: str, of: str, number: int, words: Words) -> tuple[int, bytes]:
     """Return the words sealed, and the version of the secret. Raises KeysUnavailable."""
     secret = vault.keys.secret(controller_id, PURPOSE)
     said = orjson.dumps({name: text for name, text in words.items() if text is not None})
-    return secret.version, seal_bytes(expand(secret.key, lp(_LABEL)), _place(controller_id, breach_id, number), said)
+    return secret.version, seal_bytes(expand(secret.key, _label(of)), _place(controller_id, of, number), said)
 
 
-def opened_words(vault: Vault, controller_id: str, breach_id: str, number: int, version: int, sealed: bytes) -> dict[str, str]:
+def opened_words(vault: Vault, controller_id: str, of: str, number: int, version: int, sealed: bytes) -> dict[str, str]:
     """Return the words. Whoever calls this has recorded the reading. Raises Unreadable, KeysUnavailable."""
     secret = vault.keys.secret(controller_id, PURPOSE, version)
-    found = orjson.loads(open_bytes(expand(secret.key, lp(_LABEL)), _place(controller_id, breach_id, number), sealed))
+    found = orjson.loads(open_bytes(expand(secret.key, _label(of)), _place(controller_id, of, number), sealed))
     if not isinstance(found, dict):
         raise Unreadable
     return found
 
 
-def _place(controller_id: str, breach_id: str, number: int) -> bytes:
-    return lp(_LABEL) + lp(controller_id) + lp(breach_id) + lp(str(number))
+def _label(of: str) -> bytes:
+    return lp(_LABELS[of[:3]])
+
+
+def _place(controller_id: str, of: str, number: int) -> bytes:
+    return _label(of) + lp(controller_id) + lp(of) + lp(str(number))

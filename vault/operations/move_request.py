@@ -1,0 +1,231 @@
+"""Move a request on: verify who asks, ask back, extend, accept, refuse, carry it out, take it back, reopen it (GDPR 12 to 22).
+
+Who may do what, and when, says `vault.rights.moves`; what it did not foresee is a conflict. Each move is on record before it
+counts, and a step of the request for ever. What is accepted is a plan, by its digest; only that is carried out. An erasure is
+carried out by another person than who accepted it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any, Final
+
+from vault.assembly import Vault
+from vault.errors import Conflict, Fault, InvalidValue, NotFound, Stale
+from vault.exports import records as exports
+from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
+from vault.operations.erase import Order, erase, plan_erasure
+from vault.operations.open_request import Stands, dated, local_day, role_of, step_of
+from vault.operations.sealed_words import word_faults
+from vault.outbox import announce
+from vault.policy.model import Context
+from vault.policy.periods import Period, Stop
+from vault.rights import records
+from vault.rights.moves import OPEN, OUTCOMES, Move, Role, Verb, Waiting, Where, moved
+from vault.rights.records import RequestRow, StepRow
+
+VERB: Final = "move_request"
+JUSTIFIED: Final = ("complexity", "high-volume")  # eu-gdpr:JustificationA12Complexity, …A12HighVolume
+METHODS: Final = ("call-back", "in-branch", "mandate", "document-seen")
+_NEEDS_WORDS: Final = ("verify", "ask", "extend", "refuse", "reopen", "duplicate", "unidentify")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What somebody does, and what it takes to: `said` in their words; the rest by verb.
+
+    verify: `level` reached, `method`; ask: `waiting` for what; extend: `by_months` more, `because`; accept: `plan`, the digest in
+    hex, of an erasure; refuse: `code`; fulfil: `outcome`; duplicate: `same_as`; reopen: `ordered_by`.
+    """
+
+    verb: Verb
+    said: str | None = field(default=None, repr=False)
+    level: int = 0
+    method: str | None = None
+    waiting: Waiting = "nothing"
+    by_months: int = 0
+    because: str | None = None
+    plan: str | None = None
+    code: str | None = None
+    outcome: str | None = None
+    same_as: str | None = None
+    ordered_by: str | None = None
+
+
+def move_request(vault: Vault, context: Context, request_id: str, step: Step) -> Stands:
+    """Move a request. Raises InvalidValue, NotFound, AccessDenied, Stale, Conflict naming what stands in the way.
+
+    Conflict: a code of `vault.rights.moves`, `plan-changed`, `not-done` where nothing shows that it was carried out.
+    """
+    acting, row = required_request(vault, context, VERB, request_id)
+    role = role_of(acting)
+    if faults := list(_faults(vault, row, step, role)):
+        raise refuse(vault, acting, InvalidValue(faults=faults))
+    with vault.database.snapshot(context.controller_id) as rows:
+        done = records.steps(rows, context.controller_id, request_id)
+    move = _move(vault, acting, row, step, role)
+    after = moved(row.where, move)
+    if not isinstance(after, Where):
+        raise refuse(vault, acting, Conflict(after))
+    to = row.after(after, **_changes(vault, acting, row, done, step))
+    if step.verb == "fulfil" and row.kind == "erasure":
+        row = _erased(vault, context, row, move)
+        to = replace(to, begun=True, outcome=row.outcome)
+    record(vault, acting, details={"result": step.verb, "request": request_id})
+    stated = {name: value for name, value in _stated(step, move).items() if value not in (None, 0, "nothing")}
+    made = step_of(vault, acting, request_id, len(done) + 1, move, {"said": step.said}, **stated)
+    with carrying_out(vault, acting) as transaction:
+        records.move(transaction, context.controller_id, row, replace(to, entry_id=acting.entry_id), made)
+        if after.state != row.state:
+            announce(
+                transaction, vault, context.controller_id, "request:moved", acting.entry_id, acting.at, request_id=request_id,
+                state=after.state,
+            )  # fmt: skip
+    return Stands(replace(to, version=row.version + 1), acting.entry_id)
+
+
+def required_request(vault: Vault, context: Context, verb: str, request_id: str) -> tuple[Acting, RequestRow]:
+    """Return a request and who acts on it. Raises the recorded 404 where there is none, as where it is nobody's of theirs."""
+    with vault.database.snapshot(context.controller_id) as rows:
+        found = records.read(rows, context.controller_id, request_id)
+    acting = prepare(vault, verb, context, found.subject_id if found is not None else request_id)
+    require_permission(vault, acting)
+    if found is None:
+        raise refuse(vault, acting, NotFound())
+    return acting, found
+
+
+def period_of(vault: Vault, acting: Acting, row: RequestRow) -> Period:
+    """Return the period a request was given. Raises the recorded Conflict where the bundle in force does not have it."""
+    found = next((one for one in vault.policy.periods if one.reference == row.regime), None)
+    if found is None:
+        raise refuse(vault, acting, Conflict("regime-not-in-bundle"))
+    return found
+
+
+def _faults(vault: Vault, row: RequestRow, step: Step, role: Role) -> Sequence[Fault]:
+    faults = list(word_faults({"said": step.said}, *(["said"] if step.verb in _NEEDS_WORDS and role != "customer" else [])))
+    wrong = {
+        "/level": step.verb == "verify" and not 0 <= step.level <= 3,
+        "/method": step.verb == "verify" and role != "customer" and step.method not in METHODS,
+        "/because": step.verb == "extend" and step.because not in JUSTIFIED,
+        "/code": step.verb == "refuse" and step.code not in vault.policy.refusals,
+        "/outcome": step.verb == "fulfil" and row.kind != "erasure" and step.outcome not in OUTCOMES,
+        "/plan": step.verb == "accept" and row.kind == "erasure" and (step.plan is None or len(step.plan) != 64),
+        "/same_as": step.verb == "duplicate" and step.same_as in (None, row.request_id),
+        "/ordered_by": step.verb == "reopen" and not (step.ordered_by or "").strip(),
+    }
+    return [*faults, *(Fault(pointer, "member.unfit") for pointer, stands in wrong.items() if stands)]
+
+
+def _move(vault: Vault, acting: Acting, row: RequestRow, step: Step, role: Role) -> Move:
+    """Return the move this is. Who signed in well enough is verified by that, and not by anybody's word."""
+    by, level = acting.context.caller.id, step.level
+    if step.verb == "verify" and role == "customer":
+        role, by, level = "system", "system", acting.context.caller.level
+    extendable = True
+    if step.verb == "extend":
+        period = period_of(vault, acting, row)
+        in_time = local_day(vault, acting.context.controller_id, acting.at) <= row.base_due
+        extendable = in_time and 0 < step.by_months <= len(period.extended)
+    return Move(step.verb, role, by, level, step.waiting, extendable)
+
+
+def _changes(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepRow], step: Step) -> dict[str, Any]:
+    """Return what else of the row changes with a move: its dates, the plan, the outcome."""
+    match step.verb:
+        case "ask" | "answer" | "extend":
+            extended = step.by_months - 1 if step.verb == "extend" else row.extended
+            stops = _stops(vault, acting, done, step)
+            due = dated(vault, acting.context.controller_id, period_of(vault, acting, row), row.received_at, stops, extended)
+            return {"due": due.due, "extended": extended}
+        case "accept":
+            return {"plan": _accepted_plan(vault, acting, row, step)}
+        case "fulfil":
+            return {"fulfilled_by": acting.context.caller.id, "outcome": _outcome(vault, acting, row, step)}
+        case "duplicate":
+            _require_same(vault, acting, row, step.same_as or "")
+            return {}
+        case "reopen":
+            due = dated(vault, acting.context.controller_id, period_of(vault, acting, row), acting.at)
+            again = {"received_at": acting.at, "base_due": due.base_due, "due": due.due, "extended": None, "alarm": None}
+            return {**again, "fulfilled_by": None, "outcome": None, "plan": None}
+        case _:
+            return {}
+
+
+def _stops(vault: Vault, acting: Acting, done: Sequence[StepRow], step: Step) -> list[Stop]:
+    """Return when the person was asked and answered, this step included. A fee stops no clock."""
+    controller_id = acting.context.controller_id
+    told = [(one.verb, one.stated.get("waiting", ""), local_day(vault, controller_id, one.at)) for one in done]
+    told.append((step.verb, step.waiting, local_day(vault, controller_id, acting.at)))
+    stops: list[Stop] = []
+    asked: date | None = None
+    for verb, waiting, on in told:
+        if verb == "ask":
+            asked = on if waiting in ("identity", "clarification") else None
+        elif verb == "answer" and asked is not None:
+            stops.append(Stop(asked, on))
+            asked = None
+    return [*stops, Stop(asked)] if asked is not None else stops
+
+
+def _accepted_plan(vault: Vault, acting: Acting, row: RequestRow, step: Step) -> bytes | None:
+    """Return the digest of the plan that is accepted: of an erasure, as it is now. Raises Conflict `plan-changed`."""
+    if row.kind != "erasure":
+        return None
+    if plan_erasure(vault, acting.context, row.subject_id).digest != step.plan:
+        raise refuse(vault, acting, Conflict("plan-changed"))
+    return bytes.fromhex(step.plan or "")
+
+
+def _outcome(vault: Vault, acting: Acting, row: RequestRow, step: Step) -> str | None:
+    """Return what came of it. Raises Conflict `not-done` where the vault would know of it and does not."""
+    if row.kind in ("access", "portability") and step.outcome != "nothing-held":
+        with vault.database.snapshot(acting.context.controller_id) as rows:
+            made = exports.made_since(rows, acting.context.controller_id, row.subject_id, row.kind, row.registered_at)
+        if not made:
+            raise refuse(vault, acting, Conflict("not-done"))
+    restricted = acting.person.subject is not None and acting.person.subject.restricted
+    if row.kind == "restriction" and not restricted:
+        raise refuse(vault, acting, Conflict("not-done"))
+    return step.outcome
+
+
+def _require_same(vault: Vault, acting: Acting, row: RequestRow, same_as: str) -> None:
+    """Expect another open request of the same person and kind: the earlier clock governs."""
+    with vault.database.snapshot(acting.context.controller_id) as rows:
+        other = records.read(rows, acting.context.controller_id, same_as)
+    fits = other is not None and (other.subject_id, other.kind) == (row.subject_id, row.kind) and other.state in OPEN
+    if not fits or other is None or other.received_at > row.received_at:
+        raise refuse(vault, acting, Conflict("not-the-same"))
+
+
+def _erased(vault: Vault, context: Context, row: RequestRow, move: Move) -> RequestRow:
+    """Erase whom this request is of, by the plan that was accepted, and return the row as it is then. From here on nobody stops it.
+
+    Killed in between it may be done again: the erasure answers what it did. Refused, it has not begun.
+    """
+    begun = row if row.begun else _marked(vault, context, row, begun=True)
+    order = Order(row.request_id, row.accepted_by or "", move.by, (row.plan or b"").hex())
+    try:
+        done = erase(vault, context, row.subject_id, order)
+    except (Conflict, Stale):
+        _marked(vault, context, begun, begun=False)
+        raise
+    return replace(begun, outcome=str(done.result["outcome"]))
+
+
+def _marked(vault: Vault, context: Context, row: RequestRow, *, begun: bool) -> RequestRow:
+    marked = replace(row, begun=begun)
+    with vault.database.transaction(context.controller_id) as transaction:
+        records.move(transaction, context.controller_id, row, marked, None)
+    return replace(marked, version=row.version + 1)
+
+
+def _stated(step: Step, move: Move) -> Mapping[str, Any]:
+    return {
+        "level": move.level if step.verb == "verify" else None, "method": step.method, "waiting": step.waiting,
+        "months": step.by_months, "because": step.because, "plan": step.plan, "code": step.code, "outcome": step.outcome,
+        "same_as": step.same_as, "ordered_by": step.ordered_by,
+    }  # fmt: skip

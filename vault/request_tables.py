@@ -1,0 +1,54 @@
+"""The tables of people's requests: where each stands, and every step to there; `vault/tables.py` names them with the rest."""
+
+from sqlalchemy import ARRAY, Boolean, Column, Date, Index, Integer, SmallInteger, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from vault.columns import instant as _instant
+from vault.columns import octets as _bytes
+from vault.columns import table as _table
+from vault.columns import words as _text
+
+request = _table(  # where it stands; a request is never forgotten
+    "request",
+    _text("request_id"),
+    _text("subject_id"),
+    _text("kind"),
+    Column("fields", ARRAY(Text), nullable=False),  # empty: of everything
+    Column("special", Boolean, nullable=False),  # special categories are concerned
+    _text("channel"),
+    _instant("received_at"),
+    _instant("registered_at"),
+    _text("registered_by"),
+    _text("regime"),  # name@version, as selected on the day; a newer version moves no date
+    Column("base_due", Date, nullable=False),
+    Column("due", Date, nullable=True),  # null while the clock stands still
+    _text("state"),
+    _text("waiting"),  # nothing identity clarification fee
+    Column("extended", SmallInteger, nullable=True),  # which of the regime's extensions
+    Column("level", SmallInteger, nullable=False),  # of identity, as reached
+    _text("accepted_by", nullable=True),
+    _text("fulfilled_by", nullable=True),  # never who accepted it, where two persons are asked: a constraint holds it
+    _bytes("plan", nullable=True),  # SHA-256 of what was accepted, and of nothing else
+    Column("begun", Boolean, nullable=False),
+    _text("outcome", nullable=True),  # complete partial nothing-held
+    _text("alarm", nullable=True),  # the last that was raised
+    Column("version", Integer, nullable=False),
+    _text("entry_id"),
+    key=("request_id",),
+)
+Index("request_by_subject", request.c.controller_id, request.c.subject_id)
+
+request_step = _table(  # insert-only; what somebody wrote is sealed
+    "request_step",
+    _text("request_id"),
+    Column("number", Integer, nullable=False),
+    _text("verb"),
+    Column("stated", JSONB, nullable=False),  # of closed lists, numbers and dates
+    _instant("at"),
+    _text("by"),
+    _text("role"),
+    Column("secret_version", Integer, nullable=False),
+    _bytes("sealed"),
+    _text("entry_id"),
+    key=("request_id", "number"),
+)

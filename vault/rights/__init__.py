@@ -1,0 +1,1 @@
+"""Requests of people: what may be asked, how a request moves, and its rows."""
