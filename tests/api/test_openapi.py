@@ -22,7 +22,7 @@ HARMLESS = {
     *("entry_id", "controller_id", "era", "level", "index", "from", "to"),
     *("name", "caller", "system", "role", "field", "purpose", "ticket", "agreement", "outcome"),
     *("operation", "flag", "cursor", "reason", "by"),  # of the log: ids, labels and closed lists; no address as an id
-    *("export_id", "breach_id", "list_id", "station", "class", "policy", "first", "end"),
+    *("request_id", "every", "skip", "export_id", "breach_id", "list_id", "station", "class", "policy", "first", "end"),
 }
 WINDOWS = {"listEntries", "countEntries"}  # a query that is well formed and asks for too much
 DOCUMENTS = {  # what is handed out in a published form of its own
@@ -37,6 +37,7 @@ DOCUMENTS = {  # what is handed out in a published form of its own
     "readAffected": ["application/json", "text/plain", "text/csv"],
     "exportEntries": ["application/x-ndjson", "text/csv"],
 }
+VERBS = ("verify", "ask", "answer", "extend", "accept", "refuse", "fulfil", "withdraw", "duplicate", "unidentify", "reopen")
 HEADERS = {
     *("Vault-Purpose", "Vault-Channel", "Vault-Ticket", "Vault-Station", "Vault-Relationship", "If-Match", "Idempotency-Key"),
     "Prefer",
@@ -110,6 +111,9 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         "post /v1/breaches/{breach_id}:close",
         "put /v1/subjects/{subject_id}/death",
         "post /v1/namings",
+        "post /v1/requests",
+        "post /v1/me/requests",
+        *(f"post /v1/requests/{{request_id}}:{verb}" for verb in VERBS),
         "post /v1/exports/{export_id}:download",
         "post /v1/audit/entries/{entry_id}/reviews",
         "put /v1/audit/filters/{name}",
@@ -119,7 +123,7 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
     assert shows == {
         *("ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut", "NamedOut"),
         "PendingOut",
-        *("WholeBreachOut", "AffectedOut", "StartedOut"),
+        *("WholeBreachOut", "AffectedOut", "StartedOut", "WholeRequestOut"),
     }
 
 

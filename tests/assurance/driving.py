@@ -338,6 +338,47 @@ def handle_a_breach(outside: Outside) -> None:
     outside.call(404, "GET", f"{breach}/affected/lst_{'a' * 26}", "dpo", **why)
 
 
+def ask_for_rights(outside: Outside, person: Person) -> None:
+    """Ask for oneself and for another, and move it through everything that may happen; rightly, wrongly, and as others."""
+    words, stray, own = STRAYS["justification"], STRAYS["wrong type"], {"subject_id": person.subject_id}
+    officer, asked = {"Vault_Purpose": "rights-fulfilment"}, {"kind": "access", "said": words}
+    path = f"/v1/requests/{outside.call(201, 'POST', '/v1/me/requests', 'customer', asked, **own)['request_id']}"
+    outside.call(422, "POST", "/v1/me/requests", "customer", {**asked, "kind": stray}, **own)
+    outside.call(422, "POST", "/v1/me/requests", "customer", {**asked, STRAYS["unknown member"]: stray}, **own)
+    heard = {**asked, "subject_id": person.subject_id}
+    agent: dict[str, Any] = {"Vault_Ticket": person.tickets["t1"]}
+    second = f"/v1/requests/{outside.call(201, 'POST', '/v1/requests', 't1', heard, **agent)['request_id']}"
+    outside.call(404, "POST", "/v1/requests", "dsr-officer", {**heard, "subject_id": NOBODY}, **officer)
+    for where in ("/v1/requests", "/v1/requests?every=true&skip=1", path, second):
+        outside.call(200, "GET", where, "dsr-officer", **officer)
+    outside.call(400, "GET", f"/v1/requests?skip={STRAYS['query']}", "dsr-officer", **officer)
+    outside.call(200, "GET", "/v1/me/requests", "customer", **own)
+    outside.call(403, "GET", "/v1/me/requests", "system")
+    outside.call(404, "GET", f"/v1/requests/req_{'a' * 26}", "dpo", **officer)
+    outside.call(200, "GET", path, "customer", **own)
+    outside.call(200, "GET", second, "t1", **agent)
+    outside.call(409, "POST", f"{path}:refuse", "dsr-officer", {"code": "excessive", "said": words}, **officer)
+    outside.call(422, "POST", f"{path}:refuse", "dpo", {"code": stray, "said": words}, **officer)
+    outside.call(200, "POST", f"{path}:ask", "dsr-officer", {"waiting": "clarification", "said": words}, **officer)
+    outside.call(200, "POST", f"{path}:answer", "customer", {"said": words}, **own)
+    outside.call(200, "POST", f"{path}:extend", "dsr-officer", {"by_months": 1, "because": "complexity", "said": words}, **officer)
+    outside.call(200, "POST", f"{path}:refuse", "dpo", {"code": "excessive", "said": words}, **officer)
+    outside.call(200, "POST", f"{path}:reopen", "dpo", {"ordered_by": words, "said": words}, **officer)
+    outside.call(200, "POST", f"{path}:fulfil", "dsr-officer", {"outcome": "nothing-held", "said": words}, **officer)
+    outside.call(200, "POST", f"{second}:verify", "dsr-officer", {"level": 3, "method": "in-branch", "said": words}, **officer)
+    outside.call(200, "POST", f"{second}:accept", "dsr-officer", {"said": words}, **officer)
+    outside.call(200, "POST", f"{second}:withdraw", "customer", {}, **own)
+    third, fourth = (
+        f"/v1/requests/{outside.call(201, 'POST', '/v1/requests', 't1', heard, **agent)['request_id']}" for _ in range(2)
+    )
+    repeats = {"same_as": third.rpartition("/")[2], "said": words}
+    outside.call(200, "POST", f"{fourth}:duplicate", "dsr-officer", repeats, **officer)
+    outside.call(200, "POST", f"{third}:ask", "dsr-officer", {"waiting": "identity", "said": words}, **officer)
+    outside.call(200, "POST", f"{third}:unidentify", "dsr-officer", {"said": words}, **officer)
+    for verb in ("verify", "ask", "answer", "extend", "accept", "fulfil", "withdraw", "duplicate", "unidentify", "reopen"):
+        outside.call(422, "POST", f"{third}:{verb}", "dsr-officer", {STRAYS["unknown member"]: stray}, **officer)
+
+
 def send_malformed(outside: Outside) -> None:
     """Send bodies that are none: broken, of another type, too large, with members nobody declared."""
     path, stray = "/v1/subjects", STRAYS["broken body"]

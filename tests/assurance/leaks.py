@@ -23,13 +23,14 @@ from vault.tables import metadata
 TABLES = [f"{one.schema}.{one.name}" for one in metadata.sorted_tables]
 JOBS = ["jobs.procrastinate_jobs", "jobs.procrastinate_periodic_defers"]
 _BREACH = re.compile("GET /v1/breaches/brc_[a-z2-7]{26}")
+_REQUEST = re.compile("GET /v1/requests/req_[a-z2-7]{26}")
 _NAMING = re.compile("GET /v1/namings/nam_[a-z2-7]{26}")
 _DOWNLOAD = re.compile("POST /v1/exports/exp_[a-z2-7]{26}:download")
 _OWN_PLACES = ("data", "tmp", "out", "inbox", "keyring.credential", "state/imports")
 
 
 def _answers(house: House, search: Search) -> list[Hit]:
-    """Search every header, and every body but what a caller may see: of a profile, of a breach, of a naming that waits."""
+    """Search every header, and every body but what a caller may see: of a profile, a breach, a request, a naming that waits."""
     found = []
     for one in house.outside.answers:
         shown = one.status == 200 and one.asked.endswith(("/profile", "/reveals"))
@@ -40,6 +41,9 @@ def _answers(house: House, search: Search) -> list[Hit]:
             body = json.dumps({**json.loads(one.body), "passphrase": None}).encode()
         if one.status == 200 and _BREACH.fullmatch(one.asked):
             body = json.dumps(_without_words(json.loads(one.body))).encode()
+        if one.status == 200 and _REQUEST.fullmatch(one.asked):
+            steps = [{**step, "said": None, "ordered_by": None} for step in json.loads(one.body)["steps"]]
+            body = json.dumps({**json.loads(one.body), "steps": steps}).encode()  # what was written to whoever reads it
         if one.status == 200 and _NAMING.fullmatch(one.asked):
             body = json.dumps({**json.loads(one.body), "why": None}).encode()  # by which the approver decides
         found += search.octets(f"answer {one.status}", one.headers + b"\r\n\r\n" + body)

@@ -99,6 +99,7 @@ class Lone:
             **self._changes_of_state(),
             **self._breaches(),
             **self._exports(),
+            **self._requests(),
             **self._reviews(),
             **self._on_the_trail(),
         }
@@ -158,6 +159,27 @@ class Lone:
             "startExport": lambda: desk.call("POST", f"/v1/subjects/{self.subject_id}/exports", "dsr-officer", {}),
             "readExport": lambda: desk.call("GET", export, "customer", subject_id=self.subject_id),
             "downloadExport": lambda: desk.call("POST", f"{export}:download", "customer", typed, subject_id=self.subject_id),
+        }
+
+    def _requests(self) -> dict[str, Callable[[], Any]]:
+        desk, own, words = self.desk, {"kind": "access"}, {"said": "x" * 20}
+        request = f"/v1/requests/req_{'a' * 26}"
+        bodies: dict[str, dict[str, Any]] = {
+            "verify": {"level": 2, "method": "call-back"}, "ask": {"waiting": "identity"}, "answer": {}, "accept": {},
+            "extend": {"by_months": 1, "because": "complexity"}, "refuse": {"code": "excessive"}, "fulfil": {"outcome": "complete"},
+            "withdraw": {}, "duplicate": {"same_as": f"req_{'b' * 26}"}, "unidentify": {}, "reopen": {"ordered_by": "x" * 20},
+        }  # fmt: skip
+
+        def moving(verb: str) -> Callable[[], Any]:
+            return lambda: desk.call("POST", f"{request}:{verb}", "dsr-officer", {**words, **bodies[verb]})
+
+        return {
+            "openRequest": lambda: desk.call("POST", "/v1/requests", "dsr-officer", {**own, "subject_id": self.subject_id}),
+            "openMyRequest": lambda: desk.call("POST", "/v1/me/requests", "customer", own, subject_id=self.subject_id),
+            "listRequests": lambda: desk.call("GET", "/v1/requests", "dsr-officer"),
+            "listMyRequests": lambda: desk.call("GET", "/v1/me/requests", "customer", subject_id=self.subject_id),
+            "readRequest": lambda: desk.call("GET", request, "dsr-officer"),
+            **{f"{verb}Request": moving(verb) for verb in bodies},
         }
 
     def _breaches(self) -> dict[str, Callable[[], Any]]:

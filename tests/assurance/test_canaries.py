@@ -107,6 +107,7 @@ def drive(house: House) -> None:
         driving.ask_of_decisions(outside, person)
         driving_review.review(outside, person)
         driving.handle_a_breach(outside)
+        driving.ask_for_rights(outside, person)
         driving.send_malformed(outside)
         driving.send_bad_tokens(outside, person)
         driving.send_odd_requests(outside, person)

@@ -310,8 +310,11 @@ def test_a_refusal_has_a_code_and_is_told_in_both_languages(house: House) -> Non
     assert (refusal["refusal"]["law"], refusal["said"]) == ("GDPR 12(5)", WORDS)
     assert refusal["refusal"]["texts"] == {"it": "Eccessiva o ripetitiva", "en": "Excessive or repetitive"}
     assert "by" not in refusal
-    again = house.moved(made, house.dpo(), "reopen", ordered_by="Garante, 12 marzo").request
+    again = house.moved(made, house.dpo(), "reopen", ordered_by=CANARY).request
     assert (again.state, again.accepted_by) == ("accepted", "dpo-1")
+    assert show_request(house.vault, house.dpo(), again.request_id).document["steps"][-1]["ordered_by"] == CANARY
+    ((kept,),) = house.ledger.rows("vault.request_step", f"request_id = '{again.request_id}' AND verb = 'reopen'", "stated::text")
+    assert "Zanzibar" not in kept
 
 
 def test_a_person_takes_it_back_and_it_stays_known(house: House) -> None:

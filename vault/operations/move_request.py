@@ -73,7 +73,8 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
         to = replace(to, begun=True, outcome=row.outcome)
     record(vault, acting, details={"result": step.verb, "request": request_id})
     stated = {name: value for name, value in _stated(step, move).items() if value not in (None, 0, "nothing")}
-    made = step_of(vault, acting, request_id, len(done) + 1, move, {"said": step.said}, **stated)
+    words = {"said": step.said, "ordered_by": step.ordered_by}
+    made = step_of(vault, acting, request_id, len(done) + 1, move, words, **stated)
     with carrying_out(vault, acting) as transaction:
         records.move(transaction, context.controller_id, row, replace(to, entry_id=acting.entry_id), made)
         if after.state != row.state:
@@ -104,7 +105,12 @@ def period_of(vault: Vault, acting: Acting, row: RequestRow) -> Period:
 
 
 def _faults(vault: Vault, row: RequestRow, step: Step, role: Role) -> Sequence[Fault]:
-    faults = list(word_faults({"said": step.said}, *(["said"] if step.verb in _NEEDS_WORDS and role != "customer" else [])))
+    faults = list(
+        word_faults(
+            {"said": step.said, "ordered_by": step.ordered_by},
+            *(["said"] if step.verb in _NEEDS_WORDS and role != "customer" else []),
+        )
+    )
     wrong = {
         "/level": step.verb == "verify" and not 0 <= step.level <= 3,
         "/method": step.verb == "verify" and role != "customer" and step.method not in METHODS,
@@ -227,5 +233,5 @@ def _stated(step: Step, move: Move) -> Mapping[str, Any]:
     return {
         "level": move.level if step.verb == "verify" else None, "method": step.method, "waiting": step.waiting,
         "months": step.by_months, "because": step.because, "plan": step.plan, "code": step.code, "outcome": step.outcome,
-        "same_as": step.same_as, "ordered_by": step.ordered_by,
+        "same_as": step.same_as,
     }  # fmt: skip

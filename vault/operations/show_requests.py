@@ -93,7 +93,7 @@ def _step(vault: Vault, acting: Acting, row: RequestRow, step: StepRow, role: st
     theirs = role != "customer" or step.role == "customer" or step.verb in ("ask", "extend", "refuse")
     if theirs:
         place = (vault, acting.context.controller_id, row.request_id, step.number, step.secret_version, step.sealed)
-        told["said"] = opened_words(*place).get("said")
+        told |= opened_words(*place)
     if role != "customer":
         told["by"] = step.by
     if step.verb == "refuse":
