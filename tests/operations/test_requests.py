@@ -23,10 +23,12 @@ from vault.operations.disclosure import Ask
 from vault.operations.erase import plan_erasure
 from vault.operations.export_subject import export_subject
 from vault.operations.move_request import Step, move_request
+from vault.operations.object_to import object_to
 from vault.operations.open_request import Asked, Stands, open_request
 from vault.operations.restrict import restrict
 from vault.operations.show_requests import show_own_requests, show_request, show_requests
 from vault.operations.tell_deadlines import tell_deadlines
+from vault.operations.withdraw import withdraw
 from vault.policy.model import Context
 from vault.rights import records
 
@@ -388,6 +390,25 @@ def _without_periods(vault: Vault) -> Any:
     policy = copy(vault.policy)
     policy.periods = ()
     return policy
+
+
+def test_a_right_exercised_directly_leaves_a_request(house: House) -> None:
+    subject_id = house.person()
+    own = house.own(subject_id, level=2)
+    object_to(house.vault, own, subject_id, "marketing")
+    object_to(house.vault, own, subject_id, "interests")
+    ((agreement_id,),) = house.ledger.rows(
+        "vault.agreement_state", f"subject_id = '{subject_id}' AND status = 'in_force'", "agreement_id"
+    )
+    withdraw(house.vault, own, agreement_id, {})
+    left = show_own_requests(house.vault, own, subject_id).document["requests"]
+    assert [(one["kind"], one["state"], one["outcome"]) for one in left] == [
+        ("objection-marketing", "fulfilled", "complete"), ("objection", "verified", None), ("withdrawal", "fulfilled", "complete"),
+    ]  # fmt: skip
+    steps = show_request(house.vault, house.dpo(), left[2]["request_id"]).document["steps"]
+    assert [(one["verb"], one["role"], one["stated"]) for one in steps] == [
+        (verb, "system", {"direct": True}) for verb in ("verify", "accept", "fulfil")
+    ]
 
 
 def test_nobody_asks_without_end(house: House) -> None:

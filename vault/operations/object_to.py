@@ -13,6 +13,7 @@ from vault.assembly import Vault
 from vault.erasure.ledger import Line, Op
 from vault.errors import Conflict, Fault, InvalidValue
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person
+from vault.operations.leave_request import leave_request
 from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.operations.restrict import Changed
 from vault.operations.reveal import text_fault
@@ -36,6 +37,8 @@ def object_recorded(vault: Vault, acting: Acting, what: What, line: Line | None 
     """Carry an objection out whose entry is committed; the ledger knows it, or a restored backup would forget it."""
     with carrying_out_on_ledger(vault, acting, line) as kept:
         version = _changed(vault, kept.rows, acting, what, objects=True)
+        if line is None:
+            leave_request(vault, kept.rows, acting, "objection-marketing" if what == "marketing" else "objection")
         kept.tell(said_of(vault, _OPS[what], acting.context.controller_id, acting.subject_id))
     close(vault, kept.line)
     return Changed(version, acting.entry_id)

@@ -14,6 +14,7 @@ from vault.errors import Conflict, NotFound
 from vault.keys import records as keys
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
 from vault.operations.ending import Kind, end_within, require_level
+from vault.operations.leave_request import leave_request
 from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.policy.model import Context
 from vault.profiles import versions
@@ -49,6 +50,8 @@ def withdraw_recorded(vault: Vault, acting: Acting, agreement_id: str, evidence:
     controller_id, subject_id = acting.context.controller_id, acting.subject_id
     with carrying_out_on_ledger(vault, acting, line) as kept:
         ended = _ended(vault, kept.rows, acting, agreement_id, "withdrawn", evidence)
+        if line is None:
+            leave_request(vault, kept.rows, acting, "withdrawal")
         agreed = (vault.ledger.name(controller_id, agreement_id),)
         kept.tell(said_of(vault, "withdraw", controller_id, subject_id, agreements=agreed, classes=ended.emptied))
     close(vault, kept.line)
