@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-revision = "0024"
-down_revision = "0023"
+revision = "0021"
+down_revision = "0020"
 
 INSTANT = sa.DateTime(timezone=True)
 RIGHTS = {"request": "SELECT, INSERT, UPDATE", "request_step": "SELECT, INSERT"}

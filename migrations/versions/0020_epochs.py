@@ -6,7 +6,7 @@ No row is changed. A key that something still rests on cannot go from now on, wh
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0023"
+revision = "0020"
 down_revision = "0019"
 
 INSTANT = sa.DateTime(timezone=True)
