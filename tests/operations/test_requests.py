@@ -256,6 +256,27 @@ def test_the_clock_stands_still_while_the_person_is_asked(house: House) -> None:
         house.moved(made, house.officer(), "answer")
 
 
+def test_who_is_verified_has_answered(house: House) -> None:
+    subject_id = house.person()
+    made = house.asked(subject_id, context=house.own(subject_id, level=1))
+    assert house.moved(made, house.officer(), "ask", waiting="identity").request.due is None
+    later = house.later(days=3)
+    done = later.moved(made, later.own(subject_id), "verify", said=None).request
+    assert done.due is not None
+    assert done.due >= done.base_due
+
+
+def test_a_reopened_request_has_a_clock_of_its_own(house: House) -> None:
+    made = house.asked(house.person())
+    house.moved(made, house.officer(), "ask", waiting="clarification")
+    later = house.later(days=9)
+    later.moved(made, later.own(made.request.subject_id), "answer", said=None)
+    later.moved(made, later.dpo(), "refuse", code="excessive")
+    again = later.moved(made, later.dpo(), "reopen", ordered_by=WORDS).request
+    assert again.due == again.base_due
+    assert later.moved(made, later.officer(), "ask", waiting="fee").request.due == again.due
+
+
 def test_a_fee_stops_no_clock(house: House) -> None:
     made = house.asked(house.person())
     assert house.moved(made, house.officer(), "ask", waiting="fee").request.due == made.request.due
@@ -294,7 +315,9 @@ def test_alarms_are_raised_once_each_before_the_date(house: House) -> None:
     (only,) = show_requests(house.later(days=99).vault, house.dpo()).document["requests"]
     assert (only["overdue"], only["alarms"][-1]) == (True, "overdue")
     assert house.ledger.outcomes("request-alarm") == ["done"] * len(raised)
-    assert show_requests(house.vault, house.dpo(), only_open=False).document["requests"][0]["request_id"] == only["request_id"]
+    every = show_requests(house.vault, house.dpo(), only_open=False).document["requests"]
+    assert only["request_id"] in [one["request_id"] for one in every]
+    assert [one["received_at"] for one in every] == sorted((one["received_at"] for one in every), reverse=True)
 
 
 # --- the rest of what may happen ---

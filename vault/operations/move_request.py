@@ -140,7 +140,7 @@ def _move(vault: Vault, acting: Acting, row: RequestRow, step: Step, role: Role)
 def _changes(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepRow], step: Step) -> dict[str, Any]:
     """Return what else of the row changes with a move: its dates, the plan, the outcome."""
     match step.verb:
-        case "ask" | "answer" | "extend":
+        case "ask" | "answer" | "extend" | "verify":
             extended = step.by_months - 1 if step.verb == "extend" else row.extended
             stops = _stops(vault, acting, done, step)
             due = dated(vault, acting.context.controller_id, period_of(vault, acting, row), row.received_at, stops, extended)
@@ -161,16 +161,21 @@ def _changes(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepR
 
 
 def _stops(vault: Vault, acting: Acting, done: Sequence[StepRow], step: Step) -> list[Stop]:
-    """Return when the person was asked and answered, this step included. A fee stops no clock."""
+    """Return when the person was asked and answered since the clock began, this step included.
+
+    A fee stops no clock; to be verified is to have answered; a request that is reopened has a clock of its own.
+    """
     controller_id = acting.context.controller_id
     told = [(one.verb, one.stated.get("waiting", ""), local_day(vault, controller_id, one.at)) for one in done]
     told.append((step.verb, step.waiting, local_day(vault, controller_id, acting.at)))
     stops: list[Stop] = []
     asked: date | None = None
     for verb, waiting, on in told:
-        if verb == "ask":
+        if verb == "reopen":
+            stops, asked = [], None
+        elif verb == "ask":
             asked = on if waiting in ("identity", "clarification") else None
-        elif verb == "answer" and asked is not None:
+        elif verb in ("answer", "verify") and asked is not None:
             stops.append(Stop(asked, on))
             asked = None
     return [*stops, Stop(asked)] if asked is not None else stops
