@@ -338,7 +338,7 @@ def handle_a_breach(outside: Outside) -> None:
     outside.call(404, "GET", f"{breach}/affected/lst_{'a' * 26}", "dpo", **why)
 
 
-def ask_for_rights(outside: Outside, person: Person) -> None:
+def ask_for_rights(outside: Outside, person: Person, put_back: Callable[[str], None]) -> None:
     """Ask for oneself and for another, and move it through everything that may happen; rightly, wrongly, and as others."""
     words, stray, own = STRAYS["justification"], STRAYS["wrong type"], {"subject_id": person.subject_id}
     officer, asked = {"Vault_Purpose": "rights-fulfilment"}, {"kind": "access", "said": words}
@@ -374,6 +374,8 @@ def ask_for_rights(outside: Outside, person: Person) -> None:
     repeats = {"same_as": third.rpartition("/")[2], "said": words}
     outside.call(200, "POST", f"{fourth}:duplicate", "dsr-officer", repeats, **officer)
     outside.call(200, "POST", f"{third}:ask", "dsr-officer", {"waiting": "identity", "said": words}, **officer)
+    outside.call(409, "POST", f"{third}:unidentify", "dsr-officer", {"said": words}, **officer)
+    put_back(repeats["same_as"])
     outside.call(200, "POST", f"{third}:unidentify", "dsr-officer", {"said": words}, **officer)
     for verb in ("verify", "ask", "answer", "extend", "accept", "fulfil", "withdraw", "duplicate", "unidentify", "reopen"):
         outside.call(422, "POST", f"{third}:{verb}", "dsr-officer", {STRAYS["unknown member"]: stray}, **officer)

@@ -107,7 +107,7 @@ def drive(house: House) -> None:
         driving.ask_of_decisions(outside, person)
         driving_review.review(outside, person)
         driving.handle_a_breach(outside)
-        driving.ask_for_rights(outside, person)
+        driving.ask_for_rights(outside, person, lambda request_id: put_back(house, request_id))
         driving.send_malformed(outside)
         driving.send_bad_tokens(outside, person)
         driving.send_odd_requests(outside, person)
@@ -124,6 +124,15 @@ def drive(house: House) -> None:
         while entries(owner) < TILE_WIDTH:  # so that a tile is stored
             outside.call(200, "GET", f"{patient.path}/profile", "t1", Vault_Ticket=patient.tickets["t1"])
         until(lambda: owner.execute("SELECT count(*) FROM vault.audit_pending").fetchone() == (0,))
+
+
+def put_back(house: House, request_id: str) -> None:
+    """Let a request lie for forty days."""
+    with psycopg.connect(house.alone.url) as owner:
+        owner.execute("SET session_replication_role = replica")  # no trigger stops a superuser
+        for table, at in (("request", "received_at"), ("request_step", "at")):
+            back = f"UPDATE vault.{table} SET {at} = {at} - interval '40 days' WHERE request_id = %s"
+            owner.execute(back.encode(), (request_id,))
 
 
 def make_packages(house: House) -> None:

@@ -372,7 +372,21 @@ def test_who_does_not_answer_who_they_are_is_unidentified(house: House) -> None:
     with pytest.raises(Conflict, match="identity-not-asked"):
         house.moved(made, house.officer(), "unidentify")
     house.moved(made, house.officer(), "ask", waiting="identity")
-    assert house.moved(made, house.officer(), "unidentify").request.state == "unidentified"
+    for days in (0, 29):
+        with pytest.raises(Conflict, match="time-to-answer"):
+            house.later(days=days).moved(made, house.later(days=days).officer(), "unidentify")
+    later = house.later(days=31)
+    assert later.moved(made, later.officer(), "unidentify").request.state == "unidentified"
+
+
+def test_who_was_asked_too_late_is_not_unidentified(house: House) -> None:
+    subject_id = house.person()
+    made = house.asked(subject_id, context=house.own(subject_id, level=1))
+    late = house.later(days=12)
+    assert late.moved(made, late.officer(), "ask", waiting="identity").request.due == made.request.due
+    much_later = house.later(days=60)
+    with pytest.raises(Conflict, match="time-to-answer"):
+        much_later.moved(made, much_later.officer(), "unidentify")
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ AT = Where("erasure", "accepted", accepted_by="anna")
         (AT, Move("answer", "customer", "-"), "not-waiting"),
         (Where("erasure", "verified", "clarification"), Move("accept", "dpo", "anna"), "already-waiting"),
         (Where("erasure", waiting="clarification"), Move("unidentify", "system", "-"), "identity-not-asked"),
+        (Where("erasure", waiting="identity"), Move("unidentify", "system", "-", unanswered=False), "time-to-answer"),
     ],
 )
 def test_what_stands_in_the_way(at: Where, move: Move, code: str) -> None:
@@ -133,7 +134,7 @@ class Requests(RuleBasedStateMachine):
 
     @rule(
         verb=st.sampled_from(VERBS), role=st.sampled_from(ROLES), by=st.sampled_from("abc"), level=st.integers(0, 3),
-        waiting=st.sampled_from(WAITS), extendable=st.booleans(),
+        waiting=st.sampled_from(WAITS), extendable=st.booleans(), unanswered=st.booleans(),
     )  # fmt: skip
     def move(self, **stated: Any) -> None:
         move = Move(**stated)
@@ -178,7 +179,7 @@ class Requests(RuleBasedStateMachine):
             "ask": waits == "nothing" and move.waiting != "nothing",
             "answer": waits != "nothing",
             "extend": move.extendable and not self._extended(),
-            "unidentify": waits == "identity",
+            "unidentify": waits == "identity" and move.unanswered,
         }.get(move.verb, True)
 
 

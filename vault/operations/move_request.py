@@ -7,7 +7,7 @@ carried out by another person than who accepted it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 
 from vault.assembly import Vault
@@ -15,17 +15,18 @@ from vault.errors import Conflict, Fault, InvalidValue, NotFound, Stale
 from vault.exports import records as exports
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
 from vault.operations.erase import Order, erase, plan_erasure
-from vault.operations.open_request import Stands, dated, local_day, role_of, step_of
+from vault.operations.open_request import Stands, dated, local_day, patron_day, role_of, step_of
 from vault.operations.sealed_words import word_faults
 from vault.outbox import announce
 from vault.policy.model import Context
-from vault.policy.periods import Period, Stop
+from vault.policy.periods import Period, Stop, counts
 from vault.rights import records
 from vault.rights.moves import OPEN, OUTCOMES, Move, Role, Verb, Waiting, Where, moved
 from vault.rights.records import RequestRow, StepRow
 
 VERB: Final = "move_request"
 JUSTIFIED: Final = ("complexity", "high-volume")  # eu-gdpr:JustificationA12Complexity, …A12HighVolume
+UNANSWERED: Final = timedelta(days=30)
 METHODS: Final = ("call-back", "in-branch", "mandate", "document-seen")
 _NEEDS_WORDS: Final = ("verify", "ask", "extend", "refuse", "reopen", "duplicate", "unidentify")
 
@@ -63,7 +64,7 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
         raise refuse(vault, acting, InvalidValue(faults=faults))
     with vault.database.snapshot(context.controller_id) as rows:
         done = records.steps(rows, context.controller_id, request_id)
-    move = _move(vault, acting, row, step, role)
+    move = _move(vault, acting, row, done, step, role)
     after = moved(row.where, move)
     if not isinstance(after, Where):
         raise refuse(vault, acting, Conflict(after))
@@ -124,7 +125,7 @@ def _faults(vault: Vault, row: RequestRow, step: Step, role: Role) -> Sequence[F
     return [*faults, *(Fault(pointer, "member.unfit") for pointer, stands in wrong.items() if stands)]
 
 
-def _move(vault: Vault, acting: Acting, row: RequestRow, step: Step, role: Role) -> Move:
+def _move(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepRow], step: Step, role: Role) -> Move:
     """Return the move this is. Who signed in well enough is verified by that, and not by anybody's word."""
     by, level = acting.context.caller.id, step.level
     if step.verb == "verify" and role == "customer":
@@ -134,7 +135,16 @@ def _move(vault: Vault, acting: Acting, row: RequestRow, step: Step, role: Role)
         period = period_of(vault, acting, row)
         in_time = local_day(vault, acting.context.controller_id, acting.at) <= row.base_due
         extendable = in_time and 0 < step.by_months <= len(period.extended)
-    return Move(step.verb, role, by, level, step.waiting, extendable)
+    unanswered = step.verb != "unidentify" or _unanswered(vault, acting, row, done, step)
+    return Move(step.verb, role, by, level, step.waiting, extendable, unanswered)
+
+
+def _unanswered(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepRow], step: Step) -> bool:
+    """Say whether the person was asked soon after receipt, and has had thirty days to answer."""
+    controller_id, stops = acting.context.controller_id, _stops(vault, acting, done, step)
+    received, today = (local_day(vault, controller_id, at) for at in (row.received_at, acting.at))
+    in_time = bool(stops) and counts(received, stops[-1], patron_day(vault, controller_id))
+    return in_time and today - stops[-1].asked >= UNANSWERED
 
 
 def _changes(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepRow], step: Step) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Move:
     level: int = 0
     waiting: Waiting = "nothing"
     extendable: bool = True  # there is an extension in the law, and its time has not passed
+    unanswered: bool = True  # who they are was asked in time, and for long enough
 
 
 _OFFICERS: Final[frozenset[Role]] = frozenset({"request-officer", "dpo"})
@@ -109,6 +110,7 @@ def _hindrances(at: Where, move: Move) -> Iterator[tuple[str, bool]]:
             yield "erasure-begun", at.begun
         case "unidentify":
             yield "identity-not-asked", at.waiting != "identity"
+            yield "time-to-answer", not move.unanswered
 
 
 # --- how others call it: total, and back ---
