@@ -113,6 +113,19 @@ def test_below_its_level_nothing_is_verified_by_anybody_s_word(house: House) -> 
     assert house.moved(made, house.own(subject_id, level=2), "verify").request.level == 2
 
 
+def test_where_money_and_messages_go_changes_on_better_proof(house: House) -> None:
+    subject_id = house.person()
+    made = house.asked(subject_id, "rectification", house.own(subject_id, level=2), fields=["iban"])
+    assert made.request.state == "received"
+    told = show_request(house.vault, house.dpo(), made.request.request_id).document
+    assert (told["level_needed"], told["level"]) == (3, 0)
+    with pytest.raises(Conflict, match="level-needed"):  # nobody calls themselves back
+        house.moved(made, house.own(subject_id, level=2), "verify", level=2, method="call-back")
+    assert house.moved(made, house.officer(), "verify", level=2, method="call-back").request.state == "verified"
+    named = house.asked(subject_id, "rectification", house.own(subject_id, level=2), fields=["given_name"])
+    assert named.request.state == "verified"
+
+
 def test_health_data_need_more(house: House) -> None:
     subject_id = make_complete_subject(house.vault, house.controller_id, "health-insurance")
     made = house.asked(subject_id, context=house.own(subject_id, level=2))

@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from vault.rights.kinds import KINDS, Kind
+from tests.policy.makers import shipped_text
+from vault.rights.kinds import KINDS, REACHED, Kind, reaches
 from vault.rights.moves import OPEN, OPEN_DSR, Move, Role, State, Verb, Waiting, Where, dpv_terms, moved, states_of
 
 STATES, VERBS, ROLES, WAITS = get_args(State), get_args(Verb), get_args(Role), get_args(Waiting)
@@ -55,6 +56,20 @@ def test_below_its_level_nothing_is_verified(kind: Kind) -> None:
             found = moved(at, Move("verify", "system", "-", level=level))
             assert (found == "level-needed") is (level < terms.level_for(special=special))
     assert terms.level_for(special=True) >= terms.level_for(special=False)
+
+
+@pytest.mark.parametrize(("level", "called_back", "fits"), [(2, False, False), (1, True, False), (2, True, True), (3, False, True)])
+def test_how_a_person_is_reached_changes_on_better_proof(level: int, called_back: bool, fits: bool) -> None:
+    move = Move("verify", "request-officer", "anna", level=level, called_back=called_back)
+    assert isinstance(moved(Where("rectification", contact=True), move), Where) is fits
+    assert isinstance(moved(Where("rectification"), move), Where) is (level >= 2)
+    assert isinstance(moved(Where("access", special=True, contact=True), move), Where) is (level >= 3)
+
+
+def test_which_fields_reach_a_person() -> None:
+    assert all(reaches(fields) for fields in ([], ["iban"], ["given_name", "email"]))
+    assert not reaches(["given_name", "gender"])
+    assert all(f"\n  {name}:\n" in shipped_text("catalogue.yaml") for name in REACHED)
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))

@@ -127,7 +127,7 @@ def _faults(vault: Vault, row: RequestRow, step: Step, role: Role) -> Sequence[F
 
 def _move(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepRow], step: Step, role: Role) -> Move:
     """Return the move this is. Who signed in well enough is verified by that, and not by anybody's word."""
-    by, level = acting.context.caller.id, step.level
+    by, level, called_back = acting.context.caller.id, step.level, role != "customer" and step.method == "call-back"
     if step.verb == "verify" and role == "customer":
         role, by, level = "system", "system", acting.context.caller.level
     extendable = True
@@ -136,7 +136,7 @@ def _move(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepRow]
         in_time = local_day(vault, acting.context.controller_id, acting.at) <= row.base_due
         extendable = in_time and 0 < step.by_months <= len(period.extended)
     unanswered = step.verb != "unidentify" or _unanswered(vault, acting, row, done, step)
-    return Move(step.verb, role, by, level, step.waiting, extendable, unanswered)
+    return Move(step.verb, role, by, level, step.waiting, extendable, unanswered, called_back)
 
 
 def _unanswered(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepRow], step: Step) -> bool:

@@ -125,7 +125,7 @@ def _made(vault: Vault, acting: Acting, asked: Asked) -> tuple[RequestRow, list[
         accepted_by=None, fulfilled_by=None, plan=None, begun=False, outcome=None, alarm=None, version=0, entry_id=acting.entry_id,
     )  # fmt: skip
     steps: list[StepRow] = []
-    at = Where(kind, special=special)
+    at = made.where
     for move in _by_itself(acting, terms.decided_by == "nobody"):
         after = moved(at, move)
         if not isinstance(after, Where):

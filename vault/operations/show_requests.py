@@ -80,7 +80,8 @@ def _told(vault: Vault, acting: Acting, row: RequestRow, today: date) -> dict[st
         "registered_at": row.registered_at.isoformat(), "late_registered": (row.registered_at - row.received_at).days > 2,
         "regime": row.regime, "base_due": row.base_due.isoformat(), "due": row.due.isoformat() if row.due is not None else None,
         "state": row.state, "waiting": row.waiting, "extended": row.extended is not None, "overdue": overdue,
-        "level_needed": terms.level_for(special=row.special), "level": row.level, "decided_by": terms.decided_by,
+        "level_needed": terms.level_for(special=row.special, contact=row.where.contact), "level": row.level,
+        "decided_by": terms.decided_by,
         "outcome": row.outcome, "alarms": list(alarms(received, row.base_due, today)) if row.state in OPEN else [],
         "dpv": list(dpv_terms(row.where, row.outcome or "", late=overdue)), "open_dsr": OPEN_DSR[row.state],
     }  # fmt: skip

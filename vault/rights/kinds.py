@@ -4,7 +4,7 @@ Levels of identity: 0 none, 1 a code to a contact known before, 2 a session with
 Tax code, birth date and other knowledge are never proof; no setting lowers a level. Source: `rights.md` 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -17,30 +17,36 @@ Decider = Literal["request-officer", "dpo", "nobody"]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On which terms one kind is asked. `special`: the level where special categories are concerned; `second`: two persons."""
+    """On which terms one kind is asked.
+
+    `special`: the level where special categories are concerned; `contact`: where it is how a person is reached or paid; `second`:
+    two persons.
+    """
 
     ground: str
     level: int
     decided_by: Decider
     regime: str
     special: int = 0
+    contact: int = 0
     second: bool = False
     regime_special: str = ""
 
-    def level_for(self, *, special: bool) -> int:
+    def level_for(self, *, special: bool, contact: bool = False) -> int:
         """Return the level that is needed."""
-        return max(self.level, self.special if special else 0)
+        return max(self.level, self.special if special else 0, self.contact if contact else 0)
 
     def regime_for(self, *, special: bool) -> str:
         """Return the name of the period that counts."""
         return self.regime_special if special and self.regime_special else self.regime
 
 
+REACHED: Final = frozenset({"email", "mobile", "phone", "address", "iban"})  # whoever changes these may become the person
 _MONTH, _AT_ONCE, _DOSSIER = "gdpr-12-3", "immediate", "dossier-2015"
 KINDS: Final[Mapping[Kind, Terms]] = {
     "access": Terms("GDPR 15", 2, "request-officer", _MONTH, special=3),
     "portability": Terms("GDPR 20", 2, "request-officer", _MONTH, special=3),
-    "rectification": Terms("GDPR 16", 2, "request-officer", _MONTH),
+    "rectification": Terms("GDPR 16", 2, "request-officer", _MONTH, contact=3),
     "erasure": Terms("GDPR 17", 2, "dpo", _MONTH, second=True),
     "restriction": Terms("GDPR 18", 2, "request-officer", _MONTH),
     "objection": Terms("GDPR 21(1)", 2, "dpo", _AT_ONCE),
@@ -54,4 +60,11 @@ KINDS: Final[Mapping[Kind, Terms]] = {
     "deceased": Terms("d.lgs. 196/2003 art. 2-terdecies", 3, "dpo", _MONTH, second=True),
     "dispute": Terms("GDPR 5(2), 15", 2, "dpo", _MONTH),
 }
+
+
+def reaches(fields: Collection[str]) -> bool:
+    """Say whether a request is of how a person is reached or paid; no fields are all of them."""
+    return not fields or not REACHED.isdisjoint(fields)
+
+
 assert KINDS.keys() == set(get_args(Kind))  # noqa: S101 - total, or nothing starts

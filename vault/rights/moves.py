@@ -31,6 +31,7 @@ class Where:
     extended: bool = False
     level: int = 0
     special: bool = False
+    contact: bool = False  # it is of how the person is reached or paid
     accepted_by: str = ""
     begun: bool = False  # of an erasure: its line is in the ledger
 
@@ -46,6 +47,7 @@ class Move:
     waiting: Waiting = "nothing"
     extendable: bool = True  # there is an extension in the law, and its time has not passed
     unanswered: bool = True  # who they are was asked in time, and for long enough
+    called_back: bool = False  # the person, by a contact that was known before
 
 
 _OFFICERS: Final[frozenset[Role]] = frozenset({"request-officer", "dpo"})
@@ -92,7 +94,8 @@ def _hindrances(at: Where, move: Move) -> Iterator[tuple[str, bool]]:
     terms = KINDS[at.kind]
     match move.verb:
         case "verify":
-            yield "level-needed", move.level < terms.level_for(special=at.special)
+            contact = at.contact and not move.called_back
+            yield "level-needed", move.level < terms.level_for(special=at.special, contact=contact)
         case "accept":
             yield "already-waiting", at.waiting != "nothing"
             yield "not-yours-to-decide", move.role not in _DECIDES[terms.decided_by]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from vault import tables
 from vault.errors import Stale
-from vault.rights.kinds import Kind
+from vault.rights.kinds import Kind, reaches
 from vault.rights.moves import OPEN, State, Waiting, Where
 
 PAGE: Final = 200
@@ -61,8 +61,8 @@ class RequestRow:
     def where(self) -> Where:
         """Where it stands, as its moves see it."""
         return Where(
-            self.kind, self.state, self.waiting, self.extended is not None, self.level, self.special, self.accepted_by or "",
-            self.begun,
+            self.kind, self.state, self.waiting, self.extended is not None, self.level, self.special, reaches(self.fields),
+            self.accepted_by or "", self.begun,
         )  # fmt: skip
 
     def after(self, to: Where, **other: Any) -> "RequestRow":
