@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 revision = "0021"
 down_revision = "0020"
 
+_BY_TWO = "kind IN ('erasure', 'deceased') OR (special AND kind IN ('access', 'portability'))"
 INSTANT = sa.DateTime(timezone=True)
 RIGHTS = {"request": "SELECT, INSERT, UPDATE", "request_step": "SELECT, INSERT"}
 
@@ -61,7 +62,7 @@ def _request() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("entry_id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("controller_id", "request_id", name="request_pkey"),
-        sa.CheckConstraint("kind NOT IN ('erasure', 'deceased') OR fulfilled_by <> accepted_by", name="request_second_person"),
+        sa.CheckConstraint(f"NOT ({_BY_TWO}) OR fulfilled_by <> accepted_by", name="request_second_person"),
         schema="vault",
     )
     op.create_index("request_by_subject", "request", ["controller_id", "subject_id"], schema="vault")

@@ -177,6 +177,18 @@ def test_an_officer_verifies_accepts_and_fulfils_an_export(house: House) -> None
     assert house.ledger.outcomes("move_request")[-4:] == ["done", "done", "refused", "done"]
 
 
+def test_health_data_are_handed_out_by_two(house: House) -> None:
+    subject_id = make_complete_subject(house.vault, house.controller_id, "health-insurance")
+    made = house.asked(subject_id)
+    house.moved(made, house.officer(), "accept")
+    with pytest.raises(Conflict, match="same-person"):
+        house.moved(made, house.officer(), "fulfil", outcome="nothing-held")
+    this = f"request_id = '{made.request.request_id}'"
+    with pytest.raises(psycopg.errors.CheckViolation):
+        house.ledger.owner(f"UPDATE vault.request SET fulfilled_by = accepted_by WHERE {this}")
+    assert house.moved(made, house.dpo(), "fulfil", outcome="nothing-held").request.fulfilled_by == "dpo-1"
+
+
 def test_a_restriction_is_fulfilled_once_it_stands(house: House) -> None:
     subject_id = house.person()
     made = house.asked(subject_id, "restriction")

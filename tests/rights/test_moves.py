@@ -89,6 +89,8 @@ AT = Where("erasure", "accepted", accepted_by="anna")
     [
         (AT, Move("fulfil", "dpo", "anna"), "same-person"),
         (replace(AT, kind="deceased"), Move("fulfil", "dpo", "anna"), "same-person"),
+        (replace(AT, kind="access", special=True), Move("fulfil", "dpo", "anna"), "same-person"),
+        (replace(AT, kind="portability", special=True), Move("fulfil", "dpo", "anna"), "same-person"),
         (replace(AT, begun=True), Move("refuse", "dpo", "bruno"), "erasure-begun"),
         (replace(AT, begun=True), Move("withdraw", "customer", "-"), "erasure-begun"),
         (replace(AT, extended=True), Move("extend", "dpo", "bruno"), "already-extended"),
@@ -179,6 +181,9 @@ class Requests(RuleBasedStateMachine):
         since = [number for number, one in enumerate(self.done) if one.verb == "reopen"]
         return any(one.verb == "extend" for one in self.done[since[-1] + 1 if since else 0 :])
 
+    def _by_two(self) -> bool:
+        return self.at.kind in ("erasure", "deceased") or (self.at.special and self.at.kind in ("access", "portability"))
+
     def _may(self, move: Move) -> bool:
         froms, whose, _ = TABLE[move.verb]
         if move.role not in whose.split() or self._state() not in froms.split():
@@ -190,7 +195,7 @@ class Requests(RuleBasedStateMachine):
         return {
             "verify": move.level >= needed,
             "accept": waits == "nothing" and move.role in deciders,
-            "fulfil": not (terms.second and accepted[-1:] == [move.by]),
+            "fulfil": not (self._by_two() and accepted[-1:] == [move.by]),
             "ask": waits == "nothing" and move.waiting != "nothing",
             "answer": waits != "nothing",
             "extend": move.extendable and not self._extended(),

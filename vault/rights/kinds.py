@@ -20,7 +20,7 @@ class Terms:
     """On which terms one kind is asked.
 
     `special`: the level where special categories are concerned; `contact`: where it is how a person is reached or paid; `second`:
-    two persons.
+    two persons, always; `second_special`: where special categories are concerned.
     """
 
     ground: str
@@ -30,11 +30,16 @@ class Terms:
     special: int = 0
     contact: int = 0
     second: bool = False
+    second_special: bool = False
     regime_special: str = ""
 
     def level_for(self, *, special: bool, contact: bool = False) -> int:
         """Return the level that is needed."""
         return max(self.level, self.special if special else 0, self.contact if contact else 0)
+
+    def second_for(self, *, special: bool) -> bool:
+        """Say whether who accepts is not who carries out."""
+        return self.second or (special and self.second_special)
 
     def regime_for(self, *, special: bool) -> str:
         """Return the name of the period that counts."""
@@ -44,8 +49,8 @@ class Terms:
 REACHED: Final = frozenset({"email", "mobile", "phone", "address", "iban"})  # whoever changes these may become the person
 _MONTH, _AT_ONCE, _DOSSIER = "gdpr-12-3", "immediate", "dossier-2015"
 KINDS: Final[Mapping[Kind, Terms]] = {
-    "access": Terms("GDPR 15", 2, "request-officer", _MONTH, special=3),
-    "portability": Terms("GDPR 20", 2, "request-officer", _MONTH, special=3),
+    "access": Terms("GDPR 15", 2, "request-officer", _MONTH, special=3, second_special=True),
+    "portability": Terms("GDPR 20", 2, "request-officer", _MONTH, special=3, second_special=True),
     "rectification": Terms("GDPR 16", 2, "request-officer", _MONTH, contact=3),
     "erasure": Terms("GDPR 17", 2, "dpo", _MONTH, second=True),
     "restriction": Terms("GDPR 18", 2, "request-officer", _MONTH),

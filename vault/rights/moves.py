@@ -100,7 +100,7 @@ def _hindrances(at: Where, move: Move) -> Iterator[tuple[str, bool]]:
             yield "already-waiting", at.waiting != "nothing"
             yield "not-yours-to-decide", move.role not in _DECIDES[terms.decided_by]
         case "fulfil":
-            yield "same-person", terms.second and move.by == at.accepted_by
+            yield "same-person", terms.second_for(special=at.special) and move.by == at.accepted_by
         case "ask":
             yield "already-waiting", at.waiting != "nothing"
             yield "nothing-asked", move.waiting == "nothing"
