@@ -134,6 +134,13 @@ def test_health_data_need_more(house: House) -> None:
     assert house.asked(subject_id, "access-log", context=house.own(subject_id, level=3)).request.regime == "dossier-2015@1"
 
 
+def test_what_was_put_down_over_two_days_late_is_flagged(house: House) -> None:
+    subject_id, now = house.person(), house.vault.now()
+    for late, flagged in ((timedelta(days=2), False), (timedelta(days=2, minutes=5), True)):
+        made = house.asked(subject_id, received_at=now - late + timedelta(minutes=1))
+        assert show_request(house.vault, house.dpo(), made.request.request_id).document["late_registered"] is flagged
+
+
 def test_what_nobody_decides_is_accepted_at_once(house: House) -> None:
     made = house.asked(house.person(), "recipients").request
     assert (made.state, made.accepted_by) == ("accepted", "system")

@@ -5,7 +5,7 @@ by the terms of DPV and OpenDSR, which are told with it.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 
 from vault.assembly import Vault
@@ -22,6 +22,7 @@ from vault.rights.moves import OPEN, OPEN_DSR, dpv_terms
 from vault.rights.records import RequestRow, StepRow
 
 VERB: Final = "show_request"
+LATE: Final = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _told(vault: Vault, acting: Acting, row: RequestRow, today: date) -> dict[st
     return {
         "request_id": row.request_id, "subject_id": row.subject_id, "kind": row.kind, "ground": terms.ground,
         "fields": list(row.fields), "channel": row.channel, "received_at": row.received_at.isoformat(),
-        "registered_at": row.registered_at.isoformat(), "late_registered": (row.registered_at - row.received_at).days > 2,
+        "registered_at": row.registered_at.isoformat(), "late_registered": row.registered_at - row.received_at > LATE,
         "regime": row.regime, "base_due": row.base_due.isoformat(), "due": row.due.isoformat() if row.due is not None else None,
         "state": row.state, "waiting": row.waiting, "extended": row.extended is not None, "overdue": overdue,
         "level_needed": terms.level_for(special=row.special, contact=row.where.contact), "level": row.level,
