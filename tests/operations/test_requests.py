@@ -397,6 +397,17 @@ def test_the_same_asked_twice_is_one(house: House) -> None:
     done = house.moved(second, house.officer(), "duplicate", same_as=first.request.request_id).request
     assert done.state == "duplicate"
 
+    def told(made: Stands) -> tuple[Any, ...]:
+        mine = show_own_requests(house.vault, house.own(subject_id), subject_id).document["requests"]
+        one = show_request(house.vault, house.dpo(), made.request.request_id).document
+        listed = next(other for other in mine if other["request_id"] == made.request.request_id)
+        assert (listed["dpv"], listed["open_dsr"]) == (one["dpv"], one["open_dsr"])
+        return one["dpv"], one["open_dsr"]
+
+    assert told(second) == told(first) == (["dpv:RequestAcknowledged"], "pending")
+    house.moved(first, house.dpo(), "refuse", code="excessive")
+    assert told(second) == told(first) == (["dpv:RequestRejected"], "cancelled")
+
 
 def test_who_does_not_answer_who_they_are_is_unidentified(house: House) -> None:
     subject_id = house.person()

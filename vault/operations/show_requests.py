@@ -4,9 +4,12 @@ At the desk an agent sees how a request stands, and nothing of what was written 
 by the terms of DPV and OpenDSR, which are told with it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
+
+import sqlalchemy as sa
 
 from vault.assembly import Vault
 from vault.errors import AccessDenied
@@ -41,9 +44,10 @@ def show_requests(vault: Vault, context: Context, *, only_open: bool = True, ski
         raise refuse(vault, acting, AccessDenied("role"))
     with vault.database.snapshot(context.controller_id) as rows:
         found = records.page(rows, context.controller_id, only_open=only_open, skip=skip)
+        governed = _governed(rows, context.controller_id, found)
     record(vault, acting, count=len(found), details={"result": "listed"})
     today = local_day(vault, context.controller_id, acting.at)
-    listed = [_told(vault, acting, one, today) for one in found[: records.PAGE]]
+    listed = [_told(vault, acting, one, governed[one.request_id], today) for one in found[: records.PAGE]]
     return Shown({"requests": listed, "more": len(found) > records.PAGE}, acting.entry_id)
 
 
@@ -53,9 +57,12 @@ def show_own_requests(vault: Vault, context: Context, subject_id: str) -> Shown:
     require_permission(vault, acting)
     with vault.database.snapshot(context.controller_id) as rows:
         found = records.of_subject(rows, context.controller_id, subject_id)
+        governed = _governed(rows, context.controller_id, found)
     record(vault, acting, count=len(found), details={"result": "listed"})
     today = local_day(vault, context.controller_id, acting.at)
-    return Shown({"requests": [_told(vault, acting, one, today) for one in found], "more": False}, acting.entry_id)
+    return Shown(
+        {"requests": [_told(vault, acting, one, governed[one.request_id], today) for one in found], "more": False}, acting.entry_id
+    )
 
 
 def show_request(vault: Vault, context: Context, request_id: str) -> Shown:
@@ -64,16 +71,23 @@ def show_request(vault: Vault, context: Context, request_id: str) -> Shown:
     role = role_of(acting)
     with vault.database.snapshot(context.controller_id) as rows:
         steps = records.steps(rows, context.controller_id, request_id)
+        governs = records.governing(rows, context.controller_id, row)
     record(vault, acting, count=1, details={"result": "shown", "request": request_id})
     with telling(vault, acting):
         told = [_step(vault, acting, row, one, role) for one in steps if role != "agent"]
     today = local_day(vault, context.controller_id, acting.at)
-    return Shown({**_told(vault, acting, row, today), "steps": told}, acting.entry_id)
+    return Shown({**_told(vault, acting, row, governs, today), "steps": told}, acting.entry_id)
 
 
-def _told(vault: Vault, acting: Acting, row: RequestRow, today: date) -> dict[str, Any]:
+def _governed(rows: sa.Connection, controller_id: str, found: Sequence[RequestRow]) -> dict[str, RequestRow]:
+    return {one.request_id: records.governing(rows, controller_id, one) for one in found}
+
+
+def _told(vault: Vault, acting: Acting, row: RequestRow, governs: RequestRow, today: date) -> dict[str, Any]:
+    """Return how a request stands. `governs`: itself, or the one it repeats, whose words it goes by to others."""
     terms = KINDS[row.kind]
     overdue = row.state in OPEN and row.due is not None and today > row.due
+    late = governs.state in OPEN and governs.due is not None and today > governs.due
     received = local_day(vault, acting.context.controller_id, row.received_at)
     return {
         "request_id": row.request_id, "subject_id": row.subject_id, "kind": row.kind, "ground": terms.ground,
@@ -84,7 +98,7 @@ def _told(vault: Vault, acting: Acting, row: RequestRow, today: date) -> dict[st
         "level_needed": terms.level_for(special=row.special, contact=row.where.contact), "level": row.level,
         "decided_by": terms.decided_by,
         "outcome": row.outcome, "alarms": list(alarms(received, row.base_due, today)) if row.state in OPEN else [],
-        "dpv": list(dpv_terms(row.where, row.outcome or "", late=overdue)), "open_dsr": OPEN_DSR[row.state],
+        "dpv": list(dpv_terms(governs.where, governs.outcome or "", late=late)), "open_dsr": OPEN_DSR[governs.state],
     }  # fmt: skip
 
 

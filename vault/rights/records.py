@@ -23,6 +23,9 @@ _STEPS = (
     .where(_S.controller_id == _OF, _S.request_id == sa.bindparam("of_request"))
     .order_by(_S.number)
 )
+_SAME = sa.select(_S.stated["same_as"].astext).where(
+    _S.controller_id == _OF, _S.request_id == sa.bindparam("of_request"), _S.verb == "duplicate"
+)
 _OF_SUBJECT = _ONE.where(_R.subject_id == sa.bindparam("of_subject")).order_by(_R.received_at, _R.request_id)
 _OPEN = _ONE.where(_R.state.in_(sorted(OPEN))).order_by(_R.base_due, _R.request_id)
 _EVERY = _ONE.order_by(_R.received_at.desc(), _R.request_id)
@@ -118,6 +121,14 @@ def steps(rows: sa.Connection, controller_id: str, request_id: str) -> list[Step
     """Return the steps of a request, in order."""
     found = rows.execute(_STEPS, {"of_controller": controller_id, "of_request": request_id}).mappings()
     return [StepRow(**{**one, "sealed": bytes(one["sealed"])}) for one in found]
+
+
+def governing(rows: sa.Connection, controller_id: str, one: RequestRow) -> RequestRow:
+    """Return the request whose clock governs: this one, or the one it repeats, which was open then and so leads to an end."""
+    while one.state == "duplicate":
+        same_as = rows.execute(_SAME, {"of_controller": controller_id, "of_request": one.request_id}).scalar_one()
+        one = RequestRow(**rows.execute(_READ, {"of_controller": controller_id, "of_request": same_as}).mappings().one())
+    return one
 
 
 def of_subject(rows: sa.Connection, controller_id: str, subject_id: str) -> list[RequestRow]:
