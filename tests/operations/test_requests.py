@@ -409,6 +409,21 @@ def test_the_same_asked_twice_is_one(house: House) -> None:
     assert told(second) == told(first) == (["dpv:RequestRejected"], "cancelled")
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later", "fits"),
+    [(["email"], [], False), (["email"], ["phone"], False), ([], ["phone"], True), (["email"], ["email"], True)],
+)
+def test_what_asks_for_more_is_no_duplicate(house: House, earlier: list[str], later: list[str], fits: bool) -> None:
+    subject_id = house.person()
+    first, second = (house.asked(subject_id, context=house.own(subject_id, level=1), fields=one) for one in (earlier, later))
+    same_as = first.request.request_id
+    if fits:
+        assert house.moved(second, house.officer(), "duplicate", same_as=same_as).request.state == "duplicate"
+    else:
+        with pytest.raises(Conflict, match="not-the-same"):
+            house.moved(second, house.officer(), "duplicate", same_as=same_as)
+
+
 def test_who_does_not_answer_who_they_are_is_unidentified(house: House) -> None:
     subject_id = house.person()
     made = house.asked(subject_id, context=house.own(subject_id, level=1))

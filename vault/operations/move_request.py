@@ -214,12 +214,17 @@ def _outcome(vault: Vault, acting: Acting, row: RequestRow, step: Step) -> str |
 
 
 def _require_same(vault: Vault, acting: Acting, row: RequestRow, same_as: str) -> None:
-    """Expect another open request of the same person and kind: the earlier clock governs."""
+    """Expect another open request of the same person and kind, of all that this is of: the earlier clock governs."""
     with vault.database.snapshot(acting.context.controller_id) as rows:
         other = records.read(rows, acting.context.controller_id, same_as)
     fits = other is not None and (other.subject_id, other.kind) == (row.subject_id, row.kind) and other.state in OPEN
-    if not fits or other is None or other.received_at > row.received_at:
+    if not fits or other is None or other.received_at > row.received_at or not _covers(other, row):
         raise refuse(vault, acting, Conflict("not-the-same"))
+
+
+def _covers(other: RequestRow, row: RequestRow) -> bool:
+    """Say whether one request is of all that another is of; no fields are all of them."""
+    return not other.fields or (bool(row.fields) and set(row.fields) <= set(other.fields))
 
 
 def _erased(vault: Vault, context: Context, row: RequestRow, move: Move) -> RequestRow:
