@@ -3,7 +3,7 @@
 A tombstone and a suppression are keyed hashes: nobody can be found by them, only known again.
 """
 
-from sqlalchemy import BigInteger, Column, Integer
+from sqlalchemy import ARRAY, BigInteger, Column, Date, Integer, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from vault.columns import instant, octets, table, words
@@ -64,4 +64,25 @@ suppression = table(  # an identifier whose owner objected to marketing: it surv
     instant("objected_at"),
     words("entry_id"),
     key=("channel", "index_name", "secret_version", "normaliser", "mac"),
+)
+
+legal_hold = table(  # never forgotten; nobody approves what they placed, nor releases what they asked to: constraints hold it
+    "legal_hold",
+    words("hold_id"),
+    words("subject_id"),
+    Column("fields", ARRAY(Text), nullable=False),  # empty: everything
+    words("law"),
+    words("state"),  # proposed approved releasing released lapsed
+    instant("placed_at"),
+    words("placed_by"),
+    words("approved_by", nullable=True),
+    words("release_asked_by", nullable=True),
+    words("released_by", nullable=True),
+    Column("review_at", Date, nullable=False),
+    Column("until", Date, nullable=True),
+    Column("secret_version", Integer, nullable=False),
+    octets("sealed"),  # why, in somebody's words
+    Column("version", Integer, nullable=False),
+    words("entry_id"),
+    key=("hold_id",),
 )

@@ -14,6 +14,7 @@ from vault.operations.build_exports import build_exports
 from vault.operations.clear_answers import clear_answers
 from vault.operations.confirm_affected import confirm_affected
 from vault.operations.expire import expire
+from vault.operations.hold import end_holds
 from vault.operations.recheck_agreements import recheck_agreements
 from vault.operations.tell_deadlines import tell_deadlines
 from vault.operations.tell_of_grants import tell_of_grants
@@ -40,6 +41,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
         ("clear_answers", "15 * * * *", lambda: _in_each(vault, clear_answers)),  # stored answers whose day is over
         ("recheck_agreements", "30 2 * * *", lambda: _in_each(vault, _rechecked)),  # every state against its events
         ("tell_of_grants", "20 * * * *", lambda: _in_each(vault, tell_of_grants)),  # break-glass whose review is overdue
+        ("end_holds", "5 * * * *", lambda: _in_each(vault, end_holds)),  # what lapsed, and what nobody reviewed
         ("tell_deadlines", "25 * * * *", lambda: _in_each(vault, tell_deadlines)),  # of requests, before they come
         ("confirm_affected", "* * * * *", lambda: _alone(confirming, lambda: _in_each(vault, confirm_affected))),
         ("build_exports", "* * * * *", lambda: _alone(packing, lambda: _in_each(vault, build_exports))),

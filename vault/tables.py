@@ -26,7 +26,7 @@ from vault.columns import metadata
 from vault.columns import octets as _bytes
 from vault.columns import table as _table
 from vault.columns import words as _text
-from vault.erasure_tables import certificate, erasure, ledger_mark, suppression, tombstone
+from vault.erasure_tables import certificate, erasure, ledger_mark, legal_hold, suppression, tombstone
 from vault.export_tables import export, export_part
 from vault.key_tables import (
     blind_index,
@@ -87,6 +87,7 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "export_part",
     "key_export",
     "ledger_mark",
+    "legal_hold",
     "metadata",
     "request",
     "request_step",

@@ -6,6 +6,7 @@ from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -379,6 +380,24 @@ def ask_for_rights(outside: Outside, person: Person, put_back: Callable[[str], N
     outside.call(200, "POST", f"{third}:unidentify", "dsr-officer", {"said": words}, **officer)
     for verb in ("verify", "ask", "answer", "extend", "accept", "fulfil", "withdraw", "duplicate", "unidentify", "reopen"):
         outside.call(422, "POST", f"{third}:{verb}", "dsr-officer", {STRAYS["unknown member"]: stray}, **officer)
+
+
+def hold_back(outside: Outside, person: Person) -> None:
+    """Hold somebody's data back from destruction, and let go of them; rightly, wrongly, and as others."""
+    words, stray, why = STRAYS["justification"], STRAYS["wrong type"], {"Vault_Purpose": "legal-compliance"}
+    soon = (now() + timedelta(days=30)).date().isoformat()
+    wish = {"subject_id": person.subject_id, "fields": ["email"], "law": "c.c. 2946", "why": words, "review_at": soon}
+    path = f"/v1/holds/{outside.call(201, 'POST', '/v1/holds', 'dpo', wish, **why)['hold_id']}"
+    outside.call(422, "POST", "/v1/holds", "dpo", {**wish, STRAYS["unknown member"]: stray}, **why)
+    outside.call(422, "POST", "/v1/holds", "dpo", {**wish, "review_at": "2026-02-30"}, **why)
+    outside.call(200, "GET", "/v1/holds", "dpo", **why)
+    outside.call(403, "GET", "/v1/holds", "t1", Vault_Ticket="TCK-0")
+    outside.call(409, "POST", f"{path}:approve", "dpo", {}, **why)
+    other = outside.headers("dpo", **why, Authorization=f"Bearer {outside.token('dpo', sub='demo-dpo-2')}")
+    outside.send(200, "POST", f"{path}:approve", other, json={})
+    outside.call(200, "POST", f"{path}:release", "dpo", {}, **why)
+    outside.call(409, "POST", f"{path}:release", "dpo", {}, **why)
+    outside.send(200, "POST", f"{path}:release", other, json={})
 
 
 def send_malformed(outside: Outside) -> None:

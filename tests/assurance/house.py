@@ -23,6 +23,7 @@ from vault.connectors.demo_issuer import DemoIssuer, run_demo_issuer
 from vault.jobs import job_app
 from vault.keys.controller_keys import PURPOSES
 from vault.opening import Addresses, Opened, assembled, open_keyring
+from vault.operations.callers import Registration, register_caller
 from vault.settings import Settings, environment_with
 
 CONTROLLER = "canaries"
@@ -115,6 +116,7 @@ def settled(settings: Settings, own: Alone, issuer: DemoIssuer) -> list[Canary]:
     with assembled(settings, Addresses(own.url, None), open_keyring(settings)) as opened:
         opened.add_controller(CONTROLLER)
         register_identities(opened.vault, CONTROLLER)
+        register_caller(opened.vault, CONTROLLER, Registration("demo-dpo-2", ("dpo",), recipient="controller"))
         describe(settings, CONTROLLER)
         app = job_app(opened.vault, own.url, opened.scrub, opened.tend_keys)
         with app.open():

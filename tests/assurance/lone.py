@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import psycopg
@@ -98,8 +99,7 @@ class Lone:
             "readLogTile": lambda: desk.call("GET", f"/audit/{desk.controller_id}/1/tile/entries/000.p/1", "dpo"),
             **self._changes_of_state(),
             **self._breaches(),
-            **self._exports(),
-            **self._requests(),
+            **self._rights(),
             **self._reviews(),
             **self._on_the_trail(),
         }
@@ -159,6 +159,20 @@ class Lone:
             "startExport": lambda: desk.call("POST", f"/v1/subjects/{self.subject_id}/exports", "dsr-officer", {}),
             "readExport": lambda: desk.call("GET", export, "customer", subject_id=self.subject_id),
             "downloadExport": lambda: desk.call("POST", f"{export}:download", "customer", typed, subject_id=self.subject_id),
+        }
+
+    def _rights(self) -> dict[str, Callable[[], Any]]:
+        return {**self._exports(), **self._requests(), **self._holds()}
+
+    def _holds(self) -> dict[str, Callable[[], Any]]:
+        desk, hold = self.desk, f"/v1/holds/hld_{'a' * 26}"
+        soon = (date.today() + timedelta(days=30)).isoformat()  # noqa: DTZ011 - a day more or less
+        wish = {"subject_id": self.subject_id, "law": "c.c. 2946", "why": "x" * 20, "review_at": soon}
+        return {
+            "placeHold": lambda: desk.call("POST", "/v1/holds", "dpo", wish),
+            "listHolds": lambda: desk.call("GET", "/v1/holds", "dpo"),
+            "approveHold": lambda: desk.call("POST", f"{hold}:approve", "dpo", {}),
+            "releaseHold": lambda: desk.call("POST", f"{hold}:release", "dpo", {}),
         }
 
     def _requests(self) -> dict[str, Callable[[], Any]]:

@@ -137,7 +137,7 @@ def _erased(category: str, fields: Sequence[PlannedField]) -> dict[str, Any]:
 def _archived(category: str, duty: Duty, fields: Sequence[PlannedField]) -> dict[str, Any]:
     return {
         "category": category, "fields": _names(fields), "code": duty.code, "law": list(duty.law), "agreement_id": duty.agreement_id,
-        "until": duty.until,
+        "until": duty.until or None,
     }  # fmt: skip
 
 

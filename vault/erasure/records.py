@@ -60,6 +60,14 @@ _TAKE_OUT = (
         obscured=[], entry_id=sa.bindparam("new_entry"),
     )
 )  # fmt: skip
+_SETTLE = (
+    sa.update(tables.subject)
+    .where(
+        _S.controller_id == _CONTROLLER, _S.subject_id == _SUBJECT, _S.state == "archived",
+        ~sa.exists().where(_K.controller_id == _S.controller_id, _K.subject_id == _S.subject_id),
+    )
+    .values(state="erased")
+)  # fmt: skip
 _A = tables.subject_audit_key.c
 _SHRED_AFTER = (
     sa.update(tables.subject_audit_key)
@@ -173,6 +181,11 @@ def take_out(rows: sa.Connection, controller_id: str, subject_id: str, version: 
     parameters = {"read_version": version, "new_state": state, "new_entry": entry_id}
     if rows.execute(_TAKE_OUT, {**_of(controller_id, subject_id), **parameters}).rowcount != 1:
         raise Stale
+
+
+def settle(rows: sa.Connection, controller_id: str, subject_id: str) -> None:
+    """Say of somebody archived that they are erased, once nothing is kept of them any more."""
+    rows.execute(_SETTLE, _of(controller_id, subject_id))
 
 
 def delete_person(rows: sa.Connection, controller_id: str, subject_id: str, keep: Collection[tuple[str, int]]) -> None:

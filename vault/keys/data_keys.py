@@ -215,14 +215,14 @@ def wraps_for(
     permit: ReadPermit,
     sealed: Sequence[SealedClass],
     through: Mapping[str, str],
-    holder_id: str,
+    holder_id: str | None,
     at: float,
     held_for: Mapping[str, Sequence[str]] | None = None,
 ) -> list[NewWrap]:
     """Return a wrap of each class in `through` for another agreement, made through the wrap of the agreement `through` names.
 
-    `held_for` names, by class, agreements that cover nothing yet: no verb opens through theirs. Raises Stale where a class is gone,
-    Unreadable, KeysUnavailable.
+    `held_for` names, by class, agreements that cover nothing yet, and legal holds: no verb opens through theirs. Raises Stale where
+    a class is gone, Unreadable, KeysUnavailable.
     """
     _expect_granted(permit.spend(permit.controller_id, permit.subject_id, at), through)
     by_class = {one.class_name: one for one in sealed}
@@ -234,7 +234,7 @@ def wraps_for(
         _expect_subject(one, permit)
         scope = _scope(one)
         data_key = _unwrap(keys, one, scope, agreement_id)
-        holders: list[tuple[Literal["agreement", "hold"], str]] = [("agreement", holder_id)]
+        holders: list[tuple[Literal["agreement", "hold"], str]] = [("agreement", holder_id)] if holder_id is not None else []
         holders += [("hold", companion_id) for companion_id in (held_for or {}).get(class_name, ())]
         wraps += [_wrap(keys, one.controller_id, class_name, one.generation, scope, data_key, id_, kind) for kind, id_ in holders]
     return wraps

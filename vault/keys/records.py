@@ -111,6 +111,12 @@ _DELETE_WRAPS = delete(data_key_wrap).where(
     data_key_wrap.c.holder_kind == "agreement",
     data_key_wrap.c.holder_id == bindparam("agreement"),
 )
+_DELETE_HOLD_WRAPS = delete(data_key_wrap).where(
+    data_key_wrap.c.controller_id == _WHO,
+    data_key_wrap.c.subject_id == _SUBJECT,
+    data_key_wrap.c.holder_kind == "hold",
+    data_key_wrap.c.holder_id == bindparam("hold"),
+)
 _DELETE_CLASS_WRAPS = _DELETE_WRAPS.where(data_key_wrap.c["class"].in_(bindparam("classes", expanding=True)))
 _SAME_KEY = and_(
     data_key_wrap.c.controller_id == data_key.c.controller_id,
@@ -326,6 +332,11 @@ def delete_class_wraps(rows: Connection, controller_id: str, subject_id: str, ag
     """Delete an agreement's wraps of these classes, in every epoch and generation. The caller holds `lock_data_keys`."""
     parameters = {"controller": controller_id, "subject": subject_id, "agreement": agreement_id, "classes": list(classes)}
     return rows.execute(_DELETE_CLASS_WRAPS, parameters).rowcount
+
+
+def delete_hold_wraps(rows: Connection, controller_id: str, subject_id: str, hold_id: str) -> int:
+    """Delete a legal hold's wraps, in every epoch, and return how many there were. The caller holds `lock_data_keys`."""
+    return rows.execute(_DELETE_HOLD_WRAPS, {"controller": controller_id, "subject": subject_id, "hold": hold_id}).rowcount
 
 
 def delete_unheld(rows: Connection, controller_id: str, subject_id: str, dependent: Collection[str] = ()) -> list[KeyName]:

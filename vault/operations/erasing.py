@@ -12,7 +12,9 @@ from vault import tables
 from vault.agreements import records as agreements
 from vault.agreements.terms import valid_until
 from vault.assembly import Vault
+from vault.erasure import holds
 from vault.erasure import records as erasures
+from vault.erasure.holds import HoldRow
 from vault.erasure.plan import Duty, HeldClass, Plan, account, planned
 from vault.erasure.records import Generation, Identifier
 from vault.erasure.tombstones import CHANNELS, NORMALISER, suppression, tombstone
@@ -70,10 +72,15 @@ def read_case(vault: Vault, acting: Acting) -> Case:
         there = erasures.generations(rows, *place)
         former = erasures.former_values(rows, *place)
         waiting = erasures.holders_for_later(rows, *place)
+        held_by = [one for one in holds.of_subject(rows, *place) if one.counts(acting.at)]
     by_id = {one.agreement_id: one for one in acting.person.agreements}
     duties = {
-        id_: _duty(vault, acting, by_id[id_]) for ids in waiting.values() for id_ in ids if by_id[id_].template in vault.templates
+        id_: _duty(vault, acting, by_id[id_])
+        for ids in waiting.values()
+        for id_ in ids
+        if id_ in by_id and by_id[id_].template in vault.templates
     }
+    duties |= {one.hold_id: _hold(vault, one) for one in held_by}
     held = [_held(one, former, [duties[id_] for id_ in waiting.get(one[:2], ()) if id_ in duties]) for one in there]
     plan = planned(held)
     stays = frozenset((one.class_name, one.generation) for one in held if one.archived and one.duties)
@@ -99,6 +106,12 @@ def _duty(vault: Vault, acting: Acting, one: AgreementRow) -> Duty:
     until = _last_day(acting.at, rule["period"], zone)
     fields = vault.policy.granted_fields(one.template) - one.excluded
     return Duty(one.agreement_id, fields, rule["code"], tuple(rule["law"]), until)
+
+
+def _hold(vault: Vault, one: HoldRow) -> Duty:
+    """Return a legal hold as what it is to an erasure: a duty to keep, until it is released."""
+    until = one.until.isoformat() if one.until is not None else ""
+    return Duty(one.hold_id, frozenset(one.fields or vault.catalogue.fields), "legal-claims", (one.law,), until)
 
 
 def _last_day(at: datetime, period: str, zone: Any) -> str:
