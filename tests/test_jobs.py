@@ -100,6 +100,7 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "clear_answers": "15 * * * *",
         "recheck_agreements": "30 2 * * *",
         "tell_of_grants": "20 * * * *",
+        "end_archives": "45 1 * * *",
         "end_holds": "5 * * * *",
         "tell_deadlines": "25 * * * *",
         "confirm_affected": "* * * * *",

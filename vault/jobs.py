@@ -13,6 +13,7 @@ from vault.errors import PolicyUnavailable, VaultError
 from vault.operations.build_exports import build_exports
 from vault.operations.clear_answers import clear_answers
 from vault.operations.confirm_affected import confirm_affected
+from vault.operations.end_archives import end_archives
 from vault.operations.expire import expire
 from vault.operations.hold import end_holds
 from vault.operations.recheck_agreements import recheck_agreements
@@ -41,6 +42,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
         ("clear_answers", "15 * * * *", lambda: _in_each(vault, clear_answers)),  # stored answers whose day is over
         ("recheck_agreements", "30 2 * * *", lambda: _in_each(vault, _rechecked)),  # every state against its events
         ("tell_of_grants", "20 * * * *", lambda: _in_each(vault, tell_of_grants)),  # break-glass whose review is overdue
+        ("end_archives", "45 1 * * *", lambda: _in_each(vault, end_archives)),  # what duties kept, and none keeps any more
         ("end_holds", "5 * * * *", lambda: _in_each(vault, end_holds)),  # what lapsed, and what nobody reviewed
         ("tell_deadlines", "25 * * * *", lambda: _in_each(vault, tell_deadlines)),  # of requests, before they come
         ("confirm_affected", "* * * * *", lambda: _alone(confirming, lambda: _in_each(vault, confirm_affected))),

@@ -83,6 +83,12 @@ _OF_SUBJECT = sa.select(tables.erasure).where(_E.controller_id == _CONTROLLER, _
 _NOTES = sa.select(_C.certificate_id, _C.note).where(
     _C.controller_id == _CONTROLLER, _C.erasure_id == sa.bindparam("of_erasure"), _C.stage == sa.bindparam("of_stage")
 )  # fmt: skip
+_ARCHIVED = (
+    sa.select(tables.erasure)
+    .join(tables.subject, sa.and_(_S.controller_id == _E.controller_id, _S.subject_id == _E.subject_id))
+    .where(_E.controller_id == _CONTROLLER, _S.state == "archived")
+    .order_by(_E.erased_at)
+)
 _NOT_FINAL = (
     sa.select(tables.erasure)
     .where(
@@ -234,6 +240,12 @@ def add_erasure(rows: sa.Connection, controller_id: str, made: ErasureRow) -> No
 def erasures(rows: sa.Connection, controller_id: str, subject_id: str) -> list[ErasureRow]:
     """Return what was erased of a person, first to last."""
     found = rows.execute(_OF_SUBJECT, _of(controller_id, subject_id)).mappings()
+    return [ErasureRow(**{name: row[name] for name in ErasureRow.__slots__}) for row in found]
+
+
+def archived(rows: sa.Connection, controller_id: str) -> list[ErasureRow]:
+    """Return the erasures of people of whom a duty still keeps something, first to last."""
+    found = rows.execute(_ARCHIVED, {"of_controller": controller_id}).mappings()
     return [ErasureRow(**{name: row[name] for name in ErasureRow.__slots__}) for row in found]
 
 

@@ -3,12 +3,14 @@
 They follow the date that no stop moves. Each is on record and announced once; a job does this each hour.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from vault.assembly import Vault
+from vault.errors import Stale
 from vault.operations.acting import HOUSE, carrying_out, prepare, record
 from vault.operations.open_request import local_day
 from vault.outbox import announce
@@ -31,8 +33,9 @@ def tell_deadlines(vault: Vault, controller_id: str) -> int:
     for one in found:
         come = alarms(local_day(vault, controller_id, one.received_at), one.base_due, today)
         if come and (one.alarm is None or ALARMS.index(come[-1]) > ALARMS.index(one.alarm)):
-            _raise(vault, controller_id, one, come[-1])
-            done += 1
+            with suppress(Stale):  # somebody moved it just now: the next look tells
+                _raise(vault, controller_id, one, come[-1])
+                done += 1
     return done
 
 
