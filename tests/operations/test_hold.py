@@ -62,6 +62,7 @@ def house(opened: Opened, shared_controllers: Controllers) -> House:
     found = House(opened, shared_controllers())
     register(opened.vault, found.controller_id, "dpo", "dsr-officer", "t2", "system")
     register_caller(opened.vault, found.controller_id, Registration("dpo-2", ("dpo",), recipient="controller"))
+    register_caller(opened.vault, found.controller_id, Registration("zammad", ("system",), acts_for_agents=True))
     return found
 
 
@@ -197,6 +198,9 @@ def test_nobody_else_holds_anything(house: House) -> None:
             place_hold(house.vault, context, subject_id, Wish("c.c. 2946", SOON, WHY))
         with pytest.raises((NotFound, AccessDenied)):
             show_holds(house.vault, context)
+    spoken = replace(house.dpo, caller=replace(house.dpo.caller, actor="zammad"))
+    with pytest.raises(AccessDenied, match="not-in-person"):
+        place_hold(house.vault, spoken, subject_id, Wish("c.c. 2946", SOON, WHY))
     for act in (approve_hold, release_hold):
         with pytest.raises(NotFound):
             act(house.vault, house.dpo, "hld_" + "a" * 26)

@@ -20,7 +20,7 @@ from vault.operations.build_exports import build_exports
 from vault.operations.callers import Registration, register_caller
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
-from vault.operations.erase import plan_erasure
+from vault.operations.erase import Order, erase, plan_erasure
 from vault.operations.export_subject import export_subject
 from vault.operations.move_request import Step, move_request
 from vault.operations.object_to import object_to
@@ -91,6 +91,7 @@ def house(opened: Opened, shared_controllers: Controllers) -> House:
     found = House(opened, shared_controllers())
     register(opened.vault, found.controller_id, "dpo", "dsr-officer", "t1", "t2", "system")
     register_caller(opened.vault, found.controller_id, Registration("dpo-2", ("dpo",), recipient="controller"))
+    register_caller(opened.vault, found.controller_id, Registration("zammad", ("system",), acts_for_agents=True))
     return found
 
 
@@ -231,6 +232,22 @@ def test_an_erasure_is_accepted_by_one_and_carried_out_by_another(house: House) 
     assert house.state(made) == ("fulfilled", "nothing")  # what was asked is shown although they are gone
     with pytest.raises(psycopg.errors.CheckViolation):
         house.ledger.owner(f"UPDATE vault.request SET fulfilled_by = accepted_by WHERE request_id = '{done.request_id}'")
+
+
+def test_a_system_that_speaks_for_two_officers_is_nobody(house: House) -> None:
+    """Seen failing without the rule: a helpdesk with two officers' tokens erased somebody."""
+    subject_id = house.person()
+    made = house.asked(subject_id, "erasure")
+    plan = plan_erasure(house.vault, house.dpo(), subject_id).digest
+    spoken = [replace(one, caller=replace(one.caller, actor="zammad")) for one in (house.dpo(), house.dpo("dpo-2"))]
+    with pytest.raises(AccessDenied, match="not-in-person"):
+        house.moved(made, spoken[0], "accept", plan=plan)
+    house.moved(made, house.dpo(), "accept", plan=plan)
+    with pytest.raises(AccessDenied, match="not-in-person"):
+        house.moved(made, spoken[1], "fulfil")
+    with pytest.raises(AccessDenied, match="not-in-person"):
+        erase(house.vault, spoken[1], subject_id, Order("req_x", "dpo-1", "dpo-2", plan))
+    assert house.state(made) == ("accepted", "nothing")
 
 
 def test_only_the_plan_that_was_accepted_is_carried_out(house: House) -> None:

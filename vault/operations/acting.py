@@ -139,6 +139,12 @@ def is_gone(person: Person) -> bool:
     return person.subject is not None and person.subject.state in ("archived", "erased")
 
 
+def require_in_person(vault: Vault, acting: Acting) -> None:
+    """Raise the recorded refusal of an officer for whom a system speaks: one with the tokens of two officers is not two persons."""
+    if acting.context.caller.actor is not None:
+        raise refuse(vault, acting, AccessDenied("not-in-person"))
+
+
 def require_person(vault: Vault, acting: Acting) -> None:
     """Raise the recorded 404 for a person who is not there."""
     if acting.person.subject is None:

@@ -26,7 +26,17 @@ from vault.erasure.records import ErasureRow
 from vault.errors import Conflict, DatabaseUnavailable, Erased, Fault, InvalidValue, Unreadable
 from vault.keys import records as keys
 from vault.keys.data_keys import open_fields
-from vault.operations.acting import Acting, is_gone, prepare, record, refuse, require_permission, require_person, telling
+from vault.operations.acting import (
+    Acting,
+    is_gone,
+    prepare,
+    record,
+    refuse,
+    require_in_person,
+    require_permission,
+    require_person,
+    telling,
+)
 from vault.operations.callers import CALLER_ID
 from vault.operations.certify import certify, spelt
 from vault.operations.erasing import (
@@ -108,6 +118,7 @@ def erase(vault: Vault, context: Context, subject_id: str, order: Order) -> Done
     if is_gone(acting.person):
         return _repeated(vault, acting, order)
     require_person(vault, acting)
+    require_in_person(vault, acting)
     if order.accepted_by == order.approved_by:
         raise refuse(vault, acting, Conflict("same-person"))
     case = read_case(vault, acting)

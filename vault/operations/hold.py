@@ -28,6 +28,7 @@ from vault.operations.acting import (
     prepare,
     record,
     refuse,
+    require_in_person,
     require_permission,
     require_person,
     telling,
@@ -69,6 +70,7 @@ def place_hold(vault: Vault, context: Context, subject_id: str, wish: Wish) -> H
     """Propose a hold; what it covers is held at once. Raises InvalidValue, NotFound, AccessDenied, Erased, Stale."""
     acting = prepare(vault, VERB, context, subject_id, vault.catalogue.classes)
     require_permission(vault, acting)
+    require_in_person(vault, acting)
     require_person(vault, acting)
     if is_gone(acting.person):
         raise refuse(vault, acting, Erased())
@@ -184,6 +186,7 @@ def _required(vault: Vault, context: Context, hold_id: str) -> tuple[Acting, Hol
     subject_id = found.subject_id if found is not None else hold_id
     acting = prepare(vault, VERB, context, subject_id, vault.catalogue.classes)
     require_permission(vault, acting)
+    require_in_person(vault, acting)
     if found is None:
         raise refuse(vault, acting, NotFound())
     return acting, found

@@ -13,7 +13,7 @@ from typing import Any, Final
 from vault.assembly import Vault
 from vault.errors import Conflict, Fault, InvalidValue, NotFound, Stale
 from vault.exports import records as exports
-from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
+from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_in_person, require_permission
 from vault.operations.erase import Order, erase, plan_erasure
 from vault.operations.open_request import Stands, dated, local_day, patron_day, role_of, step_of
 from vault.operations.sealed_words import word_faults
@@ -28,6 +28,7 @@ VERB: Final = "move_request"
 JUSTIFIED: Final = ("complexity", "high-volume")  # eu-gdpr:JustificationA12Complexity, …A12HighVolume
 UNANSWERED: Final = timedelta(days=30)
 METHODS: Final = ("call-back", "in-branch", "mandate", "document-seen")
+_IN_PERSON: Final = ("verify", "accept", "refuse", "fulfil", "reopen")
 _NEEDS_WORDS: Final = ("verify", "ask", "extend", "refuse", "reopen", "duplicate", "unidentify")
 
 
@@ -60,6 +61,8 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
     """
     acting, row = required_request(vault, context, VERB, request_id)
     role = role_of(acting)
+    if role in ("request-officer", "dpo") and step.verb in _IN_PERSON:
+        require_in_person(vault, acting)
     if faults := list(_faults(vault, row, step, role)):
         raise refuse(vault, acting, InvalidValue(faults=faults))
     with vault.database.snapshot(context.controller_id) as rows:
