@@ -9,6 +9,7 @@ from vault.commands.exporting_entries import export_entries
 from vault.commands.exports import exports
 from vault.commands.keys import keys
 from vault.commands.policy import policy
+from vault.commands.requests import requests
 from vault.commands.restoring import restore
 from vault.commands.running import serve, token, worker
 from vault.commands.setting_up import callers, controllers, migrate
@@ -39,6 +40,7 @@ app.add_typer(policy, name="policy")
 app.add_typer(exports, name="exports")
 app.command()(doctor)
 app.command()(restore)
+app.command()(requests)
 app.add_typer(keys, name="keys")
 app.add_typer(config, name="config")
 

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import Controllers
+from tests.makers import make_context, make_subject
 from vault.__main__ import app
 from vault.audit.checkpoint import origin
 from vault.audit.entry import Draft
@@ -16,6 +17,7 @@ from vault.audit.receipts import PROMISED_MS, Receipt, receipt_message
 from vault.connectors.demo_issuer import run_demo_issuer
 from vault.notes import VerifierKey
 from vault.opening import Opened
+from vault.operations.open_request import Asked, open_request
 from vault.operations.promise import promise
 
 runner = CliRunner()
@@ -310,3 +312,16 @@ def test_entries_are_exported_to_a_file_that_is_whole_or_not_there(controller_id
     register = json.loads(runner.invoke(app, [*line, "--out", str(tmp_path / "x"), "--format", "garante"]).stdout)
     assert register["error"] == "not-a-bank"
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.usefixtures("environment")
+def test_open_requests_are_listed_without_anybody(opened: Opened, controller_id: str) -> None:
+    person = make_subject(opened.vault, controller_id, {"given_name": "Giulia"}).subject_id
+    own = make_context(controller_id, "customer", subject_id=person, purpose="rights-fulfilment")
+    made = open_request(opened.vault.governed(controller_id), own, person, Asked("access")).request
+    asked = json.loads(runner.invoke(app, ["requests", "-c", controller_id, "--json"]).stdout)
+    ((one,), overdue) = asked["requests"], asked["overdue"]
+    assert (one["request_id"], one["kind"], one["due"], overdue) == (made.request_id, "access", made.base_due.isoformat(), 0)
+    listed = runner.invoke(app, ["requests", "-c", controller_id])
+    assert "1 open, 0 overdue" in listed.stderr
+    assert person not in listed.output
