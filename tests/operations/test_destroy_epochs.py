@@ -1,10 +1,13 @@
 """From an erasure to its end: the epoch closes, its root goes when nothing needs it, and what lies in old copies opens no more."""
 
 import itertools
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 import orjson
 import psycopg
@@ -17,6 +20,8 @@ from tests.operations.test_erase import House as Erasing
 from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database
 from vault.connectors.key_exports import pieces_of
 from vault.errors import Conflict, KeysUnavailable, NotFound, Unreadable
+from vault.keys import records
+from vault.keys.controller_keys import ControllerKeyRows, ControllerKeys
 from vault.keys.envelope import scope, unwrap_key, wrap_place
 from vault.keys.key_exports import open_export
 from vault.keys.keyring import root_name
@@ -168,6 +173,37 @@ def test_a_new_controller_begins_in_the_epoch_of_the_others(installation: Instal
     assert {name: one.epoch for name, one in installation.then.change_epochs().items()} == {CONTROLLER: 2, "ctl-second": 2}
     assert {one.epoch for one in installation.then.change_epochs(at_once=True).values()} == {3}
     assert {one.epoch for one in installation.then.change_epochs(at_once=True).values()} == {3}  # none begins before all are level
+
+
+def test_nobody_is_refused_while_an_epoch_changes(installation: Installation) -> None:
+    """Seen failing without the second between the new key and the wraps under it: who had just loaded keys could not read."""
+    subject_id = installation.home.person()
+    database, settings = installation.opened.vault.database, installation.opened.vault.settings
+
+    def load(controller_id: str) -> ControllerKeyRows:
+        with database.snapshot(controller_id) as rows:
+            return records.load_controller(rows, controller_id)
+
+    keys = ControllerKeys(
+        installation.opened.keyring, load, time.monotonic, installation=settings.installation, reserve=lambda *_: 1
+    )
+    other = replace(installation.home, opened=replace(installation.then, vault=replace(installation.then.vault, keys=keys)))
+    read, done = [], Event()
+
+    def reading() -> None:
+        while not done.is_set():
+            read.append(other.email(subject_id))
+
+    with ThreadPoolExecutor(1) as pool:
+        keys.current(CONTROLLER)
+        reader = pool.submit(reading)
+        changed = installation.then.change_epochs(at_once=True)
+        done.set()
+        reader.result(10)
+    keys.close()
+    assert changed[CONTROLLER].rewrapped > 0
+    assert len(read) > 10
+    assert set(read) == {VALUES["email"]}
 
 
 def test_an_epoch_begins_when_its_days_are_over(installation: Installation) -> None:

@@ -11,6 +11,7 @@ Each step is on record before it is taken. What the old key opened in old backup
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Event
 from typing import Final, Literal, TypeVar
 
 import structlog
@@ -19,7 +20,7 @@ from sqlalchemy import Connection
 from vault.assembly import Vault
 from vault.errors import KeysUnavailable, Unreadable
 from vault.keys import epochs
-from vault.keys.controller_keys import new_controller_key
+from vault.keys.controller_keys import RELOAD_S, new_controller_key
 from vault.keys.envelope import audit_key_place, scope, secret_place, wrap_epoch, wrap_place
 from vault.keys.epochs import ChangeRow, EpochRow, WrapRow
 from vault.keys.keyring import Keyring
@@ -53,6 +54,11 @@ def change_epochs(vault: Vault, keyring: Keyring, *, at_once: bool = False) -> d
     days = vault.settings.epoch_days
     due = any(epochs.is_over(rows[-1].created_at, vault.now(), days) for rows in known.values())
     to = newest + 1 if level and (at_once or due) else newest
+    behind = [one for one, rows in known.items() if rows[-1].epoch < to]
+    for one in behind:
+        _begin(vault, keyring, one, to)
+    if behind:  # who loaded keys just before may not ask for the new one sooner, and would find wraps it cannot open
+        Event().wait(RELOAD_S)
     return {one: change_epoch(vault, keyring, one, to) for one in known}
 
 
