@@ -85,6 +85,26 @@ def test_a_line_only_one_copy_has_is_given_to_the_other(open_ledger: Open, tmp_p
     assert len(set(copies(tmp_path))) == 1
 
 
+def test_what_was_read_of_one_copy_is_given_to_the_other_before_the_next_line(open_ledger: Open, tmp_path: Path) -> None:
+    """Who wrote died after one copy, which had been read. Seen failing: with the next line the copies contradicted each other."""
+    living, dying = open_ledger(), open_ledger()
+    first = living.append(FOUND)
+    second = dying.append(INTENT)
+    (tmp_path / "two" / FILE_NAME).write_bytes(first.octets + b"\n")
+    assert list(living.lines()) == [first, second]
+    third = living.append(INTENT)
+    assert len(set(copies(tmp_path))) == 1
+    assert list(open_ledger().lines()) == [first, second, third]
+
+
+@pytest.mark.parametrize("behind", ["one", "two"])
+def test_a_copy_that_became_shorter_than_it_was_is_refused(open_ledger: Open, tmp_path: Path, behind: str) -> None:
+    ledger = open_ledger()
+    ledger.append(FOUND)
+    (tmp_path / behind / FILE_NAME).write_bytes(b"")
+    assert refusal(lambda: ledger.append(INTENT)) == "shorter-than-it-was"
+
+
 @pytest.mark.parametrize("broken", ["one", "two"])
 def test_a_line_that_cannot_be_in_every_copy_is_in_none(open_ledger: Open, tmp_path: Path, broken: str) -> None:
     ledger = open_ledger()

@@ -47,7 +47,8 @@ class DirectoryLedger:
         self._places = [one / FILE_NAME for one in directories]
         self._sign, self._public, self._mac = sign, public, mac
         self._chain = Chain()
-        self._read = 0  # bytes of each copy that the chain has taken
+        self._read = 0  # bytes of the first copy that the chain has taken
+        self._levelled = 0  # bytes known to be in every copy: what was read of the first may be in it alone
         self._distrusted = ""  # what was found once is not forgotten
         self._using = Lock()
         with self._using, self._alone():
@@ -110,24 +111,28 @@ class DirectoryLedger:
 
     def _level(self) -> None:
         """Cut what is no whole line off every copy, and give each the lines that only another has."""
-        held = [_whole_lines(place, self._read) for place in self._places]
-        longest = max(held, key=len)
-        if not all(longest.startswith(one) for one in held):
+        held = [_whole_lines(place, self._levelled) for place in self._places]
+        if None in held:
+            self._distrust("shorter-than-it-was")
+        longest = max((one for one in held if one is not None), key=len)
+        if not all(longest.startswith(one or b"") for one in held):
             raise _refused("copies-differ")
         for place, one in zip(self._places, held, strict=True):
-            if len(one) < len(longest):
+            if (had := len(one or b"")) < len(longest):
                 log.warning("erasure_ledger", code="copy-completed")
-                _append(place, longest[len(one) :])
+                _append(place, longest[had:])
+        self._levelled += len(longest)
 
     def _write(self, line: bytes) -> None:
         try:
-            for place in self._places:
+            for place in reversed(self._places):  # the first last: it is read without waiting, so what it says all copies say
                 _append(place, line)
         except OSError:
             for place in self._places:
                 with suppress(OSError):  # what cannot be cut is one line too many, and is given to the others
                     _cut(place, self._read)
             raise _refused("not-writable") from None
+        self._levelled += len(line)
 
     def _follow(self) -> None:
         """Take what was added since. The last line's signature answers for those before it."""
@@ -174,10 +179,12 @@ def _opened(place: Path, flags: int) -> Iterator[int]:
         os.close(handle)
 
 
-def _whole_lines(place: Path, since: int) -> bytes:
-    """Return what a copy holds from this byte on, and cut off what a crash left of a line."""
+def _whole_lines(place: Path, since: int) -> bytes | None:
+    """Return what a copy holds from this byte on, and cut off what a crash left of a line; None of one that ends before it."""
     is_new = not place.exists()
     with _opened(place, os.O_RDWR | os.O_CREAT) as handle:
+        if os.fstat(handle).st_size < since:
+            return None
         octets = os.pread(handle, os.fstat(handle).st_size, since)
         whole = octets[: octets.rfind(b"\n") + 1]
         if len(whole) < len(octets):
