@@ -39,6 +39,7 @@ from vault.key_tables import (
     subject_audit_key,
     token,
 )
+from vault.recipient_tables import recipient
 from vault.request_tables import request, request_step
 from vault.trail_tables import (
     audit_checkpoint,
@@ -89,6 +90,7 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "ledger_mark",
     "legal_hold",
     "metadata",
+    "recipient",
     "request",
     "request_step",
     "subject_audit_key",

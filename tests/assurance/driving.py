@@ -400,6 +400,12 @@ def hold_back(outside: Outside, person: Person) -> None:
     outside.send(200, "POST", f"{path}:release", other, json={})
 
 
+def look_at_recipients(outside: Outside) -> None:
+    """Look at the register of recipients, rightly and as others."""
+    outside.call(200, "GET", "/v1/recipients", "dpo", Vault_Purpose="legal-compliance")
+    outside.call(403, "GET", "/v1/recipients", "t1", Vault_Ticket="TCK-0")
+
+
 def send_malformed(outside: Outside) -> None:
     """Send bodies that are none: broken, of another type, too large, with members nobody declared."""
     path, stray = "/v1/subjects", STRAYS["broken body"]

@@ -162,7 +162,7 @@ class Lone:
         }
 
     def _rights(self) -> dict[str, Callable[[], Any]]:
-        return {**self._exports(), **self._requests(), **self._holds()}
+        return {**self._exports(), **self._requests(), **self._holds(), **self._recipients()}
 
     def _holds(self) -> dict[str, Callable[[], Any]]:
         desk, hold = self.desk, f"/v1/holds/hld_{'a' * 26}"
@@ -174,6 +174,10 @@ class Lone:
             "approveHold": lambda: desk.call("POST", f"{hold}:approve", "dpo", {}),
             "releaseHold": lambda: desk.call("POST", f"{hold}:release", "dpo", {}),
         }
+
+    def _recipients(self) -> dict[str, Callable[[], Any]]:
+        desk = self.desk
+        return {"listRecipients": lambda: desk.call("GET", "/v1/recipients", "dpo")}
 
     def _requests(self) -> dict[str, Callable[[], Any]]:
         desk, own, words = self.desk, {"kind": "access"}, {"said": "x" * 20}

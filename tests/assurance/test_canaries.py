@@ -109,6 +109,7 @@ def drive(house: House) -> None:
         driving.handle_a_breach(outside)
         driving.ask_for_rights(outside, person, lambda request_id: put_back(house, request_id))
         driving.hold_back(outside, patient)
+        driving.look_at_recipients(outside)
         driving.send_malformed(outside)
         driving.send_bad_tokens(outside, person)
         driving.send_odd_requests(outside, person)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -159,6 +160,22 @@ def test_a_wrong_option_is_named_with_what_it_may_be(controller_id: str, stated:
     assert fault["pointer"] == option
     assert said in fault["code"]
     assert "Italy" not in refused.output
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_recipient_is_registered_changed_and_ended(controller_id: str) -> None:
+    def ran(*line: str) -> tuple[int, dict[str, Any]]:
+        done = runner.invoke(app, ["recipients", *line, "-c", controller_id, "--json"])
+        return done.exit_code, json.loads(done.stdout)
+
+    ground = ["--party", "helpdesk", "--contract", "DPA 1", "--contract-from", "2026-01-01"]
+    code, made = ran("add", "zammad", *ground)
+    assert (code, made["name"]) == (0, "zammad")
+    assert ran("add", "zammad", *ground, "--subprocessor", "Hoster", "--days", "20")[1]["recipient_id"] == made["recipient_id"]
+    code, refused = ran("add", "zammad", *ground, "--channel", "webhook")
+    assert (code, [one["pointer"] for one in refused["errors"]]) == (1, ["--endpoint"])
+    assert ran("end", "zammad")[0] == 0
+    assert ran("end", "nobody")[1]["error"] == "recipient-not-found"
 
 
 def test_a_keyring_is_made_once_for_a_database_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.policy.makers import bundle, situation
 from vault.policy.lexicon import ROLES
+from vault.policy.model import PartyTerms
 from vault.policy.situations import Situation
 
 FIELDS = tuple(bundle().catalogue["fields"])
@@ -26,6 +27,12 @@ def perturbed(draw: random.Random) -> Situation:
 
 def _agreement(made: Situation, **changes: Any) -> Situation:
     return made.about(agreements=(made.subject.agreements[0]._replace(**changes),))
+
+
+def _terms(draw: random.Random) -> PartyTerms:
+    """A recipient on the register: mostly sound, for what is denied anyway tells nothing."""
+    party = draw.choice(tuple(bundle().lexicon.recipients))
+    return PartyTerms(party, draw.random() < 0.8, draw.choice(("none", "A46-2-c")), draw.choice(("IT", "IT", "CH", "US")))
 
 
 CHANGES: tuple[Change, ...] = (
@@ -52,4 +59,5 @@ CHANGES: tuple[Change, ...] = (
     lambda s, d: _agreement(s, excluded=frozenset(d.sample(FIELDS, 3))),
     lambda s, d: _agreement(s, foreign=frozenset(d.sample(FIELDS, 3))),
     lambda s, _: _agreement(s, after_restriction=True, after_objection=True),
+    lambda s, d: s.called_by(recipient="desk-of-their-own", terms=_terms(d)),
 )

@@ -18,7 +18,7 @@ from vault.policy.cedar import CedarEngine
 from vault.policy.engine import Policy
 from vault.policy.inputs import LawKey
 from vault.policy.lexicon import Lexicon
-from vault.policy.model import Act, AgreementFacts, Decision
+from vault.policy.model import Act, AgreementFacts, Decision, PartyTerms
 from vault.policy.rows import Verdict
 from vault.policy.situations import Situation
 
@@ -252,6 +252,7 @@ def test_each_thing_policy_can_see_is_in_a_key_or_changes_nothing(number: int, c
         assert changed.decided(policy, *FIELDS) == fresh(beside, changed, FIELDS)
 
 
+OWN = PartyTerms("helpdesk", contract_valid=True, transfer_tool="none", country="IT")
 FLIPS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {  # every attribute of what goes into a decision, and other values of it
     "caller": {
         "id": ("other",), "client_id": ("other",), "actor": ("other",), "team": ("other",), "subject_id": (None, "sub_other"),
@@ -266,6 +267,7 @@ FLIPS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {  # every attribute of wha
         "roles": (frozenset({"t1"}), frozenset({"t1", "billing"}), frozenset()), "training": (frozenset({"gdpr-art9"}),),
         "recipient": ("care-unit", "controller"), "region": ("FR", "US"), "team": ("other",),
         "denied": (frozenset({"email", "iban"}),), "unfit": ("not-registered",),
+        "terms": (OWN, OWN._replace(contract_valid=False), OWN._replace(party="care-unit"), OWN._replace(country="US")),
     },
     "ticket": {
         "state": ("none", "asserted", "verified", "closed", "not-yours", "of-another-person"), "assigned": (True, False),

@@ -16,7 +16,7 @@ from vault.policy.decision import BASES, REFUSALS, best_refusal, what_is_missing
 from vault.policy.engine import Policy
 from vault.policy.inputs import is_self, may_know, ticket_refusal, view_key
 from vault.policy.lexicon import closure
-from vault.policy.model import Decision, FieldDecision
+from vault.policy.model import Decision, FieldDecision, PartyTerms
 from vault.policy.recorded import spelt_out
 from vault.policy.rows import Note
 from vault.policy.situations import Situation
@@ -77,6 +77,22 @@ def test_a_recipient_without_a_processing_agreement_gets_nothing(tmp_path: Any) 
     deciding = Policy(load_bundle(altered(tmp_path, {"recipients.yaml": text})))
     assert why(situation("t1"), by=deciding) == "no-processing-agreement"
     assert situation("customer").decided(deciding, "email").fields["email"].level == "clear"
+
+
+def test_what_the_register_of_recipients_says_counts_before_what_the_bundle_says() -> None:
+    """Seen failing with the bundle's own terms evaluated: everybody got what the party gets."""
+    made = situation("t1")
+    own = PartyTerms("helpdesk", contract_valid=True, transfer_tool="none", country="FR")
+    assert made.called_by(recipient="desk-one", terms=own).decided(policy(), "email").fields["email"].level == "masked"
+    for terms, reason in (
+        (own._replace(contract_valid=False), "no-processing-agreement"),
+        (own._replace(country="US"), "no-transfer-tool"),
+        (own._replace(country="US", transfer_tool="A46-2-c"), "no-transfer-tool"),  # the agreement does not name the country
+        (own._replace(party="care-unit"), "no-agreement"),
+    ):
+        assert why(made.called_by(recipient="desk-one", terms=terms)) == reason
+    customer = situation("customer").called_by(terms=own._replace(contract_valid=False, country="US"))
+    assert customer.decided(policy(), "email").fields["email"].level == "clear"
 
 
 def test_a_transfer_tool_lets_data_go_where_the_agreement_says(tmp_path: Any) -> None:

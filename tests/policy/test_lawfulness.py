@@ -29,6 +29,13 @@ def engine() -> CedarEngine:
     stranger = replace(helpdesk, name="stranger", contract_valid=False)
     insurer = replace(helpdesk, name="insurer", barred_from_health=True, transfer_tool="A46-2-c")
     more = {**lexicon.recipients, "stranger": stranger, "insurer": insurer}
+    for name, country, tool in (
+        ("paris", "FR", "none"),
+        ("boston", "US", "none"),
+        ("bound", "US", "A46-2-c"),
+        ("geneva", "CH", "none"),
+    ):
+        more[name] = replace(helpdesk, name=name, country=country, transfer_tool=tool)
     subject = replace(lexicon.recipients["subject"], contract_valid=False)
     return CedarEngine(bundle().policies, _with(lexicon, {**more, "subject": subject}))
 
@@ -42,7 +49,7 @@ def determining(field: str, **changes: Any) -> tuple[bool, frozenset[str]]:
     made = situation("t1")
     key = law_key(made.subject.agreements[0], circumstance(made.context, "profile", made.caller, made.ticket, made.subject))
     terms = replace(bundle().lexicon.terms["retail@1"], **{name: changes.pop(name) for name in TERMS & changes.keys()})
-    terms = replace(terms, recipients=(*terms.recipients, "stranger", "insurer", "subject"))
+    terms = replace(terms, recipients=(*terms.recipients, "stranger", "insurer", "subject", "paris", "boston", "bound", "geneva"))
     held = {name: changes.pop(name) for name in HELD & changes.keys()}
     key = key._replace(**held, circumstance=key.circumstance._replace(**changes))
     parts = [Bucket(bundle().lexicon.fields[FIELDS.index(field)], (FIELDS.index(field),))]
@@ -74,6 +81,10 @@ SPEAKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("gate1-transfer", "email", {"region": "US", "regions": ("EEA", "ADEQUATE")}),
     ("gate1-transfer", "email", {"region": "US", "recipient": "insurer"}),
     ("gate1-transfer", "email", {"region": "US", "regions": ("EEA", "US")}),
+    ("gate1-transfer", "email", {"recipient": "boston"}),
+    ("gate1-transfer", "email", {"recipient": "boston", "regions": ("EEA", "US")}),
+    ("gate1-transfer", "email", {"recipient": "bound"}),
+    ("gate1-transfer", "email", {"recipient": "geneva", "regions": ("EEA",)}),
     ("gate1-objection", "email", {"basis": "legitimate_interest", "objected": True}),
     ("gate1-objection", "email", {"basis": "public_task", "objected": True}),
     ("gate1-marketing", "email", {**ADS, "objected_marketing": True}),
@@ -114,6 +125,9 @@ SILENT: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("gate1-transfer", "email", {"region": "CH", "regions": ("EEA", "CH"), "recipient": "insurer"}),
     ("gate1-transfer", "email", {"region": "US", "regions": ("EEA", "US"), "recipient": "insurer"}),
     ("gate1-transfer", "email", {"region": "US", "recipient": "subject", **RIGHTS}),
+    ("gate1-transfer", "email", {"recipient": "paris"}),
+    ("gate1-transfer", "email", {"recipient": "bound", "regions": ("EEA", "US")}),
+    ("gate1-transfer", "email", {"recipient": "geneva", "regions": ("EEA", "ADEQUATE")}),
     ("gate1-objection", "email", {"objected": True}),
     ("gate1-objection", "email", {"basis": "legitimate_interest"}),
     ("gate1-objection", "email", {"basis": "legitimate_interest", "objected_marketing": True}),

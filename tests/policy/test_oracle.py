@@ -30,9 +30,9 @@ def engines() -> tuple[CedarEngine, Oracle]:
 def law_of(made: Situation, engine: Any, parts: list[Bucket]) -> list[Verdict]:
     shared = circumstance(made.context, made.act, made.caller, made.ticket, made.subject)
     key = law_key(made.subject.agreements[0], shared)
-    found: list[Verdict] = engine.evaluate(
-        [cedar.agreement(bundle().lexicon.terms[key.template], key)], cedar.law_requests(key, parts)
-    )
+    lexicon = bundle().lexicon
+    entities = [cedar.agreement(lexicon.terms[key.template], key), *cedar.registered(lexicon, key)]
+    found: list[Verdict] = engine.evaluate(entities, cedar.law_requests(key, parts))
     return found
 
 

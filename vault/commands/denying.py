@@ -43,7 +43,7 @@ def deny(
         order = Order(What(role, caller, purpose, field, class_name, channel, recipient), hours, why)
         name = the_controller(opened.vault.database.controllers(), controller)
         closing = opened.vault.closing(name)
-        allowed = {f"/{member}": " ".join(sorted(names)) for member, names in closed_lists(closing).items()}
+        allowed = {f"/{member}": " ".join(sorted(names)) for member, names in closed_lists(closing, name).items()}
         with by_option(_OPTIONS, _ALLOWED | allowed):
             made = deny_now(closing, name, order)
         answer(_document(made), as_json=as_json, text=f"Denied: {_line(made)}")

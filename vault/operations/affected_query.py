@@ -1,7 +1,7 @@
 """The query behind a list of whose data was touched: what may be asked, and what it means in the terms of leaves."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -38,14 +38,14 @@ class Query:
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in said.items()}
 
 
-def query_faults(vault: Vault, query: Query, *, confirming: bool) -> Iterator[Fault]:
-    """Yield what is wrong with a query, by member."""
+def query_faults(vault: Vault, query: Query, systems: Collection[str], *, confirming: bool) -> Iterator[Fault]:
+    """Yield what is wrong with a query, by member; `systems` are those an entry may name."""
     fields = vault.catalogue.fields
     if not query.stated():
         yield Fault("/query", "query.of-nothing")
     if query.caller is not None and not CALLER_ID.fullmatch(query.caller):
         yield Fault("/caller", "malformed")
-    if query.system is not None and query.system not in vault.policy.recipients | {"subject"}:
+    if query.system is not None and query.system not in systems:
         yield Fault("/system", "unknown")
     if query.station is not None and (confirming or not _STATION.fullmatch(query.station)):
         yield Fault("/station", "station.not-in-leaves" if confirming else "malformed")

@@ -16,6 +16,7 @@ from vault.assembly import Vault
 from vault.errors import Conflict, Fault, InvalidValue, NotFound
 from vault.operations.acting import HOUSE, Acting, carrying_out, prepare, record, refuse
 from vault.operations.callers import ROLES
+from vault.operations.receiving import recipient_names
 from vault.operations.reveal import text_fault
 from vault.outbox import announce
 from vault.policy.model import CHANNELS, Caller, Context
@@ -63,7 +64,7 @@ class Denial:
 
 def deny(vault: Vault, controller_id: str, order: Order) -> Denial:
     """Deny, and return the denial. Raises InvalidValue naming each member that is wrong."""
-    if faults := list(_faults(vault, order)):
+    if faults := list(_faults(vault, controller_id, order)):
         raise InvalidValue(faults=faults)
     acting = _in_house(vault, "deny", controller_id)
     made = Denial(vault.new_id("dny"), order.what, acting.at, acting.at + timedelta(hours=order.hours), acting.entry_id)
@@ -112,7 +113,7 @@ def _in_house(vault: Vault, verb: str, controller_id: str) -> Acting:
     return prepare(vault, verb, Context(controller_id, operator, "legal-compliance", "api"), permission=HOUSE)
 
 
-def closed_lists(vault: Vault) -> dict[str, frozenset[str]]:
+def closed_lists(vault: Vault, controller_id: str) -> dict[str, frozenset[str]]:
     """Return what each member of a denial may be, for those that are of a closed list."""
     return {
         "role": ROLES | {"customer"},
@@ -120,13 +121,13 @@ def closed_lists(vault: Vault) -> dict[str, frozenset[str]]:
         "field": frozenset(vault.catalogue.fields),
         "class": frozenset(vault.catalogue.classes),
         "channel": frozenset(CHANNELS),
-        "recipient": vault.policy.recipients | {"subject"},
+        "recipient": recipient_names(vault, controller_id),
     }
 
 
-def _faults(vault: Vault, order: Order) -> Iterator[Fault]:
+def _faults(vault: Vault, controller_id: str, order: Order) -> Iterator[Fault]:
     """Yield what is of no closed list, by member."""
-    known, what = closed_lists(vault), order.what
+    known, what = closed_lists(vault, controller_id), order.what
     stated = what.stated()
     if not stated:
         yield Fault("/what", "denial.of-nothing")

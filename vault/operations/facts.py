@@ -9,9 +9,21 @@ from vault.agreements.terms import band_at, standing
 from vault.keys import frame
 from vault.keys.data_keys import SealedClass
 from vault.keys.frame import Frame
-from vault.policy.model import Act, AgreementFacts, BreakGlass, Caller, CallerFacts, Context, SubjectFacts, TicketFacts, TicketState
+from vault.policy.model import (
+    Act,
+    AgreementFacts,
+    BreakGlass,
+    Caller,
+    CallerFacts,
+    Context,
+    PartyTerms,
+    SubjectFacts,
+    TicketFacts,
+    TicketState,
+)
 from vault.profiles.catalogue import Catalogue
-from vault.profiles.records import AgreementRow, CallerRow, DenialRow, GrantRow, Person, Proof, Snapshot
+from vault.profiles.records import AgreementRow, CallerRow, DenialRow, GrantRow, Person, Proof, Snapshot, TermsRow
+from vault.recipients.register import contract_holds
 from vault.tickets import Question, Said, TicketDirectory
 
 OPEN = frozenset({"open", "pending"})
@@ -22,6 +34,9 @@ NO_ONE_AGREED = SubjectFacts(subject_id="", agreements=())  # an unknown subject
 def caller_facts(catalogue: Catalogue, context: Context, read: Snapshot, at: datetime) -> CallerFacts:
     """Return what the register says of this caller now, and what is denied them here."""
     facts = _registered(context.caller, read.callers, at)
+    terms = read.terms.get(facts.recipient)
+    if terms is not None and context.caller.kind != "subject":
+        facts = replace(facts, terms=terms_at(terms, at))
     denied = denied_fields(catalogue, read.denials, context, facts, at) if read.denials else None
     return replace(facts, denied=denied) if denied else facts
 
@@ -43,6 +58,12 @@ def _registered(caller: Caller, callers: Mapping[str, CallerRow], at: datetime) 
             return CallerFacts(unfit="actor-not-registered")
     trained = frozenset(name for name, until in row.training.items() if until is None or at < until)
     return CallerFacts(caller.roles & row.roles, trained, row.recipient, row.region, row.team)
+
+
+def terms_at(row: TermsRow, at: datetime) -> PartyTerms:
+    """Return the terms of a recipient at an instant: what ended has no agreement any more."""
+    sound = not row.ended and contract_holds(row.role, row.contract_from, row.contract_until, at)
+    return PartyTerms(row.party, sound, row.transfer_tool, row.country)
 
 
 def parties(caller: Caller) -> tuple[str, ...]:
@@ -80,7 +101,7 @@ def _meets(one: DenialRow, context: Context, caller: CallerFacts) -> bool:
         and one.caller_id in (None, context.caller.id, context.caller.actor)
         and one.purpose in (None, context.purpose)
         and one.channel in (None, context.channel)
-        and one.recipient in (None, caller.recipient)
+        and one.recipient in (None, caller.recipient, caller.party)
     )
 
 

@@ -43,6 +43,7 @@ from vault.operations.affected_query import (
     query_faults,
 )
 from vault.operations.confirm_affected import are_ours, first_part
+from vault.operations.receiving import recipient_names
 from vault.operations.report_breach import required_breach
 from vault.policy.model import Context
 
@@ -181,7 +182,7 @@ def _found(vault: Vault, acting: Acting, asked: ListRow, eras: Sequence[EraRead]
 def _prepared(vault: Vault, context: Context, breach_id: str, query: Query, *, confirming: bool) -> Acting:
     acting = prepare(vault, "show_affected", context)
     require_permission(vault, acting)
-    if faults := list(query_faults(vault, query, confirming=confirming)):
+    if faults := list(query_faults(vault, query, recipient_names(vault, context.controller_id), confirming=confirming)):
         raise refuse(vault, acting, InvalidValue(faults=faults) if confirming else ContextIncomplete("query-unfit", faults=faults))
     required_breach(vault, acting, breach_id)
     return acting

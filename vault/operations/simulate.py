@@ -12,6 +12,7 @@ from vault.errors import AccessDenied, Fault, InvalidValue, NotFound
 from vault.operations.acting import NOBODY, Acting, prepare, record, refuse
 from vault.operations.disclosure import decision_of
 from vault.operations.facts import as_known, subject_facts
+from vault.operations.receiving import recipient_terms
 from vault.policy.lexicon import ROLES, TRAINING
 from vault.policy.model import (
     Act,
@@ -22,6 +23,7 @@ from vault.policy.model import (
     Context,
     Decision,
     MinorBand,
+    PartyTerms,
     Permission,
     Phase,
     SubjectFacts,
@@ -93,10 +95,11 @@ def simulate(vault: Vault, context: Context, supposed: Supposition) -> Simulated
     about = supposed.subject_id or NOBODY
     asking = prepare(vault, "simulate", context, about, vault.catalogue.classes if about != NOBODY else (), _STAFF)
     _require_right(vault, asking, supposed)
-    if faults := list(_faults(vault, supposed)):
+    terms = recipient_terms(vault, context.controller_id, supposed.recipient)
+    if faults := list(_faults(vault, supposed, registered=terms is not None)):
         raise InvalidValue(faults=faults)
     person = _person(vault, asking, supposed)
-    decision = _decided(vault, context, supposed, person)
+    decision = _decided(vault, context, supposed, terms, person)
     record(vault, asking, details={"result": "simulated"}, internal={"decision": dict(decision.record)})
     reference = {one.agreement_id: one.template for one in person.agreements}
     templates = {name: reference[one] for one, names in decision.resting.items() for name in names}
@@ -115,13 +118,13 @@ def _require_right(vault: Vault, asking: Acting, supposed: Supposition) -> None:
         raise refuse(vault, asking, AccessDenied("role"))
 
 
-def _faults(vault: Vault, supposed: Supposition) -> Iterator[Fault]:
+def _faults(vault: Vault, supposed: Supposition, *, registered: bool) -> Iterator[Fault]:
     """Yield what is of no closed list, by member."""
     policy, known = vault.policy, vault.catalogue.fields.keys()
     lists = {
         "roles": supposed.roles <= {*ROLES, "customer"},
         "training": supposed.training <= {*TRAINING},
-        "recipient": supposed.recipient in policy.recipients,
+        "recipient": registered or supposed.recipient in policy.recipients,
         "region": supposed.region in policy.lexicon.regions,
         "purpose": supposed.purpose in policy.purposes,
         "restricted": supposed.restricted <= known,
@@ -161,11 +164,11 @@ def _agreement(vault: Vault, one: Supposed, number: int) -> AgreementFacts:
     return AgreementFacts(f"agr_{number}", one.template, one.phase, 0, consent, excluded=one.excluded)
 
 
-def _decided(vault: Vault, context: Context, supposed: Supposition, person: SubjectFacts) -> Decision:
+def _decided(vault: Vault, context: Context, supposed: Supposition, terms: PartyTerms | None, person: SubjectFacts) -> Decision:
     own = person.subject_id if supposed.kind == "subject" else None
     caller = Caller("supposed", supposed.kind, supposed.roles, "supposed", subject_id=own, level=supposed.level)
     recipient = "subject" if supposed.kind == "subject" else supposed.recipient
-    facts = CallerFacts(supposed.roles, supposed.training, recipient, supposed.region)
+    facts = CallerFacts(supposed.roles, supposed.training, recipient, supposed.region, terms=terms)
     ticket = TicketFacts(
         supposed.ticket, assigned=supposed.assigned, in_care=supposed.in_care, caller_verified=supposed.caller_verified
     )

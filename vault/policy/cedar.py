@@ -13,13 +13,14 @@ import cedarpy
 
 from vault.policy.groups import Bucket, Distinctions, attributes_of
 from vault.policy.inputs import TICKET_REFUSALS, LawKey, ViewKey
-from vault.policy.lexicon import ROLES, FieldFacts, Lexicon, Terms
+from vault.policy.lexicon import ROLES, FieldFacts, Lexicon, Recipient, Terms
 from vault.policy.rows import Note, Rung, Verdict
 
 Json = dict[str, Any]
 
 AT_ONCE: Final = 8  # requests a call: the engine holds the interpreter lock, and other threads must not wait for a whole miss
 GRAPHS: Final = 32  # the closed world with one caller or agreement beside it, kept: callers of one kind and role look alike here
+REGISTERED: Final = "~registered"  # no party's name has a tilde
 FAMILIES: Final = {  # requests of one kind are evaluated against the policies that can speak on them, and no others
     "process": "law",
     **dict.fromkeys(("view_clear", "view_masked", "view_token"), "view"),
@@ -35,7 +36,7 @@ FAMILIES: Final = {  # requests of one kind are evaluated against the policies t
     **dict.fromkeys(("export_subject", "show_export", "download_export"), "verb"),
     **dict.fromkeys(("review-search", "review-open", "review-note", "review-filter", "log-export"), "verb"),
     **dict.fromkeys(("ask_unmask", "approve_unmask", "unmask"), "verb"),
-    **dict.fromkeys(("open_request", "show_request", "move_request", "hold"), "verb"),
+    **dict.fromkeys(("open_request", "show_request", "move_request", "hold", "show_recipients"), "verb"),
     **dict.fromkeys(("open_breach", "advance_breach", "show_breach", "show_affected"), "verb"),
 }
 GROUPS: Final = {  # of actions, with one of each kind
@@ -144,14 +145,7 @@ def world(lexicon: Lexicon) -> list[Json]:
         _entity("Category", name, parents=[("Category", one) for one in above]) for name, above in lexicon.categories.items()
     ]
     operations = [_entity("Operation", name) for name in lexicon.operations]
-    recipients = [
-        _entity(
-            "Recipient",
-            name,
-            {"contractValid": one.contract_valid, "transferTool": one.transfer_tool, "barredFromHealth": one.barred_from_health},
-        )
-        for name, one in lexicon.recipients.items()
-    ]
+    recipients = [_recipient(name, one) for name, one in lexicon.recipients.items()]
     fields = [_field(one) for one in lexicon.fields]
     return [*roles, *regions, *purposes, *categories, *operations, *recipients, *fields, _entity("Office", "vault")]
 
@@ -177,6 +171,16 @@ def agreement(terms: Terms, key: LawKey) -> Json:
     return _entity("Agreement", "agreement", attributes)
 
 
+def registered(lexicon: Lexicon, key: LawKey) -> list[Json]:
+    """Return the recipient of a key as an entity, where it is on the register: as its party, on terms of its own."""
+    terms = key.circumstance.terms
+    if terms is None:
+        return []
+    barred = lexicon.recipients[terms.party].barred_from_health
+    one = Recipient(REGISTERED, terms.contract_valid, terms.transfer_tool, barred, terms.country)
+    return [_recipient(REGISTERED, one, [("Recipient", terms.party)])]
+
+
 def law_requests(key: LawKey, parts: Sequence[Bucket]) -> list[Json]:
     """Return gate 1's requests: this agreement, each bucket of fields."""
     one = key.circumstance
@@ -193,7 +197,7 @@ def law_requests(key: LawKey, parts: Sequence[Bucket]) -> list[Json]:
     }
     return [
         {
-            "principal": _uid("Recipient", one.recipient),
+            "principal": _uid("Recipient", one.recipient if one.terms is None else REGISTERED),
             "action": _uid("Action", "process"),
             "resource": _uid("Agreement", "agreement"),
             "context": {
@@ -328,6 +332,12 @@ def _actions() -> list[Json]:
 
 def _field(one: FieldFacts) -> Json:
     return _entity("Field", one.name, attributes_of(one), [("Category", one.category)])
+
+
+def _recipient(name: str, one: Recipient, parents: Sequence[tuple[str, str]] = ()) -> Json:
+    country = {"country": _reference("Region", one.country)} if one.country else {}
+    stated = {"contractValid": one.contract_valid, "transferTool": one.transfer_tool, "barredFromHealth": one.barred_from_health}
+    return _entity("Recipient", name, {**stated, **country}, parents)
 
 
 def _uid(kind: str, name: str) -> Json:

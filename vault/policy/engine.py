@@ -15,7 +15,7 @@ from vault.errors import ContextIncomplete, Fault
 from vault.policy import typical
 from vault.policy.bundle import Bundle
 from vault.policy.cache import Table
-from vault.policy.cedar import CedarEngine, agreement, law_requests, notes, principal, verb_request, view_requests
+from vault.policy.cedar import CedarEngine, agreement, law_requests, notes, principal, registered, verb_request, view_requests
 from vault.policy.decision import (
     POLICY_ERROR,
     best_refusal,
@@ -61,7 +61,7 @@ VERBS: Final = (
     *("review-search", "review-open", "review-note", "review-filter", "log-export"),
     *("ask_unmask", "approve_unmask", "unmask"),
     *("open_breach", "advance_breach", "show_breach", "show_affected", "erase"),
-    *("open_request", "show_request", "move_request", "hold"),
+    *("open_request", "show_request", "move_request", "hold", "show_recipients"),
 )
 
 Alarm = Callable[[str], None]
@@ -421,7 +421,7 @@ class Policy:
             raise EngineFault
         masks = (self._lexicon.mask(one) for one in (key.excluded, key.foreign, key.circumstance.restricted))
         parts = buckets(self._lexicon, self._groups["law"], *masks)
-        verdicts = self._engine.evaluate([agreement(terms, key)], law_requests(key, parts))
+        verdicts = self._engine.evaluate([agreement(terms, key), *registered(self._lexicon, key)], law_requests(key, parts))
         return lawfulness(self._lexicon, key, parts, verdicts, self._notes)
 
     def _view_row(self, key: ViewKey) -> View:

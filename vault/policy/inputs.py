@@ -15,6 +15,7 @@ from vault.policy.model import (
     CallerKind,
     Channel,
     Context,
+    PartyTerms,
     SubjectFacts,
     TicketFacts,
     TicketState,
@@ -59,6 +60,7 @@ class Circumstance(NamedTuple):
     minor: bool
     time_barred: bool
     deceased: bool
+    terms: PartyTerms | None = None  # of a registered recipient; None: those of the bundle
 
 
 class LawKey(NamedTuple):
@@ -104,7 +106,7 @@ def circumstance(context: Context, act: Act, caller: CallerFacts, ticket: Ticket
     return Circumstance(
         context.purpose,
         OPERATIONS[act],
-        "subject" if kind == "subject" else caller.recipient,
+        "subject" if kind == "subject" else caller.party,
         caller.region,
         (kind == "subject" and is_self(context, subject)) or (ticket.request_assigned and _on_request(context, caller)),
         subject.restricted,
@@ -113,6 +115,7 @@ def circumstance(context: Context, act: Act, caller: CallerFacts, ticket: Ticket
         subject.minor in MINORS,
         subject.time_barred,
         subject.deceased,
+        None if kind == "subject" else caller.terms,
     )
 
 

@@ -42,6 +42,7 @@ class Recipient:
     contract_valid: bool
     transfer_tool: str
     barred_from_health: bool
+    country: str = ""  # of a registered one: where data go
 
 
 @dataclass(frozen=True, slots=True)

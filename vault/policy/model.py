@@ -51,11 +51,24 @@ class Context:
     relationship: str | None = None
 
 
+class PartyTerms(NamedTuple):
+    """What the register of recipients says now of the company a caller works for: as which party agreements name it, on what terms.
+
+    `country` is where data go, ISO 3166-1 alpha-2; `transfer_tool` the ground on which they may go there, or `none`.
+    """
+
+    party: str
+    contract_valid: bool
+    transfer_tool: str
+    country: str
+
+
 @dataclass(frozen=True, slots=True)
 class CallerFacts:
     """What the register of callers says now. Empty `roles`: not registered, or not any more; `unfit` says which, for officers.
 
-    `denied` are fields an emergency denial withholds from this caller here, whatever the rules say.
+    `denied` are fields an emergency denial withholds from this caller here, whatever the rules say. `terms` are those of a
+    recipient on the register; of one that is not there the bundle's own count.
     """
 
     roles: frozenset[str] = frozenset()
@@ -65,6 +78,12 @@ class CallerFacts:
     team: str | None = None
     denied: frozenset[str] = frozenset()
     unfit: str | None = None
+    terms: PartyTerms | None = None
+
+    @property
+    def party(self) -> str:
+        """As which party of the policy the caller's recipient is known."""
+        return self.recipient if self.terms is None else self.terms.party
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ def given_law(lexicon: Lexicon, one: Circumstance) -> dict[str, Any]:
         "deceased": one.deceased,
         "acts_for_subject": one.acts_for_subject,
         "restricted": f"{lexicon.mask(one.restricted):x}",
+        **({} if one.terms is None else {"terms": list(one.terms[1:])}),
     }
 
 

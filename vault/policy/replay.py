@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from vault.policy.decision import plate, subjectless_plate, with_denials
 from vault.policy.inputs import Circumstance, LawKey, ViewKey
 from vault.policy.lexicon import Lexicon
+from vault.policy.model import PartyTerms
 from vault.policy.rows import Lawfulness, Plate, View
 
 Kept = Mapping[str, Any]
@@ -60,6 +61,7 @@ def circumstance_of(lexicon: Lexicon, given: Kept) -> Circumstance:
         given.get("minor", False),
         given.get("time_barred", False),
         given.get("deceased", False),
+        PartyTerms(given["recipient"], *given["terms"]) if "terms" in given else None,
     )
 
 

@@ -87,6 +87,18 @@ class CallerRow(NamedTuple):
     acts_for_agents: bool
 
 
+class TermsRow(NamedTuple):
+    """What the register of recipients says of one: as which party, in which role, and its processing agreement's dates."""
+
+    party: str
+    role: str
+    country: str
+    transfer_tool: str
+    contract_from: datetime | None
+    contract_until: datetime | None
+    ended: bool
+
+
 class TicketRow(NamedTuple):
     """A ticket as the helpdesk pushed it: references, never text."""
 
@@ -157,6 +169,7 @@ class Snapshot:
 
     people: dict[str, Person] = field(default_factory=dict)
     callers: dict[str, CallerRow] = field(default_factory=dict)
+    terms: dict[str, TermsRow] = field(default_factory=dict)  # of the callers' recipients that are on the register, by name
     tickets: dict[str, TicketRow] = field(default_factory=dict)
     assigned: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (subject, assignee) -> topics of open tickets
     proofs: dict[tuple[str, str, str], list[Proof]] = field(default_factory=dict)  # by (subject, caller, ticket)
@@ -279,6 +292,10 @@ def _caller(read: Snapshot, row: _Row) -> None:
     read.callers[row.id] = CallerRow(frozenset(row.p), training, row.a, row.b, row.c, row.since, row.until, bool(row.n))
 
 
+def _recipient(read: Snapshot, row: _Row) -> None:
+    read.terms[row.id] = TermsRow(row.a, row.b, row.c, row.d, row.since, row.until, bool(row.n))
+
+
 def _ticket(read: Snapshot, row: _Row) -> None:
     read.tickets[row.id] = TicketRow(row.id, row.a, row.b, row.c, row.d, row.since)
 
@@ -303,7 +320,7 @@ def _denial(read: Snapshot, row: _Row) -> None:
 
 _PLACES = {
     "subject": _subject, "agreement": _agreement, "frame": _frame, "wrap": _wrap, "audit_key": _audit_key, "head": _head,
-    "token": _token, "caller": _caller, "ticket": _ticket, "assignment": _assignment,
+    "token": _token, "caller": _caller, "recipient": _recipient, "ticket": _ticket, "assignment": _assignment,
     "proof": _proof, "grant": _grant, "denial": _denial,
 }  # fmt: skip
 
@@ -404,8 +421,13 @@ def _grounds() -> list[Select[Any]]:
     denial = {"a": d.role, "b": d.caller_id, "c": d.purpose, "d": d.channel, "until": d.ends_at}
     caller = {"a": c.team, "b": c.recipient, "c": c.region, "since": c.valid_from, "until": c.valid_until, "r": c.training_until}
     acts = sa.cast(c.acts_for_agents, sa.Integer)
+    r = tables.recipient.c
+    receiving = both(registered, r.controller_id == c.controller_id, r.name == c.recipient)
+    terms = {"a": r.party, "b": r.role, "c": r.country, "d": r.transfer_tool, "since": r.contract_from, "until": r.contract_until}
+    ended = sa.cast(r.ended_at.is_not(None), sa.Integer)
     return [
         _part("caller", c.caller_id, registered, n=acts, p=c.roles, q=c.training, **caller),
+        _part("recipient", r.name, receiving, n=ended, **terms),
         _part("ticket", t.ticket_id, stated, a=t.subject_id, b=t.state, c=t.assignee, d=t.team, since=t.updated_at),
         _part("assignment", t.subject_id, cared, a=t.assignee, b=t.topic),
         _part("proof", v.subject_id, proved, a=v.caller_id, b=v.ticket_id, c=v.field, d=v.kind, until=v.valid_until),

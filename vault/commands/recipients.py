@@ -1,0 +1,71 @@
+"""Commands for the register of recipients: who receives data, and on what terms."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from vault.commands.say import AsJson, ControllerOption, answer, by_option, said, the_controller
+from vault.commands.setting_up import INSTANTS
+from vault.opening import open_vault
+from vault.operations.register_recipient import end_recipient, register_recipient
+from vault.recipients.register import CHANNELS, ROLES, Entry
+from vault.settings import read_settings
+
+recipients = typer.Typer(help="The register of recipients: who receives data, and on what terms.", no_args_is_help=True)
+_OPTIONS = {
+    "/name": "NAME", "/party": "--party", "/role": "--role", "/country": "--country", "/transfer_tool": "--transfer-tool",
+    "/contract": "--contract", "/contract_from": "--contract-from", "/contract_until": "--contract-until",
+    "/instructions": "--instructions", "/subprocessors": "--subprocessor", "/channel": "--channel", "/endpoint": "--endpoint",
+    "/days": "--days",
+}  # fmt: skip
+_ALLOWED = {
+    "/role": " ".join(ROLES), "/channel": " ".join(CHANNELS), "/country": "two capital letters, ISO 3166-1 alpha-2, such as IT",
+    "/transfer_tool": "none, or an article such as A45-3 or A46-2-c", "/days": "1 to 365",
+    "/contract_from": "with --contract, and only with it", "/endpoint": "an https address, with --channel webhook and only with it",
+}  # fmt: skip
+
+
+@recipients.command("add")
+def recipients_add(
+    name: Annotated[str, typer.Argument(help="As callers and the trail name it: lower-case letters, digits and -.")],
+    party: Annotated[str, typer.Option(help="As which party agreements name it, such as helpdesk.")],
+    role: Annotated[str, typer.Option(help=f"{' '.join(ROLES)}.")] = "processor",
+    country: Annotated[str, typer.Option(help="Where data go, ISO 3166-1 alpha-2.")] = "IT",
+    transfer_tool: Annotated[str, typer.Option(help="The ground on which data leave the EEA, such as A46-2-c.")] = "none",
+    contract: Annotated[str | None, typer.Option(help="Reference of the processing agreement (Art. 28).")] = None,
+    contract_from: Annotated[datetime | None, typer.Option(formats=INSTANTS, help="In force from then on (UTC).")] = None,
+    contract_until: Annotated[datetime | None, typer.Option(formats=INSTANTS, help="In force until then (UTC).")] = None,
+    instructions: Annotated[str | None, typer.Option(help="Reference of its instructions.")] = None,
+    subprocessor: Annotated[list[str] | None, typer.Option(help="Whom it engages; may be repeated.")] = None,
+    channel: Annotated[str, typer.Option(help=f"How it is told of erasures: {' '.join(CHANNELS)}.")] = "manual",
+    endpoint: Annotated[str | None, typer.Option(help="Where webhooks are posted.")] = None,
+    days: Annotated[int, typer.Option(help="Until when it is to have answered.")] = 30,
+    controller: ControllerOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a recipient, or change what is registered; effective with the next read. Without a ground in law it gets nothing."""
+    with said(as_json=as_json), open_vault(read_settings()) as opened:
+        since, until = (None if one is None else one.replace(tzinfo=UTC) for one in (contract_from, contract_until))
+        entry = Entry(
+            name, party, role, country, transfer_tool, contract, since, until, instructions, subprocessor or (), channel,
+            endpoint, days,
+        )  # fmt: skip
+        here = the_controller(opened.vault.database.controllers(), controller)
+        with by_option(_OPTIONS, _ALLOWED):
+            made = register_recipient(opened.vault.governed(here), here, entry)
+        document = {"recipient_id": made.recipient_id, "name": made.name, "entry_id": made.entry_id}
+        answer(document, as_json=as_json, text=f"{made.name} is registered as {made.recipient_id} ({made.entry_id}).")
+
+
+@recipients.command("end")
+def recipients_end(
+    name: Annotated[str, typer.Argument(help="As callers and the trail name it.")],
+    controller: ControllerOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say that data go there no more: it gets nothing from the next read on."""
+    with said(as_json=as_json), open_vault(read_settings()) as opened:
+        here = the_controller(opened.vault.database.controllers(), controller)
+        entry_id = end_recipient(opened.vault.closing(here), here, name)
+        answer({"name": name, "entry_id": entry_id}, as_json=as_json, text=f"{name} gets nothing now ({entry_id}).")
