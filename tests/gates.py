@@ -28,6 +28,7 @@ EXACT = (
     "vault/permit.py",
     "vault/erasure/",
     "vault/rights/",
+    "vault/recipients/disclosures.py",
     "vault/recipients/register.py",
     "vault/policy/",
     "vault/agreements/terms.py",

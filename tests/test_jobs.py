@@ -104,6 +104,7 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "end_holds": "5 * * * *",
         "tell_deadlines": "25 * * * *",
         "confirm_affected": "* * * * *",
+        "project_disclosures": "* * * * *",
         "build_exports": "* * * * *",
         "scrub_trails": "0 3 * * *",
         "tend_keys": "40 * * * *",

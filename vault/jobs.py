@@ -16,6 +16,7 @@ from vault.operations.confirm_affected import confirm_affected
 from vault.operations.end_archives import end_archives
 from vault.operations.expire import expire
 from vault.operations.hold import end_holds
+from vault.operations.project_disclosures import project_disclosures
 from vault.operations.recheck_agreements import recheck_agreements
 from vault.operations.tell_deadlines import tell_deadlines
 from vault.operations.tell_of_grants import tell_of_grants
@@ -32,7 +33,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
     queueing lock holds for what waits alone, so of a task that comes each minute a second would begin beside the first, and what
     ends agreements would wait for both.
     """
-    confirming, scrubbing, packing, tending = Lock(), Lock(), Lock(), Lock()
+    confirming, projecting, scrubbing, packing, tending = Lock(), Lock(), Lock(), Lock(), Lock()
     arguments = sa.make_url(url).set(username="riserbo_app").translate_connect_args(username="user", database="dbname")
     query = dict(sa.make_url(url).query)
     app = App(connector=PsycopgConnector(kwargs={**arguments, **query, "options": f"-c search_path={SCHEMA}"}))
@@ -46,6 +47,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
         ("end_holds", "5 * * * *", lambda: _in_each(vault, end_holds)),  # what lapsed, and what nobody reviewed
         ("tell_deadlines", "25 * * * *", lambda: _in_each(vault, tell_deadlines)),  # of requests, before they come
         ("confirm_affected", "* * * * *", lambda: _alone(confirming, lambda: _in_each(vault, confirm_affected))),
+        ("project_disclosures", "* * * * *", lambda: _alone(projecting, lambda: _in_each(vault, project_disclosures))),
         ("build_exports", "* * * * *", lambda: _alone(packing, lambda: _in_each(vault, build_exports))),
         ("scrub_trails", "0 3 * * *", lambda: _alone(scrubbing, lambda: _scrubbed_all(scrub, vault.database.controllers()))),
         ("tend_keys", "40 * * * *", lambda: _alone(tending, lambda: _put_off("tend_keys", tend))),

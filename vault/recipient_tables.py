@@ -1,6 +1,6 @@
 """The tables of recipients: who receives data and on what terms; `vault/tables.py` names them with the rest."""
 
-from sqlalchemy import ARRAY, Column, Integer, Text
+from sqlalchemy import ARRAY, BigInteger, Column, Integer, Text
 
 from vault.columns import instant, table, words
 
@@ -26,4 +26,25 @@ recipient = table(  # a line is changed, never deleted: entries and tasks name i
     instant("ended_at", nullable=True),
     words("entry_id"),
     key=("name",),
+)
+
+disclosure = table(  # what went to whom, projected from the trail: it may be made anew from there
+    "disclosure",
+    words("subject_id"),
+    words("recipient"),
+    words("field"),
+    words("level"),  # as entries say it: clear masked:<mask> token
+    words("agreement_id"),  # empty where nothing tells it any more
+    Column("first_at", BigInteger, nullable=False),  # ms since 1970, as entries say it
+    Column("last_at", BigInteger, nullable=False),
+    Column("era", Integer, nullable=False),  # of the last entry
+    Column("position", BigInteger, nullable=False),
+    key=("subject_id", "recipient", "field", "level", "agreement_id"),
+)
+
+disclosure_mark = table(  # up to where the trail was projected
+    "disclosure_mark",
+    Column("era", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    key=(),
 )

@@ -39,7 +39,7 @@ from vault.key_tables import (
     subject_audit_key,
     token,
 )
-from vault.recipient_tables import recipient
+from vault.recipient_tables import disclosure, disclosure_mark, recipient
 from vault.request_tables import request, request_step
 from vault.trail_tables import (
     audit_checkpoint,
@@ -82,6 +82,8 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "controller_secret",
     "data_key",
     "data_key_wrap",
+    "disclosure",
+    "disclosure_mark",
     "epoch_change",
     "erasure",
     "export",

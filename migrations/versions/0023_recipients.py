@@ -1,4 +1,7 @@
-"""The register of recipients. No rows before it: every party goes by what the policy bundle says of it."""
+"""The register of recipients, and what went to whom.
+
+No rows before it: every party goes by what the policy bundle says of it, and disclosures are read from the trail.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +11,7 @@ revision = "0023"
 down_revision = "0022"
 
 INSTANT = sa.DateTime(timezone=True)
+_DISCLOSURE = ("subject_id", "recipient", "field", "level", "agreement_id")
 
 
 def upgrade() -> None:
@@ -38,11 +42,36 @@ def upgrade() -> None:
         schema="vault",
     )
     _secure("recipient", "SELECT, INSERT, UPDATE")
+    _disclosures()
 
 
 def downgrade() -> None:
     """Remove it."""
-    op.execute("DROP TABLE vault.recipient")
+    op.execute("DROP TABLE vault.recipient, vault.disclosure, vault.disclosure_mark")
+
+
+def _disclosures() -> None:
+    """What went to whom: nothing yet, and a job reads the trail from its beginning."""
+    op.create_table(
+        "disclosure",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("controller_id", *_DISCLOSURE)),
+        sa.Column("first_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.Column("era", sa.Integer(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("controller_id", *_DISCLOSURE, name="disclosure_pkey"),
+        schema="vault",
+    )
+    _secure("disclosure", "SELECT, INSERT, UPDATE")
+    op.create_table(
+        "disclosure_mark",
+        sa.Column("controller_id", sa.Text(), nullable=False),
+        sa.Column("era", sa.Integer(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("controller_id", name="disclosure_mark_pkey"),
+        schema="vault",
+    )
+    _secure("disclosure_mark", "SELECT, INSERT, UPDATE")
 
 
 def _secure(table: str, rights: str) -> None:

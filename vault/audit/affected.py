@@ -219,14 +219,14 @@ def amount(
             found.refused += 1
         elif "subject" not in members:
             found.about_nobody += 1
-        elif not _is_about(one, members, chain_keys):
+        elif not is_about(one, members, chain_keys):
             found.unattributed.append(members["id"])
         else:
             _add(found, one.subject_id or "", members)
     return found
 
 
-def _is_about(one: Evidence, members: Mapping[str, Any], chain_keys: Callable[[str, str], bytes | None]) -> bool:
+def is_about(one: Evidence, members: Mapping[str, Any], chain_keys: Callable[[str, str], bytes | None]) -> bool:
     """Return whether the person of the detail row is the one the leaf is about."""
     key = chain_keys(one.subject_id, one.stream) if one.subject_id is not None and one.stream in ("open", "held") else None
     if key is None:

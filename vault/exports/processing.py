@@ -10,8 +10,6 @@ from typing import Any, Final
 
 Json = dict[str, Any]
 
-SHOWN: Final = ("clear", "masked", "token")
-NOT_RECIPIENTS: Final = frozenset({"subject", "controller"})  # Art. 4(9): those to whom data are disclosed by the controller
 RIGHTS: Final = (
     ("rectification", "GDPR 16", "Rettifica", "Rectification"),
     ("erasure", "GDPR 17", "Cancellazione", "Erasure"),
@@ -116,11 +114,10 @@ class Recipients:
 
     _met: dict[str, Json] = field(default_factory=dict)
 
-    def add(self, leaf: Mapping[str, Any], when: str, kept_back: Collection[str]) -> None:
-        """Take an entry of the trail. `when`: its day, or its month where the day would tell of others; `kept_back`: never told."""
-        party = leaf.get("recipient")
-        shown = {name for name, level in leaf.get("fields", {}).items() if level.partition(":")[0] in SHOWN} - set(kept_back)
-        if party is None or party in NOT_RECIPIENTS or not shown or leaf.get("outcome") == "refused":
+    def add(self, party: str, fields: Iterable[str], when: str, kept_back: Collection[str]) -> None:
+        """Take what went to a party. `when`: the day, or the month where the day would tell of others; `kept_back`: never told."""
+        shown = set(fields) - set(kept_back)
+        if not shown:
             return
         met = self._met.setdefault(party, {"first": when, "last": when, "times": 0, "fields": set()})
         met["first"], met["last"] = min(met["first"], when), max(met["last"], when)

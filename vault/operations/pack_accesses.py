@@ -27,6 +27,7 @@ from vault.operations.hand_over_accesses import covering_checkpoint, line_of, ve
 from vault.operations.show_accesses import audience_of, audit_key, own_entry, read, recorded
 from vault.operations.signing import signed_document
 from vault.policy.model import Context
+from vault.recipients.disclosures import disclosed
 
 log = structlog.get_logger()
 AT_ONCE: Final = 250  # entries in one statement, and in memory
@@ -109,7 +110,8 @@ def _list(report: Report, recipients: Recipients, advance: Callable[[int], objec
     for opened, audience in report.stretches():
         shown = [told(one, audience) for one in opened]
         for one, said in zip(opened, shown, strict=True):
-            recipients.add(one.leaf, said["at"][:10] if "at" in said else said["month"], kept_back)
+            party, fields = disclosed(one.leaf) or ("", {})
+            recipients.add(party, fields, said["at"][:10] if "at" in said else said["month"], kept_back)
         yield between + b",\n".join(orjson.dumps(one, option=orjson.OPT_SORT_KEYS) for one in shown)
         between = b",\n"
         advance(len(opened))

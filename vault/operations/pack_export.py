@@ -29,6 +29,7 @@ from vault.operations.disclose import answer_of, decide_on, read_all
 from vault.operations.disclosure import SPECIAL, Ask, Case, Profile, disclosure_draft
 from vault.operations.facts import is_self
 from vault.operations.pack_accesses import Report, begin_report, pack_accesses
+from vault.operations.receiving import named_recipients
 from vault.operations.show_accesses import LEVEL_FOR_SPECIAL
 from vault.operations.show_receipt import receipt_facts
 from vault.operations.signing import signature_under
@@ -75,7 +76,7 @@ def pack_export(vault: Vault, order: Order, write: Callable[[bytes], object], ad
     snapshot_at = instant(case.at)
     _pack_data(package, order, made)
     agreed = [_agreed(vault, one) for one in case.person.agreements]
-    parties = {name: Party(one["labels"], one["transfer_tool"]) for name, one in vault.policy.parties.items()}
+    parties = {name: Party(labels, tool) for name, (labels, tool) in named_recipients(vault, order.context.controller_id).items()}
     controller, jurisdiction = _controller(vault, order.context.controller_id)
     told = processing(controller, jurisdiction, agreed, parties, made.profile)
     package.add("info/processing.json", [orjson.dumps(told, option=_JSON)])

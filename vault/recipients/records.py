@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from vault import tables
+from vault.recipients.disclosures import Line
 
 _R = tables.recipient.c
 _CONTROLLER: sa.BindParameter[str] = sa.bindparam("of_controller")
@@ -58,3 +59,82 @@ def end(rows: sa.Connection, controller_id: str, name: str, at: datetime, entry_
     """Say that data go there no more; the line stays."""
     these = (_R.controller_id == controller_id, _R.name == name)
     rows.execute(sa.update(tables.recipient).where(*these).values(ended_at=at, entry_id=entry_id))
+
+
+# --- what went to whom -------------------------------------------------------------------------------------------------------
+
+
+def mark(rows: sa.Connection, controller_id: str, *, lock: bool = False) -> tuple[int, int] | None:
+    """Return era and position up to which the trail was projected; None before it was ever. `lock`: others wait."""
+    found = rows.execute(_MARK.with_for_update() if lock else _MARK, {"of_controller": controller_id}).one_or_none()
+    return None if found is None else (int(found.era), int(found.position))
+
+
+def set_mark(rows: sa.Connection, controller_id: str, to: tuple[int, int]) -> None:
+    """Say up to where the trail was projected; a mark never goes back."""
+    rows.execute(_SET_MARK, {"controller_id": controller_id, "era": to[0], "position": to[1]})
+
+
+def add_disclosures(rows: sa.Connection, controller_id: str, lines: Sequence[Line]) -> None:
+    """Add lines to those there are: what is there twice stays as it is."""
+    for some in range(0, len(lines), _AT_ONCE):
+        these = [
+            {"controller_id": controller_id, **dict(zip(_LINE, one[:7], strict=True)), "era": one.last[0], "position": one.last[1]}
+            for one in lines[some : some + _AT_ONCE]
+        ]
+        rows.execute(_ADD, these)
+
+
+def disclosures(rows: sa.Connection, controller_id: str, subject_id: str) -> list[Line]:
+    """Return what went to recipients of one person."""
+    found = rows.execute(_OF_SUBJECT, {"of_controller": controller_id, "of_subject": subject_id})
+    return [Line(*row[:7], (int(row.era), int(row.position))) for row in found]
+
+
+def places_after(rows: sa.Connection, controller_id: str, subject_id: str, after: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return era and position of a person's entries that the projection has not come to, as look-up rows propose them."""
+    asked = {"of_controller": controller_id, "of_subject": subject_id, "of_era": after[0], "of_position": after[1]}
+    return [(int(row.era), int(row.position)) for row in rows.execute(_AFTER, asked)]
+
+
+_AT_ONCE = 1_000
+_LINE = ("subject_id", "recipient", "field", "level", "agreement_id", "first_at", "last_at")
+_D, _M, _L = tables.disclosure.c, tables.disclosure_mark.c, tables.audit_lookup.c
+_MARK = sa.select(_M.era, _M.position).where(_M.controller_id == _CONTROLLER)
+
+
+def _set_mark() -> sa.Insert:
+    new = upsert(tables.disclosure_mark)
+    ahead = sa.tuple_(new.excluded.era, new.excluded.position) > sa.tuple_(_M.era, _M.position)
+    to = {"era": new.excluded.era, "position": new.excluded.position}
+    return new.on_conflict_do_update(index_elements=["controller_id"], set_=to, where=ahead)
+
+
+def _add() -> sa.Insert:
+    new = upsert(tables.disclosure)
+    later = sa.tuple_(new.excluded.era, new.excluded.position) > sa.tuple_(_D.era, _D.position)
+    summed = {
+        "first_at": sa.func.least(_D.first_at, new.excluded.first_at),
+        "last_at": sa.func.greatest(_D.last_at, new.excluded.last_at),
+        "era": sa.case((later, new.excluded.era), else_=_D.era),
+        "position": sa.case((later, new.excluded.position), else_=_D.position),
+    }
+    return new.on_conflict_do_update(index_elements=["controller_id", *_LINE[:5]], set_=summed)
+
+
+_SET_MARK, _ADD = _set_mark(), _add()
+_SUBJECT: sa.BindParameter[str] = sa.bindparam("of_subject")
+_OF_SUBJECT = (
+    sa.select(*(_D[name] for name in _LINE), _D.era, _D.position)
+    .where(_D.controller_id == _CONTROLLER, _D.subject_id == _SUBJECT)
+    .order_by(_D.recipient, _D.field, _D.level, _D.agreement_id)
+)
+_AFTER = (
+    sa.select(_L.era, _L.position)
+    .where(
+        _L.controller_id == _CONTROLLER,
+        _L.subject_id == _SUBJECT,
+        sa.tuple_(_L.era, _L.position) >= sa.tuple_(sa.bindparam("of_era"), sa.bindparam("of_position")),
+    )
+    .order_by(_L.era, _L.position)
+)
