@@ -48,6 +48,22 @@ def test_a_log_is_signed_when_it_has_grown(log: Log) -> None:
     assert [parse_note(one.text).checkpoint.size for one in log.notes()] == [310, 0, 10, 310, 10, 310]
 
 
+def test_whoever_comes_second_finds_the_copy_too(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    written(log, 5)
+    log.sequencer().drain(log.controller_id)
+    with monkeypatch.context() as between:
+        between.setattr("vault.audit.records.keep_copy", killed)  # signed and durable, and its copy not there
+        with pytest.raises(KeyboardInterrupt):
+            log.signer().run_once(log.controller_id)
+    note = log.signer().run_once(log.controller_id)
+    assert note is not None
+    kept = log.ask("SELECT size, note FROM vault.audit_checkpoint WHERE controller_id = %s", log.controller_id)
+    assert kept == [(note.checkpoint.size, note.text)] == [(5, log.state.last(log.origin))]
+
+
 def test_the_note_is_durable_before_it_leaves(log: Log) -> None:
     class Broken(DirectorySignerState):
         def keep(self, _origin: str, _note: str, _at_ms: int) -> None:

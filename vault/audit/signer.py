@@ -162,6 +162,8 @@ class Signer:
     def run_once(self, controller_id: str) -> Note | None:
         """Sign the log if it has grown, and return the newest note; None for an empty log that was never signed.
 
+        Its copy lies beside the log then, also where another thread signed it and has not come to that yet, or never did.
+
         Raises AuditUnavailable when it must not be signed (the reason is on the trail's health), or cannot be.
         """
         with self._state.holding():
@@ -172,9 +174,11 @@ class Signer:
             self.report(controller_id, standing)
             if standing.fault is not None:
                 raise AuditUnavailable(retry_after_s=60)
-            if standing.last is None or standing.head.size == standing.last.checkpoint.size:
-                return standing.last
-            note = self._release(standing.origin, standing.head, standing.root)
+            note = standing.last
+            if note is None or not standing.head.size:
+                return note
+            if note.checkpoint.size < standing.head.size:
+                note = self._release(standing.origin, standing.head, standing.root)
         with self._database.transaction(controller_id) as rows:
             records.keep_copy(rows, controller_id, standing.head, note.text, self._now())
         return note
