@@ -1,7 +1,7 @@
 """Work that waits: procrastinate tasks on PostgreSQL. Each calls one operation; arguments are ids only."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from threading import Lock
 
 import sqlalchemy as sa
@@ -9,13 +9,16 @@ import structlog
 from procrastinate import App, PsycopgConnector
 
 from vault.assembly import Vault
+from vault.connectors.webhooks import Webhooks
 from vault.errors import PolicyUnavailable, VaultError
 from vault.operations.build_exports import build_exports
 from vault.operations.clear_answers import clear_answers
 from vault.operations.confirm_affected import confirm_affected
+from vault.operations.deliver_tasks import deliver_tasks, tell_tasks
 from vault.operations.end_archives import end_archives
 from vault.operations.expire import expire
 from vault.operations.hold import end_holds
+from vault.operations.notify_recipients import notify_recipients
 from vault.operations.project_disclosures import project_disclosures
 from vault.operations.recheck_agreements import recheck_agreements
 from vault.operations.tell_deadlines import tell_deadlines
@@ -33,7 +36,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
     queueing lock holds for what waits alone, so of a task that comes each minute a second would begin beside the first, and what
     ends agreements would wait for both.
     """
-    confirming, projecting, scrubbing, packing, tending = Lock(), Lock(), Lock(), Lock(), Lock()
+    confirming, projecting, notifying, delivering, scrubbing, packing, tending = (Lock() for _ in range(7))
     arguments = sa.make_url(url).set(username="riserbo_app").translate_connect_args(username="user", database="dbname")
     query = dict(sa.make_url(url).query)
     app = App(connector=PsycopgConnector(kwargs={**arguments, **query, "options": f"-c search_path={SCHEMA}"}))
@@ -48,6 +51,9 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
         ("tell_deadlines", "25 * * * *", lambda: _in_each(vault, tell_deadlines)),  # of requests, before they come
         ("confirm_affected", "* * * * *", lambda: _alone(confirming, lambda: _in_each(vault, confirm_affected))),
         ("project_disclosures", "* * * * *", lambda: _alone(projecting, lambda: _in_each(vault, project_disclosures))),
+        ("notify_recipients", "* * * * *", lambda: _alone(notifying, lambda: _in_each(vault, notify_recipients))),
+        ("deliver_tasks", "* * * * *", lambda: _alone(delivering, lambda: _delivered(vault))),
+        ("tell_tasks", "35 * * * *", lambda: _in_each(vault, tell_tasks)),  # of what recipients have not answered in time
         ("build_exports", "* * * * *", lambda: _alone(packing, lambda: _in_each(vault, build_exports))),
         ("scrub_trails", "0 3 * * *", lambda: _alone(scrubbing, lambda: _scrubbed_all(scrub, vault.database.controllers()))),
         ("tend_keys", "40 * * * *", lambda: _alone(tending, lambda: _put_off("tend_keys", tend))),
@@ -63,6 +69,11 @@ def _add(app: App, name: str, cron: str, act: Callable[[], int]) -> None:
     @app.task(name=name, queueing_lock=name, pass_context=False)
     def task(timestamp: int) -> int:  # noqa: ARG001  # procrastinate hands the scheduled instant over
         return act()
+
+
+def _delivered(vault: Vault) -> int:
+    with closing(Webhooks()) as post:
+        return _in_each(vault, lambda governed, controller_id: deliver_tasks(governed, controller_id, post))
 
 
 def _rechecked(vault: Vault, controller_id: str) -> int:

@@ -1,8 +1,8 @@
 """The tables of recipients: who receives data and on what terms; `vault/tables.py` names them with the rest."""
 
-from sqlalchemy import ARRAY, BigInteger, Column, Integer, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, Integer, Text, text
 
-from vault.columns import instant, table, words
+from vault.columns import instant, octets, table, words
 
 recipient = table(  # a line is changed, never deleted: entries and tasks name it
     "recipient",
@@ -21,6 +21,8 @@ recipient = table(  # a line is changed, never deleted: entries and tasks name i
     words("endpoint", nullable=True),
     instant("disabled_at", nullable=True),  # it answered 410: nothing is sent there any more
     Column("secret_serial", Integer, nullable=False),  # of the key its webhooks are signed with
+    Column("secret_version", Integer, nullable=False),  # of the controller's secret that key is made from
+    instant("secret_at", nullable=True),  # since when it is that serial; null: since ever
     Column("days", Integer, nullable=False),  # until when it is to have answered
     instant("registered_at"),
     instant("ended_at", nullable=True),
@@ -47,4 +49,57 @@ disclosure_mark = table(  # up to where the trail was projected
     Column("era", Integer, nullable=False),
     Column("position", BigInteger, nullable=False),
     key=(),
+)
+
+recipient_task = table(  # what one recipient is to be told; never forgotten
+    "recipient_task",
+    words("task_id"),
+    words("subject_id"),
+    words("recipient"),
+    words("recipient_id", nullable=True),  # null: it was not on the register
+    words("kind"),  # erasure rectification restriction lifting withdrawal
+    Column("fields", ARRAY(Text), nullable=False),
+    Column("whole", Boolean, nullable=False),  # they are all it received
+    words("handle"),  # by which it knows the person; nobody else does
+    words("cause"),  # the entry of the act
+    words("request_id", nullable=True),
+    words("state"),  # pending sent acknowledged completed refused manual excused
+    instant("made_at"),
+    instant("due_at"),
+    instant("moved_at"),
+    Column("attempts", Integer, nullable=False),
+    instant("next_at", nullable=True),  # when to send it; null: not by us
+    instant("alarmed_at", nullable=True),  # that its deadline came and it had not ended
+    Column("version", Integer, nullable=False),
+    words("entry_id"),
+    key=("task_id",),
+)
+Index("recipient_task_of_cause", *(recipient_task.c[name] for name in ("controller_id", "cause", "kind", "recipient")), unique=True)
+Index("recipient_task_by_subject", recipient_task.c.controller_id, recipient_task.c.subject_id)
+Index(
+    "recipient_task_to_send",
+    recipient_task.c.controller_id,
+    recipient_task.c.next_at,
+    postgresql_where=text("next_at IS NOT NULL"),
+)
+Index(
+    "recipient_task_to_alarm",
+    recipient_task.c.controller_id,
+    recipient_task.c.due_at,
+    postgresql_where=text("alarmed_at IS NULL AND state NOT IN ('completed', 'excused')"),
+)
+
+recipient_task_step = table(  # insert-only; what somebody wrote is sealed
+    "recipient_task_step",
+    words("task_id"),
+    Column("number", Integer, nullable=False),
+    words("state"),
+    words("role"),  # job recipient officer
+    words("by"),
+    words("code", nullable=True),  # what an endpoint answered, or that it did not
+    instant("at"),
+    Column("secret_version", Integer, nullable=False),
+    octets("sealed"),
+    words("entry_id"),
+    key=("task_id", "number"),
 )

@@ -39,7 +39,7 @@ from vault.key_tables import (
     subject_audit_key,
     token,
 )
-from vault.recipient_tables import disclosure, disclosure_mark, recipient
+from vault.recipient_tables import disclosure, disclosure_mark, recipient, recipient_task, recipient_task_step
 from vault.request_tables import request, request_step
 from vault.trail_tables import (
     audit_checkpoint,
@@ -93,6 +93,8 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "legal_hold",
     "metadata",
     "recipient",
+    "recipient_task",
+    "recipient_task_step",
     "request",
     "request_step",
     "subject_audit_key",
@@ -368,6 +370,15 @@ event = _table(  # the outbox: facts for the outside, ids only
     _instant("sent_at", nullable=True),
     _text("entry_id"),
     key=("event_id",),
+)
+Index(
+    "event_to_tell",  # of the many facts the few that recipients hear of, until they do
+    event.c.controller_id,
+    event.c.at,
+    postgresql_where=text(
+        "sent_at IS NULL AND name IN ('subject:amended', 'subject:restricted', 'subject:unrestricted', 'agreement:withdrawn',"
+        " 'agreement:narrowed', 'class:emptied')"
+    ),
 )
 
 # --- policy: insert-only, kept as long as the entries that name it ----------------------------------------------------------

@@ -22,7 +22,21 @@ HARMLESS = {
     *("entry_id", "controller_id", "era", "level", "index", "from", "to"),
     *("name", "caller", "system", "role", "field", "purpose", "ticket", "agreement", "outcome"),
     *("operation", "flag", "cursor", "reason", "by"),  # of the log: ids, labels and closed lists; no address as an id
-    *("hold_id", "request_id", "every", "skip", "export_id", "breach_id", "list_id", "station", "class", "policy", "first", "end"),
+    *(
+        "hold_id",
+        "task_id",
+        "request_id",
+        "every",
+        "skip",
+        "export_id",
+        "breach_id",
+        "list_id",
+        "station",
+        "class",
+        "policy",
+        "first",
+        "end",
+    ),
 }
 WINDOWS = {"listEntries", "countEntries"}  # a query that is well formed and asks for too much
 DOCUMENTS = {  # what is handed out in a published form of its own
@@ -114,6 +128,8 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         "post /v1/requests",
         "post /v1/holds",
         "post /v1/me/requests",
+        "post /v1/recipient-tasks/{task_id}:acknowledge",
+        "post /v1/recipient-tasks/{task_id}:declare",
         *(f"post /v1/requests/{{request_id}}:{verb}" for verb in VERBS),
         "post /v1/exports/{export_id}:download",
         "post /v1/audit/entries/{entry_id}/reviews",
@@ -124,7 +140,7 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
     assert shows == {
         *("ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut", "NamedOut"),
         "PendingOut",
-        *("WholeBreachOut", "AffectedOut", "StartedOut", "WholeRequestOut", "HoldOut", "HoldsOut"),
+        *("WholeBreachOut", "AffectedOut", "StartedOut", "WholeRequestOut", "HoldOut", "HoldsOut", "WholeTaskOut"),
     }
 
 

@@ -406,6 +406,23 @@ def look_at_recipients(outside: Outside) -> None:
     outside.call(403, "GET", "/v1/recipients", "t1", Vault_Ticket="TCK-0")
 
 
+def answer_for_tasks(outside: Outside, make_tasks: Callable[[], None]) -> None:
+    """Say what came of what recipients were to be told: rightly, wrongly, and as others."""
+    make_tasks()
+    words, stray, why = STRAYS["justification"], STRAYS["wrong type"], {"Vault_Purpose": "rights-fulfilment"}
+    tasks = outside.call(200, "GET", "/v1/recipient-tasks", "dpo", **why)["tasks"]
+    first, second = (f"/v1/recipient-tasks/{one['task_id']}" for one in tasks[:2])
+    outside.call(403, "GET", "/v1/recipient-tasks", "t1", Vault_Ticket="TCK-0")
+    outside.call(200, "POST", f"{first}:acknowledge", "system", {"state": "completed", "said": words}, **why)
+    outside.call(409, "POST", f"{first}:declare", "dpo", {"state": "excused", "said": words}, **why)
+    outside.call(200, "POST", f"{second}:declare", "dpo", {"state": "completed", "said": words, "evidence": words[:99]}, **why)
+    outside.call(422, "POST", f"{second}:declare", "dpo", {"state": "refused", STRAYS["unknown member"]: stray}, **why)
+    outside.call(422, "POST", f"{second}:acknowledge", "system", {"state": stray}, **why)
+    outside.call(200, "GET", second, "dpo", **why)
+    outside.call(200, "GET", first, "system", **why)
+    outside.call(404, "GET", first, "t1", Vault_Ticket="TCK-0")
+
+
 def send_malformed(outside: Outside) -> None:
     """Send bodies that are none: broken, of another type, too large, with members nobody declared."""
     path, stray = "/v1/subjects", STRAYS["broken body"]

@@ -24,6 +24,7 @@ TABLES = [f"{one.schema}.{one.name}" for one in metadata.sorted_tables]
 JOBS = ["jobs.procrastinate_jobs", "jobs.procrastinate_periodic_defers"]
 _BREACH = re.compile("GET /v1/breaches/brc_[a-z2-7]{26}")
 _REQUEST = re.compile("GET /v1/requests/req_[a-z2-7]{26}")
+_TASK = re.compile("GET /v1/recipient-tasks/tsk_[a-z2-7]{26}")
 _NAMING = re.compile("GET /v1/namings/nam_[a-z2-7]{26}")
 _DOWNLOAD = re.compile("POST /v1/exports/exp_[a-z2-7]{26}:download")
 _OWN_PLACES = ("data", "tmp", "out", "inbox", "keyring.credential", "state/imports")
@@ -44,6 +45,9 @@ def _answers(house: House, search: Search) -> list[Hit]:
         if one.status == 200 and _REQUEST.fullmatch(one.asked):
             steps = [{**step, "said": None, "ordered_by": None} for step in json.loads(one.body)["steps"]]
             body = json.dumps({**json.loads(one.body), "steps": steps}).encode()  # what was written to whoever reads it
+        if one.status == 200 and _TASK.fullmatch(one.asked):
+            steps = [{**step, "said": None, "evidence": None} for step in json.loads(one.body)["steps"]]
+            body = json.dumps({**json.loads(one.body), "steps": steps}).encode()
         if one.status == 200 and one.asked.startswith("GET /v1/holds"):
             body = json.dumps([{**hold, "why": None, "law": None} for hold in json.loads(one.body)["holds"]]).encode()
         if one.status == 200 and _NAMING.fullmatch(one.asked):

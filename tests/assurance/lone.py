@@ -176,8 +176,15 @@ class Lone:
         }
 
     def _recipients(self) -> dict[str, Callable[[], Any]]:
-        desk = self.desk
-        return {"listRecipients": lambda: desk.call("GET", "/v1/recipients", "dpo")}
+        desk, task = self.desk, f"/v1/recipient-tasks/tsk_{'a' * 26}"
+        stated = {"state": "completed", "said": "x" * 20, "evidence": "x"}
+        return {
+            "listRecipients": lambda: desk.call("GET", "/v1/recipients", "dpo"),
+            "listRecipientTasks": lambda: desk.call("GET", "/v1/recipient-tasks", "dpo"),
+            "readRecipientTask": lambda: desk.call("GET", task, "dpo"),
+            "acknowledgeRecipientTask": lambda: desk.call("POST", f"{task}:acknowledge", "system", {"state": "completed"}),
+            "declareRecipientTask": lambda: desk.call("POST", f"{task}:declare", "dpo", stated),
+        }
 
     def _requests(self) -> dict[str, Callable[[], Any]]:
         desk, own, words = self.desk, {"kind": "access"}, {"said": "x" * 20}

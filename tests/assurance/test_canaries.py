@@ -110,6 +110,7 @@ def drive(house: House) -> None:
         driving.ask_for_rights(outside, person, lambda request_id: put_back(house, request_id))
         driving.hold_back(outside, patient)
         driving.look_at_recipients(outside)
+        driving.answer_for_tasks(outside, lambda: make_tasks(house))
         driving.send_malformed(outside)
         driving.send_bad_tokens(outside, person)
         driving.send_odd_requests(outside, person)
@@ -141,6 +142,12 @@ def make_packages(house: House) -> None:
     """Make the packages that wait, as the operator would."""
     with house.running("exports", "exports", "make", "-c", CONTROLLER) as making:
         assert making.wait(60) == 0
+
+
+def make_tasks(house: House) -> None:
+    """Make what recipients are to be told, as the operator would."""
+    with house.running("tasks", "recipients", "tell", "-c", CONTROLLER) as telling:
+        assert telling.wait(60) == 0
 
 
 def entries(owner: "psycopg.Connection[Any]") -> int:

@@ -26,7 +26,7 @@ SEALED = (
     *("vault.audit_entry", "vault.agreement", "vault.agreement_event", "vault.template", "vault.template_text"),
     *("vault.policy_bundle", "vault.policy_activation", "vault.audit_pruned", "vault.review_remark"),
     *("vault.breach", "vault.breach_phase", "vault.breach_deadline", "vault.affected_list", "vault.affected_part"),
-    "vault.request_step",
+    *("vault.request_step", "vault.recipient_task_step"),
     *("vault.erasure", "vault.certificate"),
 )
 GUARDED = (*SEALED, "vault.audit_checkpoint", "vault.audit_witnessed")  # a trigger refuses even the owner

@@ -174,6 +174,12 @@ def test_a_recipient_is_registered_changed_and_ended(controller_id: str) -> None
     assert ran("add", "zammad", *ground, "--subprocessor", "Hoster", "--days", "20")[1]["recipient_id"] == made["recipient_id"]
     code, refused = ran("add", "zammad", *ground, "--channel", "webhook")
     assert (code, [one["pointer"] for one in refused["errors"]]) == (1, ["--endpoint"])
+    hooked = ran("add", "zammad", *ground, "--channel", "webhook", "--endpoint", "https://desk.example/hooks")[1]
+    assert hooked["recipient_id"] == made["recipient_id"]
+    keys = [ran("key", "zammad", *change)[1]["key"] for change in ([], [], ["--change"])]
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[2].startswith("whsec_")
+    assert ran("tell")[1] == {"made": 0, "sent": 0}
     assert ran("end", "zammad")[0] == 0
     assert ran("end", "nobody")[1]["error"] == "recipient-not-found"
 

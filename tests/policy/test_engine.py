@@ -418,6 +418,7 @@ def permission(verb: str, start: str, deciding: Policy | None = None, *, is_self
 
 
 REQUESTS = ("open_request", "show_request", "move_request")
+TASKS = ("show_tasks", "answer_task")
 
 
 @pytest.mark.parametrize(
@@ -462,6 +463,7 @@ REQUESTS = ("open_request", "show_request", "move_request")
         *((one, {"t1", "t2", "billing", "medical", "dsr-officer", "customer"}) for one in REQUESTS),
         ("hold", set()),
         ("show_recipients", {"dsr-officer"}),
+        *((one, {"dsr-officer"}) for one in TASKS),
         ("find", {"t1", "t2", "billing", "medical", "dsr-officer", "system"}),
         ("verify", {"t1", "t2", "billing", "medical"}),
         ("reveal", {"t1", "t2", "billing", "medical"}),
@@ -525,6 +527,7 @@ def test_the_officer_reads_no_receipt_for_another_purpose() -> None:
         *((one, {"rights-fulfilment"}) for one in REQUESTS),
         ("hold", {"rights-fulfilment", "legal-compliance"}),
         ("show_recipients", {"rights-fulfilment", "legal-compliance"}),
+        *((one, {"rights-fulfilment", "legal-compliance"}) for one in TASKS),
         ("object", set()),
         ("object_to_marketing", set()),
         ("withdraw_objection", set()),

@@ -60,7 +60,8 @@ def test_a_sound_line_has_no_fault() -> None:
     ("text", "sound"),
     [
         ("https://desk.example/hooks?x=1", True),
-        ("http://127.0.0.1:8080/", True),  # where it may lead is judged when connected
+        ("http://127.0.0.1:8080/", True),
+        ("http://desk.example/", False),
         ("https://user@desk.example/", False),
         ("https://:secret@desk.example/", False),
         ("https://desk.example/#part", False),

@@ -1,5 +1,6 @@
 """Commands for the register of recipients: who receives data, and on what terms."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -7,8 +8,12 @@ import typer
 
 from vault.commands.say import AsJson, ControllerOption, answer, by_option, said, the_controller
 from vault.commands.setting_up import INSTANTS
+from vault.connectors.webhooks import Webhooks
 from vault.opening import open_vault
+from vault.operations.deliver_tasks import deliver_tasks
+from vault.operations.notify_recipients import notify_recipients
 from vault.operations.register_recipient import end_recipient, register_recipient
+from vault.operations.webhook_key import webhook_key
 from vault.recipients.register import CHANNELS, ROLES, Entry
 from vault.settings import read_settings
 
@@ -69,3 +74,30 @@ def recipients_end(
         here = the_controller(opened.vault.database.controllers(), controller)
         entry_id = end_recipient(opened.vault.closing(here), here, name)
         answer({"name": name, "entry_id": entry_id}, as_json=as_json, text=f"{name} gets nothing now ({entry_id}).")
+
+
+@recipients.command("tell")
+def recipients_tell(controller: ControllerOption = None, as_json: AsJson = False) -> None:
+    """Make and send now what recipients are to be told; the worker does so each minute."""
+    with said(as_json=as_json), open_vault(read_settings()) as opened, closing(Webhooks()) as post:
+        here = the_controller(opened.vault.database.controllers(), controller)
+        opened.trail.settle(here)
+        vault = opened.vault.governed(here)
+        made, sent = notify_recipients(vault, here), deliver_tasks(vault, here, post)
+        answer({"made": made, "sent": sent}, as_json=as_json, text=f"{made} tasks made, {sent} messages sent.")
+
+
+@recipients.command("key")
+def recipients_key(
+    name: Annotated[str, typer.Argument(help="As callers and the trail name it.")],
+    change: Annotated[
+        bool, typer.Option("--change", help="Make a new one; for seven days messages carry both signatures.")
+    ] = False,
+    controller: ControllerOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the key a recipient checks its webhooks with (Standard Webhooks), to be handed over on a safe way. On record."""
+    with said(as_json=as_json), open_vault(read_settings()) as opened:
+        here = the_controller(opened.vault.database.controllers(), controller)
+        key, entry_id = webhook_key(opened.vault.closing(here), here, name, change=change)
+        answer({"name": name, "key": key, "entry_id": entry_id}, as_json=as_json, text=key)

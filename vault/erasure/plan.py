@@ -11,6 +11,7 @@ Source: `rights.md` 3 and 6.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
@@ -143,3 +144,8 @@ def _archived(category: str, duty: Duty, fields: Sequence[PlannedField]) -> dict
 
 def _names(fields: Sequence[PlannedField]) -> list[str]:
     return sorted({one.name for one in fields})
+
+
+def spelt(at: datetime) -> str:
+    """Return an instant in UTC as RFC 3339, whole seconds."""
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,11 +1,11 @@
 """Certify an erasure: the account of it as one line of RFC 8785 JSON, a signed note that anybody checks with the public key alone.
 
 It says what was destroyed and how, what is kept and why, the ledger's line, the entry and where the trail's tree had it; no name
-and no value. What is not known yet is null: an epoch's root that was not destroyed makes nothing final.
+and no value. Recipients stand as they do on its day. What is not known yet is null: an epoch's root that was not destroyed
+makes nothing final.
 """
 
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 import rfc8785
@@ -15,10 +15,13 @@ from vault.assembly import Vault
 from vault.audit import records as audit
 from vault.erasure import records as erasures
 from vault.erasure.ledger import Line
+from vault.erasure.plan import spelt
 from vault.erasure.records import CertificateRow, ErasureRow
 from vault.errors import NotFound, Unavailable, Unreadable
 from vault.operations.show_log import newest_note
 from vault.operations.signing import signed_document
+from vault.operations.tasking import told_of
+from vault.recipients import task_records
 
 
 def certify(vault: Vault, controller_id: str, made: ErasureRow, line: Line, stage: str) -> tuple[str, bytes]:
@@ -32,8 +35,9 @@ def certify(vault: Vault, controller_id: str, made: ErasureRow, line: Line, stag
     at, certificate_id = vault.now(), vault.new_id("crt")
     with vault.database.snapshot(controller_id) as rows:
         trail = _in_the_trail(vault, rows, controller_id, made.entry_id)
+        owing = told_of(task_records.caused_by(rows, controller_id, made.entry_id), at)
     said = {
-        **made.result, "certificate_id": certificate_id, "controller_id": controller_id,
+        **made.result, "recipients": owing, "certificate_id": certificate_id, "controller_id": controller_id,
         "ledger": {"n": line.number, "sha256": line.tail.digest.hex()}, "audit": trail,
         "epochs": [made.epoch], "state": f"erased-{stage}", "issued_at": spelt(at),
     }  # fmt: skip
@@ -42,11 +46,6 @@ def certify(vault: Vault, controller_id: str, made: ErasureRow, line: Line, stag
         row = CertificateRow(certificate_id, made.erasure_id, stage, note, at, made.entry_id)
         erasures.add_certificate(transaction, controller_id, row)
     return certificate_id, note
-
-
-def spelt(at: datetime) -> str:
-    """Return an instant in UTC as RFC 3339, whole seconds."""
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _in_the_trail(vault: Vault, rows: Connection, controller_id: str, entry_id: str) -> dict[str, Any]:

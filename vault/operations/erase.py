@@ -3,16 +3,18 @@
 1. A plan is made, and again now; executed is what was accepted, by one person, and approved by another.
 2. The erasure is on record first. Its permit opens identifiers, of which keyed hashes are left, and what is to be sealed anew:
    for the last time, and in memory.
-3. One transaction takes everything away and commits only after the ledger's line is durable (`on_ledger`).
-4. Then everything is looked for again, and nothing may be found; the certificate is signed; the line is closed. Data keys are in
+3. Everything their recipients received is known by then, up to the erasure's own entry: each is told in a task of its own.
+4. One transaction takes everything away and commits only after the ledger's line is durable (`on_ledger`).
+5. Then everything is looked for again, and nothing may be found; the certificate is signed; the line is closed. Data keys are in
    no memory between two requests, so none is left to drop.
-5. Each step can be repeated: an act the ledger tells of and nothing closes is carried out at the next start.
+6. Each step can be repeated: an act the ledger tells of and nothing closes is carried out at the next start.
 
 Nothing here is told of a value, and the account names no field that is kept from the person. Source: `rights.md` 6.
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,9 +23,9 @@ import structlog
 from vault.assembly import Vault
 from vault.erasure import records as erasures
 from vault.erasure.ledger import REQUEST, Line, Said
-from vault.erasure.plan import Plan
+from vault.erasure.plan import Plan, spelt
 from vault.erasure.records import ErasureRow
-from vault.errors import Conflict, DatabaseUnavailable, Erased, Fault, InvalidValue, Unreadable
+from vault.errors import Conflict, DatabaseUnavailable, Erased, Fault, InvalidValue, Unavailable, Unreadable
 from vault.keys import records as keys
 from vault.keys.data_keys import open_fields
 from vault.operations.acting import (
@@ -38,7 +40,7 @@ from vault.operations.acting import (
     telling,
 )
 from vault.operations.callers import CALLER_ID
-from vault.operations.certify import certify, spelt
+from vault.operations.certify import certify
 from vault.operations.erasing import (
     Case,
     end_exports,
@@ -53,9 +55,13 @@ from vault.operations.erasing import (
 )
 from vault.operations.facts import sealed_classes
 from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
+from vault.operations.project_disclosures import catch_up, read_off
+from vault.operations.tasking import tasks_of, told_of
 from vault.outbox import announce
 from vault.permit import Clear, ReadPermit
 from vault.policy.model import Context
+from vault.recipients import task_records
+from vault.recipients.tasks import Owed, owed
 
 DIGEST: Final = 64  # hexadecimal digits
 
@@ -64,16 +70,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who decided that a person is erased. `plan` is the digest, in hex, of the plan that was accepted.
-
-    `recipients`: what became of those who had received something, as `rights.md` 3 tells it; None where nobody asked.
-    """
+    """Who decided that a person is erased. `plan` is the digest, in hex, of the plan that was accepted."""
 
     request_id: str
     accepted_by: str
     approved_by: str
     plan: str
-    recipients: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ def carry_out(vault: Vault, acting: Acting, case: Case, order: Order | None, lin
     opened = _opened(vault, acting, permit, needed=line is None)
     with telling(vault, acting):
         archive = resealed(vault, acting, case, opened)
+        told = _told(vault, acting, case, line)
     request_id = order.request_id if order is not None else line.said.request if line is not None else ""
     left = left_of(vault, acting, case, opened)
     with carrying_out_on_ledger(vault, acting, line) as kept:
@@ -149,13 +152,16 @@ def carry_out(vault: Vault, acting: Acting, case: Case, order: Order | None, lin
         announce(
             kept.rows, vault, place[0], "subject:erased", acting.entry_id, acting.at, subject_id=place[1], request_id=request_id
         )
+        owing = tasks_of(vault, kept.rows, acting, "erasure", told, acting.entry_id, request_id or None)
+        task_records.add(kept.rows, place[0], owing)
         said = kept.tell(_said(vault, acting, case.plan, request_id))
-        made = _row(vault, acting, case, order, said, kept_after(vault, acting, left))
+        also = {"kept": kept_after(vault, acting, left), "recipients": told_of(owing, acting.at)}
+        made = _row(vault, acting, case, order, said, also)
         erasures.add_erasure(kept.rows, place[0], made)
-    return finish(vault, acting, made, said)
+    return finish(vault, acting, made, said, case.leaves)
 
 
-def finish(vault: Vault, acting: Acting, made: ErasureRow, line: Line) -> Done:
+def finish(vault: Vault, acting: Acting, made: ErasureRow, line: Line, leaves: Collection[str] | None = None) -> Done:
     """Look for what may be left, certify, and close the ledger's line. Raises DatabaseUnavailable `erasure-incomplete`."""
     place = (acting.context.controller_id, acting.subject_id)
     with telling(vault, acting):
@@ -165,6 +171,7 @@ def finish(vault: Vault, acting: Acting, made: ErasureRow, line: Line) -> Done:
         if left:
             log.error("erasure_incomplete", controller_id=place[0], subject_id=place[1], entry_id=acting.entry_id)
             raise DatabaseUnavailable("erasure-incomplete", entry_id=acting.entry_id, retry_after_s=60)
+        _tell_the_rest(vault, acting, made, line.said.fields if leaves is None else leaves)
         certificate_id, note = certify(vault, acting.context.controller_id, made, line, "live")
     close(vault, line)
     return Done({**made.result, "certificate_id": certificate_id}, certificate_id, note, made.entry_id)
@@ -233,17 +240,35 @@ def _said(vault: Vault, acting: Acting, plan: Plan, request_id: str) -> Said:
     )  # fmt: skip
 
 
+def _told(vault: Vault, acting: Acting, case: Case, line: Line | None) -> list[Owed]:
+    """Return which recipients are to be told, and of what they received. What the ledger tells of waits for nobody's log."""
+    lines = catch_up(vault, acting) if line is None else read_off(vault, acting.context.controller_id, acting.subject_id)
+    return owed(lines, case.leaves)
+
+
+def _tell_the_rest(vault: Vault, acting: Acting, made: ErasureRow, leaves: Collection[str]) -> None:
+    """Tell those too who were shown something while the erasure was on its way: from its commit on nothing opens any more."""
+    controller_id = acting.context.controller_id
+    with suppress(Unavailable):
+        vault.settle(controller_id)
+    told = owed(read_off(vault, controller_id, acting.subject_id), leaves)
+    with vault.database.snapshot(controller_id) as rows:
+        known = {one.recipient: list(one.fields) for one in task_records.caused_by(rows, controller_id, made.entry_id)}
+    if any(known.get(one.recipient) != list(one.fields) for one in told):
+        with vault.database.transaction(controller_id) as transaction:
+            late = tasks_of(vault, transaction, acting, "erasure", told, made.entry_id, made.request_id or None)
+            task_records.widen(transaction, controller_id, late)
+
+
 def _row(
-    vault: Vault, acting: Acting, case: Case, order: Order | None, line: Line, kept: Sequence[Mapping[str, Any]]
+    vault: Vault, acting: Acting, case: Case, order: Order | None, line: Line, more: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> ErasureRow:
     """Return what is kept of an erasure: its account, and who decided it."""
     request_id = order.request_id if order is not None else line.said.request
     result = {
         "request_id": request_id, **outcome(vault, case), "completed_at": spelt(acting.at),
-        "kept": list(kept), "backups": {"final_by": final_by(vault, acting)},
+        **more, "backups": {"final_by": final_by(vault, acting)},
     }  # fmt: skip
-    if order is not None and order.recipients is not None:
-        result["recipients"] = [dict(one) for one in order.recipients]
     accepted_by, approved_by = (order.accepted_by, order.approved_by) if order is not None else (None, None)
     return ErasureRow(
         vault.new_id("ers"), acting.subject_id, request_id, accepted_by, approved_by, case.plan.digest, result, line.number,

@@ -39,7 +39,9 @@ HISTORY_LASTS: Final = "P10Y"  # of agreements (c.c. 2946)
 class Case:
     """What was read of a person for an erasure, and the plan. `stays`: classes and generations a duty holds as they are.
 
-    `opens`: fields to be opened, each with the agreement through whose wrap; `untold`: fields nobody is told of.
+    `opens`: fields to be opened, each with the agreement through whose wrap; `untold`: fields the account does not name.
+    `leaves`: fields that leave everybody's use, destroyed or kept by a duty alone: their recipients are to erase them. What a legal
+    hold keeps is evidence there too.
     """
 
     plan: Plan
@@ -47,6 +49,7 @@ class Case:
     stays: frozenset[tuple[str, int]]
     opens: Mapping[str, str]
     untold: frozenset[str]
+    leaves: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,9 @@ def read_case(vault: Vault, acting: Acting) -> Case:
     plan = planned(held)
     stays = frozenset((one.class_name, one.generation) for one in held if one.archived and one.duties)
     newest = {one.class_name: max(other.generation for other in there if other.class_name == one.class_name) for one in there}
-    return Case(plan, newest, stays, _opens(vault, acting, plan), _untold(vault, acting))
+    held_back = {name for one in held_by for name in one.fields or vault.catalogue.fields}
+    leaves = frozenset(one.name for one in plan.fields) - held_back
+    return Case(plan, newest, stays, _opens(vault, acting, plan), _untold(vault, acting), leaves)
 
 
 def _held(one: Generation, former: Mapping[tuple[str, int, str], int], duties: Sequence[Duty]) -> HeldClass:

@@ -46,9 +46,13 @@ def project_disclosures(vault: Vault, controller_id: str) -> int:
 
 def catch_up(vault: Vault, acting: Acting) -> list[Line]:
     """Return what went to recipients of the person of an act that is on record, up to its own entry. Raises AuditUnavailable."""
-    controller_id, subject_id = acting.context.controller_id, acting.subject_id
-    vault.settle(controller_id)
+    vault.settle(acting.context.controller_id)
     own_entry(vault, acting)
+    return read_off(vault, acting.context.controller_id, acting.subject_id)
+
+
+def read_off(vault: Vault, controller_id: str, subject_id: str) -> list[Line]:
+    """Return what went to recipients of a person, by all entries that have a position."""
     with vault.database.snapshot(controller_id) as rows:
         mark = records.mark(rows, controller_id) or (FIRST_ERA, 0)
         places = records.places_after(rows, controller_id, subject_id, mark)

@@ -11,6 +11,7 @@ from typing import Final
 from vault.assembly import Vault
 from vault.errors import InvalidValue, NotFound
 from vault.operations.acting import HOUSE, Acting, carrying_out, prepare, record, refuse
+from vault.operations.sealed_words import PURPOSE
 from vault.policy.model import Caller, Context
 from vault.recipients import records
 from vault.recipients.records import RecipientRow
@@ -34,7 +35,9 @@ def register_recipient(vault: Vault, controller_id: str, entry: Entry) -> Recipi
         contract_from=entry.contract_from, contract_until=entry.contract_until, instructions=entry.instructions,
         subprocessors=list(entry.subprocessors), channel=entry.channel, endpoint=entry.endpoint,
         disabled_at=before.disabled_at if before is not None and not moved else None,
-        secret_serial=before.secret_serial if before is not None else 1, days=entry.days,
+        secret_serial=before.secret_serial if before is not None else 1,
+        secret_version=before.secret_version if before is not None else vault.keys.secret(controller_id, PURPOSE).version,
+        secret_at=before.secret_at if before is not None else None, days=entry.days,
         registered_at=before.registered_at if before is not None else acting.at, ended_at=None, entry_id=acting.entry_id,
     )  # fmt: skip
     record(vault, acting, details={"result": "registered"}, internal={"recipient": dict(_said(made))})

@@ -14,7 +14,12 @@ from vault.octets import expand, lp
 from vault.operations.reveal import text_fault
 
 PURPOSE = "settings"  # of the controller's secrets
-_LABELS = {"brc": "riserbo.breach.v1", "req": "riserbo.request.v1", "hld": "riserbo.hold.v1"}  # by the beginning of the id
+_LABELS = {
+    "brc": "riserbo.breach.v1",
+    "req": "riserbo.request.v1",
+    "hld": "riserbo.hold.v1",
+    "tsk": "riserbo.task.v1",
+}  # by the id's beginning
 Words = Mapping[str, str | None]
 
 

@@ -13,7 +13,8 @@ from vault.recipients.disclosures import Line
 _R = tables.recipient.c
 _CONTROLLER: sa.BindParameter[str] = sa.bindparam("of_controller")
 _ALL = sa.select(tables.recipient).where(_R.controller_id == _CONTROLLER).order_by(_R.name)
-_OWN = ("controller_id", "name", "recipient_id", "registered_at", "secret_serial")  # what registering anew leaves as it was
+_KEY = ("secret_serial", "secret_version", "secret_at")
+_OWN = ("controller_id", "name", "recipient_id", "registered_at", *_KEY)  # what registering anew leaves as it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class RecipientRow:
     endpoint: str | None
     disabled_at: datetime | None
     secret_serial: int
+    secret_version: int
+    secret_at: datetime | None
     days: int
     registered_at: datetime
     ended_at: datetime | None
@@ -59,6 +62,19 @@ def end(rows: sa.Connection, controller_id: str, name: str, at: datetime, entry_
     """Say that data go there no more; the line stays."""
     these = (_R.controller_id == controller_id, _R.name == name)
     rows.execute(sa.update(tables.recipient).where(*these).values(ended_at=at, entry_id=entry_id))
+
+
+def rekey(rows: sa.Connection, controller_id: str, changed: RecipientRow) -> None:
+    """Keep which key its messages are signed with from now on."""
+    these = (_R.controller_id == controller_id, _R.name == changed.name)
+    values = {name: getattr(changed, name) for name in (*_KEY, "entry_id")}
+    rows.execute(sa.update(tables.recipient).where(*these).values(values))
+
+
+def disable(rows: sa.Connection, controller_id: str, name: str, endpoint: str, at: datetime) -> None:
+    """Say that nothing is sent to this address any more; another one meanwhile is left as it is."""
+    these = (_R.controller_id == controller_id, _R.name == name, _R.endpoint == endpoint)
+    rows.execute(sa.update(tables.recipient).where(*these).values(disabled_at=at))
 
 
 # --- what went to whom -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 COUNTRY: Final = re.compile(r"[A-Z]{2}")
 TOOL: Final = re.compile(r"none|A4[5-9]-[1-9](-[a-z])?")
 REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/()-]{0,254}")
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 MOST_DAYS: Final = 365
 MOST_SUBPROCESSORS: Final = 64
 
@@ -80,7 +81,7 @@ def contract_holds(role: str, since: datetime | None, until: datetime | None, at
 
 
 def is_address(text: str) -> bool:
-    """Return whether this is where a webhook can be posted: HTTPS (or HTTP, which a setting allows), a host, and no credentials."""
+    """Return whether this is where a webhook can be posted: HTTPS, or HTTP on this machine, and no credentials."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -88,7 +89,8 @@ def is_address(text: str) -> bool:
         return False
     sound = text.isascii() and text.isprintable() and " " not in text and len(text) <= 2000
     plain = parts.username is None and parts.password is None and not parts.fragment
-    return sound and plain and parts.scheme in ("https", "http") and bool(parts.hostname) and port != 0
+    safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    return sound and plain and safe and bool(parts.hostname) and port != 0
 
 
 def _dates(one: Entry) -> Iterator[Fault]:

@@ -1,0 +1,42 @@
+"""Posting what recipients are told: one request, signed by its caller. https, or http on loopback; no redirects, no proxy.
+
+The answer's body is not read: nothing in it is believed. What goes wrong is told by a word, never by what was sent or came back.
+"""
+
+from collections.abc import Mapping
+
+import httpx2
+
+from vault.connectors.signing_keys import may_be_asked
+from vault.recipients.delivery import Posted
+
+PATIENCE_S = 20.0
+_SENT_AS = {"Content-Type": "application/json", "User-Agent": "riserbo", "Accept-Encoding": "identity"}
+
+
+class Webhooks:
+    """Posts messages. `transport` replaces the network in tests."""
+
+    def __init__(self, transport: httpx2.BaseTransport | None = None, patience_s: float = PATIENCE_S) -> None:
+        self._client = httpx2.Client(follow_redirects=False, trust_env=False, timeout=patience_s, transport=transport)
+
+    def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> Posted:
+        """Post one message; never raises for what the other side does."""
+        if not may_be_asked(url):
+            return Posted(None, "address")
+        try:
+            with self._client.stream("POST", url, headers={**_SENT_AS, **headers}, content=body) as answer:
+                return Posted(answer.status_code, wait_s=_seconds(answer.headers.get("Retry-After")))
+        except httpx2.TimeoutException:
+            return Posted(None, "timeout")
+        except (httpx2.HTTPError, httpx2.InvalidURL):
+            return Posted(None, "unreachable")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def _seconds(text: str | None) -> int | None:
+    """Return a `Retry-After` in seconds (RFC 9110 10.2.3); one that is a date is passed over, for our own pauses are long."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
