@@ -33,6 +33,7 @@ from api.routes import (
     recipient_tasks,
     recipients,
     requests,
+    retention,
     reveals,
     review,
     states,
@@ -54,7 +55,8 @@ YOUNG_OBJECTS = 20_000  # a batch of asks makes about as many, and frees them al
 ROUTERS = (
     *(helpdesk.router, reveals.router, break_glass.router, agreements.router, states.router, tickets.router, decisions.router),
     *(access.router, accesses.router, namings.router, review.router, log_exports.router, breaches.router, exports.router),
-    *(requests.router, holds.router, recipients.router, recipient_tasks.router, affected.router),
+    *(requests.router, holds.router, recipients.router, recipient_tasks.router, retention.router),
+    affected.router,
     *(trail.router, trail.served, trail.public, public.router),
 )
 # The framework's own telemetry would export what bodies held and the text of exceptions.

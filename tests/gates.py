@@ -33,6 +33,7 @@ EXACT = (
     "vault/recipients/register.py",
     "vault/recipients/tasks.py",
     "vault/policy/",
+    "vault/agreements/retention.py",
     "vault/agreements/terms.py",
     "vault/profiles/catalogue.py",
     "vault/profiles/normalise.py",

@@ -106,6 +106,7 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "confirm_affected": "* * * * *",
         "project_disclosures": "* * * * *",
         "notify_recipients": "* * * * *",
+        "run_retention": "10 2 * * *",
         "deliver_tasks": "* * * * *",
         "tell_tasks": "35 * * * *",
         "build_exports": "* * * * *",

@@ -12,6 +12,7 @@ from vault.commands.policy import policy
 from vault.commands.recipients import recipients
 from vault.commands.requests import requests
 from vault.commands.restoring import restore
+from vault.commands.retention import retention
 from vault.commands.running import serve, token, worker
 from vault.commands.setting_up import callers, controllers, migrate
 from vault.commands.trail import audit
@@ -43,6 +44,7 @@ app.command()(doctor)
 app.command()(restore)
 app.command()(requests)
 app.add_typer(recipients, name="recipients")
+app.add_typer(retention, name="retention")
 app.add_typer(keys, name="keys")
 app.add_typer(config, name="config")
 

@@ -86,3 +86,19 @@ legal_hold = table(  # never forgotten; nobody approves what they placed, nor re
     words("entry_id"),
     key=("hold_id",),
 )
+
+retention_run = table(  # a nightly run that removed something or waits for somebody; of the others there is an entry alone
+    "retention_run",
+    words("run_id"),
+    instant("at"),
+    words("state"),  # done waiting dropped
+    Column("people", Integer, nullable=False),  # there were
+    Column("due", Integer, nullable=False),
+    Column("removed", Integer, nullable=False),
+    octets("digest"),  # of whom it was due for, and what
+    Column("rules", JSONB, nullable=False),  # how many by rule
+    words("approved_by", nullable=True),
+    instant("approved_at", nullable=True),
+    words("entry_id"),
+    key=("run_id",),
+)

@@ -21,6 +21,7 @@ from vault.operations.hold import end_holds
 from vault.operations.notify_recipients import notify_recipients
 from vault.operations.project_disclosures import project_disclosures
 from vault.operations.recheck_agreements import recheck_agreements
+from vault.operations.retain import run_retention
 from vault.operations.tell_deadlines import tell_deadlines
 from vault.operations.tell_of_grants import tell_of_grants
 
@@ -47,6 +48,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
         ("recheck_agreements", "30 2 * * *", lambda: _in_each(vault, _rechecked)),  # every state against its events
         ("tell_of_grants", "20 * * * *", lambda: _in_each(vault, tell_of_grants)),  # break-glass whose review is overdue
         ("end_archives", "45 1 * * *", lambda: _in_each(vault, end_archives)),  # what duties kept, and none keeps any more
+        ("run_retention", "10 2 * * *", lambda: _in_each(vault, run_retention)),  # what no agreement keeps any more
         ("end_holds", "5 * * * *", lambda: _in_each(vault, end_holds)),  # what lapsed, and what nobody reviewed
         ("tell_deadlines", "25 * * * *", lambda: _in_each(vault, tell_deadlines)),  # of requests, before they come
         ("confirm_affected", "* * * * *", lambda: _alone(confirming, lambda: _in_each(vault, confirm_affected))),

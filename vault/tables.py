@@ -26,7 +26,7 @@ from vault.columns import metadata
 from vault.columns import octets as _bytes
 from vault.columns import table as _table
 from vault.columns import words as _text
-from vault.erasure_tables import certificate, erasure, ledger_mark, legal_hold, suppression, tombstone
+from vault.erasure_tables import certificate, erasure, ledger_mark, legal_hold, retention_run, suppression, tombstone
 from vault.export_tables import export, export_part
 from vault.key_tables import (
     blind_index,
@@ -97,6 +97,7 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "recipient_task_step",
     "request",
     "request_step",
+    "retention_run",
     "subject_audit_key",
     "suppression",
     "token",

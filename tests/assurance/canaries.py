@@ -96,6 +96,7 @@ STRAYS: Mapping[str, str] = {  # what only ever stands where it may not
     "bad iban": "IT07X0542811101000073519284",
     "bad tax code": "ZZKPLN60B15L219X",
     "bad mail": "zvetlanka.at.canarini.example",
+    "ended mail": "zelinda.canarini.finita@example.it",
     "bad phone": "chiamare il canarino",
     "bad date": "31/02/1893 circa",
     "bad template": "contratto-canarino",

@@ -423,6 +423,22 @@ def answer_for_tasks(outside: Outside, make_tasks: Callable[[], None]) -> None:
     outside.call(404, "GET", first, "t1", Vault_Ticket="TCK-0")
 
 
+def look_at_retention(outside: Outside, run: Callable[[], None]) -> None:
+    """End what somebody agreed to, look at what retention would remove, approve it; rightly, wrongly, and as others."""
+    why = {"Vault_Purpose": "legal-compliance"}
+    body = {"fields": {"email": STRAYS["ended mail"]}, "agreements": [agreed("marketing", channel="phone")]}
+    made = outside.call(201, "POST", "/v1/subjects", "system", body)
+    said = {"call_id": STRAYS["evidence"].replace(" ", "-")}
+    outside.call(200, "POST", f"/v1/agreements/{made['agreements'][0]}/withdrawal", "system", said)
+    run()
+    digest = outside.call(200, "GET", "/v1/retention:preview", "dpo", **why)["digest"]
+    outside.call(403, "GET", "/v1/retention:preview", "t1", Vault_Ticket="TCK-0")
+    outside.call(409, "POST", "/v1/retention:approve", "dpo", {"digest": "0" * 64}, **why)
+    outside.call(200, "POST", "/v1/retention:approve", "dpo", {"digest": digest}, **why)
+    run()
+    outside.call(422, "POST", "/v1/retention:approve", "dpo", {"digest": STRAYS["wrong type"]}, **why)
+
+
 def send_malformed(outside: Outside) -> None:
     """Send bodies that are none: broken, of another type, too large, with members nobody declared."""
     path, stray = "/v1/subjects", STRAYS["broken body"]

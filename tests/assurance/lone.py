@@ -162,7 +162,7 @@ class Lone:
         }
 
     def _rights(self) -> dict[str, Callable[[], Any]]:
-        return {**self._exports(), **self._requests(), **self._holds(), **self._recipients()}
+        return {**self._exports(), **self._requests(), **self._holds(), **self._recipients(), **self._retention()}
 
     def _holds(self) -> dict[str, Callable[[], Any]]:
         desk, hold = self.desk, f"/v1/holds/hld_{'a' * 26}"
@@ -173,6 +173,13 @@ class Lone:
             "listHolds": lambda: desk.call("GET", "/v1/holds", "dpo"),
             "approveHold": lambda: desk.call("POST", f"{hold}:approve", "dpo", {}),
             "releaseHold": lambda: desk.call("POST", f"{hold}:release", "dpo", {}),
+        }
+
+    def _retention(self) -> dict[str, Callable[[], Any]]:
+        desk, approval = self.desk, {"digest": "a" * 64}
+        return {
+            "previewRetention": lambda: desk.call("GET", "/v1/retention:preview", "dpo"),
+            "approveRetention": lambda: desk.call("POST", "/v1/retention:approve", "dpo", approval),
         }
 
     def _recipients(self) -> dict[str, Callable[[], Any]]:

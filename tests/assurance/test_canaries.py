@@ -111,6 +111,7 @@ def drive(house: House) -> None:
         driving.hold_back(outside, patient)
         driving.look_at_recipients(outside)
         driving.answer_for_tasks(outside, lambda: make_tasks(house))
+        driving.look_at_retention(outside, lambda: run_retention(house))
         driving.send_malformed(outside)
         driving.send_bad_tokens(outside, person)
         driving.send_odd_requests(outside, person)
@@ -148,6 +149,12 @@ def make_tasks(house: House) -> None:
     """Make what recipients are to be told, as the operator would."""
     with house.running("tasks", "recipients", "tell", "-c", CONTROLLER) as telling:
         assert telling.wait(60) == 0
+
+
+def run_retention(house: House) -> None:
+    """Remove what is over, as the operator would."""
+    with house.running("retention", "retention", "run", "-c", CONTROLLER) as removing:
+        assert removing.wait(60) == 0
 
 
 def entries(owner: "psycopg.Connection[Any]") -> int:

@@ -3,6 +3,7 @@
 A duty's wrap goes on the day after; a class goes with its last wrap, however many duties it was kept for.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
@@ -29,7 +30,7 @@ def end_archives(vault: Vault, controller_id: str) -> int:
     due = [(one, sorted(_over(one, today) & ids)) for one, ids in zip(archived, held, strict=True)]
     for one, duties in due:
         if duties:
-            _end(vault, controller_id, one.subject_id, duties)
+            end_duties(vault, controller_id, one.subject_id, duties)
     return sum(bool(duties) for _, duties in due)
 
 
@@ -41,10 +42,11 @@ def _over(one: ErasureRow, today: date) -> set[str]:
     }
 
 
-def _end(vault: Vault, controller_id: str, subject_id: str, duties: list[str]) -> None:
+def end_duties(vault: Vault, controller_id: str, subject_id: str, duties: Sequence[str]) -> None:
+    """Take away the wraps by which these duties held keys, and what nothing holds any more."""
     context = Context(controller_id, _CALLER, "legal-compliance", "api")
     acting = prepare(vault, VERB, context, subject_id, vault.catalogue.classes, permission=HOUSE)
-    record(vault, acting, details={"result": "archive-ended"}, internal={"agreements": duties})
+    record(vault, acting, details={"result": "archive-ended"}, internal={"agreements": list(duties)})
     with carrying_out(vault, acting) as transaction:
         keys.lock_data_keys(transaction, controller_id, subject_id)
         for one in duties:

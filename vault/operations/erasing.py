@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from vault import tables
 from vault.agreements import records as agreements
+from vault.agreements import retention_records
+from vault.agreements.retention import Kept
 from vault.agreements.terms import valid_until
 from vault.assembly import Vault
 from vault.erasure import holds
@@ -26,6 +28,8 @@ from vault.keys import records as keys
 from vault.keys.data_keys import NewClass, NewValue, seal_class
 from vault.operations.acting import Acting
 from vault.operations.ending import event_row
+from vault.operations.open_request import local_day
+from vault.operations.retaining import all_ended, duties_of
 from vault.permit import Clear
 from vault.profiles.normalise import index_text
 from vault.profiles.records import AgreementRow
@@ -75,14 +79,12 @@ def read_case(vault: Vault, acting: Acting) -> Case:
         there = erasures.generations(rows, *place)
         former = erasures.former_values(rows, *place)
         waiting = erasures.holders_for_later(rows, *place)
+        agreed = retention_records.agreements(rows, *place)
         held_by = [one for one in holds.of_subject(rows, *place) if one.counts(acting.at)]
     by_id = {one.agreement_id: one for one in acting.person.agreements}
-    duties = {
-        id_: _duty(vault, acting, by_id[id_])
-        for ids in waiting.values()
-        for id_ in ids
-        if id_ in by_id and by_id[id_].template in vault.templates
-    }
+    kept = duties_of(vault, place[0], all_ended(agreed, acting.at), set[str]().union(*waiting.values()))
+    today = local_day(vault, place[0], acting.at)
+    duties = {id_: _duty(vault, by_id[id_], one) for id_, one in kept.items() if one.until is None or one.until >= today}
     duties |= {one.hold_id: _hold(vault, one) for one in held_by}
     held = [_held(one, former, [duties[id_] for id_ in waiting.get(one[:2], ()) if id_ in duties]) for one in there]
     plan = planned(held)
@@ -105,12 +107,11 @@ def _held(one: Generation, former: Mapping[tuple[str, int, str], int], duties: S
     return HeldClass(one.class_name, one.generation, one.data_key_id, values, tuple(duties), archived=one.state == "archived")
 
 
-def _duty(vault: Vault, acting: Acting, one: AgreementRow) -> Duty:
-    rule = orjson.loads(vault.policy.terms_document(one.template))["retention"][0]
-    zone = vault.controller(acting.context.controller_id).zone
-    until = _last_day(acting.at, rule["period"], zone)
+def _duty(vault: Vault, one: AgreementRow, kept: Kept) -> Duty:
+    """Return a duty by the rule that decides; one without an end keeps for good."""
     fields = vault.policy.granted_fields(one.template) - one.excluded
-    return Duty(one.agreement_id, fields, rule["code"], tuple(rule["law"]), until)
+    code, law = (kept.rule.code, kept.rule.law) if kept.rule is not None else ("legal-obligation", ())
+    return Duty(one.agreement_id, fields, code, law, kept.until.isoformat() if kept.until is not None else "")
 
 
 def _hold(vault: Vault, one: HoldRow) -> Duty:
