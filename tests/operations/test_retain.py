@@ -8,13 +8,14 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from tests.makers import make_context, make_subject, register
+from tests.makers import make_context, make_subject, register, terms
 from tests.operations.conftest import Ledger
 from vault.assembly import Vault
 from vault.erasure.ledger import Line
 from vault.errors import AccessDenied, Conflict, LedgerUnavailable
 from vault.notes import split_note
 from vault.opening import Opened
+from vault.operations.agree import agree
 from vault.operations.erase import Order, erase, plan_erasure
 from vault.operations.hold import Wish, place_hold
 from vault.operations.open_request import Asked, open_request
@@ -186,6 +187,29 @@ def test_what_is_out_of_proportion_waits_until_exactly_it_is_approved(house: Hou
     assert {house.state(one) for one in people} == {"erased"}
     runs = house.ledger.rows("vault.retention_run", columns="state, due, removed, approved_by")
     assert sorted(runs) == [("done", 4, 4, "dpo-1"), ("dropped", 3, 0, None)]
+
+
+@pytest.mark.parametrize("template", ["marketing", "retail"])
+def test_who_agrees_anew_before_it_is_their_turn_stays(house: House, monkeypatch: pytest.MonkeyPatch, template: str) -> None:
+    """Seen failing without the second look: somebody who had just agreed anew was erased."""
+    more = {"iban": "IT60X0542811101000000123456"} if template == "retail" else {}
+    subject_id = house.person(*({"retail", "marketing", template}), **more)
+    house.ended(subject_id, template)
+    if template == "marketing":
+        house.ended(subject_id, "retail")
+    late = house.later(YEARS + 3 * DAY)
+    judged = find_over(late.vault, house.controller_id)
+    assert [one for one, _ in judged.due] == [subject_id]
+    system = make_context(house.controller_id, "system", channel="phone")
+    if template == "marketing":
+        agree(late.vault, system, subject_id, terms("marketing", indicated_at=late.vault.now().isoformat()))
+    else:
+        restrict(late.vault, make_context(house.controller_id, "dpo", purpose="rights-fulfilment"), subject_id, "claims", ["email"])
+    monkeypatch.setattr("vault.operations.retain.find_over", lambda *_: judged)
+    before = house.ledger.rows("keys.data_key_wrap", f"subject_id = '{subject_id}'", "holder_id")
+    assert late.run() == 0
+    assert house.state(subject_id) != "erased"
+    assert house.ledger.rows("keys.data_key_wrap", f"subject_id = '{subject_id}'", "holder_id") == before
 
 
 def test_one_that_cannot_be_removed_keeps_nobody_else(house: House) -> None:

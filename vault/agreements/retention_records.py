@@ -51,10 +51,14 @@ def people(rows: sa.Connection, controller_id: str) -> Iterator[PersonRow]:
     """Yield everybody whose agreements are over, or of whom a duty alone keeps something; the erased left out."""
     after = ""
     while found := list(rows.execute(_PEOPLE, {"of_controller": controller_id, "after": after, "most": PAGE})):
-        for row in found:
-            agreements = [_ended(*one) for one in row.agreements]
-            yield PersonRow(row.subject_id, agreements, frozenset(row.waits), bool(row.restricted), bool(row.asked))
+        yield from map(_person, found)
         after = found[-1].subject_id
+
+
+def person(rows: sa.Connection, controller_id: str, subject_id: str) -> PersonRow | None:
+    """Return one of those; None where that is no longer so."""
+    found = rows.execute(_ONE, {"of_controller": controller_id, "of_subject": subject_id}).one_or_none()
+    return None if found is None else _person(found)
 
 
 def agreements(rows: sa.Connection, controller_id: str, subject_id: str) -> list[Ended]:
@@ -84,6 +88,11 @@ def change_run(rows: sa.Connection, controller_id: str, run_id: str, **changed: 
     rows.execute(sa.update(tables.retention_run).where(_R.controller_id == controller_id, _R.run_id == run_id).values(changed))
 
 
+def _person(row: Any) -> PersonRow:
+    agreements = [_ended(*one) for one in row.agreements]
+    return PersonRow(row.subject_id, agreements, frozenset(row.waits), bool(row.restricted), bool(row.asked))
+
+
 def _ended(agreement_id: str, template: str, status: str, began: str, until: str | None, ended: str | None) -> Ended:
     """Return an agreement: one that its own period ended did so then, whenever somebody noticed."""
     ends = [datetime.fromisoformat(one) for one in (until, ended) if one is not None]
@@ -111,26 +120,21 @@ def _people() -> sa.Select[Any]:
     asked = sa.exists().where(_own(tables.request), _Q.state.not_in(_CLOSED))
     in_force = sa.exists().where(_own(tables.agreement_state), _A.status == "in_force")
     archived = sa.exists().where(_own(tables.data_key), _K.state == "archived")
-    return (
-        sa.select(
-            _S.subject_id,
-            _agreed().label("agreements"),
-            sa.func.coalesce(waits.scalar_subquery(), sa.cast([], sa.ARRAY(sa.Text))).label("waits"),
-            (sa.func.cardinality(_S.restricted) > 0).label("restricted"),
-            asked.label("asked"),
-        )
-        .where(
-            _S.controller_id == _CONTROLLER,
-            _S.subject_id > sa.bindparam("after"),
-            _S.state.not_in(("erased", "archived")),
-            sa.or_(~in_force, archived),
-        )
-        .order_by(_S.subject_id)
-        .limit(sa.bindparam("most"))
+    return sa.select(
+        _S.subject_id,
+        _agreed().label("agreements"),
+        sa.func.coalesce(waits.scalar_subquery(), sa.cast([], sa.ARRAY(sa.Text))).label("waits"),
+        (sa.func.cardinality(_S.restricted) > 0).label("restricted"),
+        asked.label("asked"),
+    ).where(
+        _S.controller_id == _CONTROLLER,
+        _S.state.not_in(("erased", "archived")),
+        sa.or_(~in_force, archived),
     )
 
 
-_PEOPLE = _people()
+_PEOPLE = _people().where(_S.subject_id > sa.bindparam("after")).order_by(_S.subject_id).limit(sa.bindparam("most"))
+_ONE = _people().where(_S.subject_id == sa.bindparam("of_subject"))
 _OF_PERSON = sa.select(_agreed()).where(_S.controller_id == _CONTROLLER, _S.subject_id == sa.bindparam("of_subject"))
 _HOW_MANY = (
     sa.select(sa.func.count())

@@ -3,13 +3,16 @@
 A duty's wrap goes on the day after; a class goes with its last wrap, however many duties it was kept for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final
+
+from sqlalchemy import Connection
 
 from vault.assembly import Vault
 from vault.erasure import records as erasures
 from vault.erasure.records import ErasureRow
+from vault.errors import Stale
 from vault.keys import records as keys
 from vault.operations.acting import HOUSE, carrying_out, prepare, record
 from vault.operations.ending import close_classes
@@ -42,13 +45,20 @@ def _over(one: ErasureRow, today: date) -> set[str]:
     }
 
 
-def end_duties(vault: Vault, controller_id: str, subject_id: str, duties: Sequence[str]) -> None:
-    """Take away the wraps by which these duties held keys, and what nothing holds any more."""
+def end_duties(
+    vault: Vault, controller_id: str, subject_id: str, duties: Sequence[str], still: Callable[[Connection], bool] = lambda _: True
+) -> None:
+    """Take away the wraps by which these duties held keys, and what nothing holds any more.
+
+    `still` is asked under the lock whoever writes wraps takes: whether they are over yet. Raises Stale where they are not.
+    """
     context = Context(controller_id, _CALLER, "legal-compliance", "api")
     acting = prepare(vault, VERB, context, subject_id, vault.catalogue.classes, permission=HOUSE)
     record(vault, acting, details={"result": "archive-ended"}, internal={"agreements": list(duties)})
     with carrying_out(vault, acting) as transaction:
         keys.lock_data_keys(transaction, controller_id, subject_id)
+        if not still(transaction):
+            raise Stale
         for one in duties:
             keys.delete_hold_wraps(transaction, controller_id, subject_id, one)
         close_classes(vault, transaction, acting)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import rfc8785
 import structlog
+from sqlalchemy import Connection
 
 from vault.agreements import retention_records as records
 from vault.agreements.retention import Verdict, out_of_proportion, verdict
@@ -183,17 +184,28 @@ def _judged(vault: Vault, controller_id: str, one: PersonRow, today: date) -> Ve
 
 
 def _removed(vault: Vault, controller_id: str, subject_id: str, what: Verdict) -> bool:
-    """Remove what is over of one person; one of whom that fails keeps nobody else waiting."""
+    """Remove what is over of one person, if that is still so; one of whom that fails keeps nobody else waiting.
+
+    An erasure notices what changes after its beginning by the person's version: so it is looked at again after that.
+    """
+
+    def still(rows: Connection) -> bool:
+        now = records.person(rows, controller_id, subject_id)
+        return now is not None and _judged(vault, controller_id, now, local_day(vault, controller_id, vault.now())) == what
+
     try:
-        if what.whole:
-            acting = _acting(vault, controller_id, "erase", subject_id)
+        if not what.whole:
+            end_duties(vault, controller_id, subject_id, [one.agreement_id for one in what.over], still)
+            return True
+        acting = _acting(vault, controller_id, "erase", subject_id)
+        with vault.database.snapshot(controller_id) as rows:
+            stands = still(rows)
+        if stands:
             carry_out(vault, acting, read_case(vault, acting), None)
-        else:
-            end_duties(vault, controller_id, subject_id, [one.agreement_id for one in what.over])
     except VaultError as error:
         log.error("retention_put_off", controller_id=controller_id, subject_id=subject_id, code=error.code)
         return False
-    return True
+    return stands
 
 
 def _wait(vault: Vault, controller_id: str, found: Found) -> None:
