@@ -61,7 +61,7 @@ VERBS: Final = (
     *("review-search", "review-open", "review-note", "review-filter", "log-export"),
     *("ask_unmask", "approve_unmask", "unmask"),
     *("open_breach", "advance_breach", "show_breach", "show_affected", "erase"),
-    *("open_request", "show_request", "move_request", "hold", "show_recipients"),
+    *("open_request", "show_request", "move_request", "hold", "show_recipients", "show_processing"),
 )
 
 Alarm = Callable[[str], None]

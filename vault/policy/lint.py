@@ -25,7 +25,7 @@ from vault.policy.model import CHANNELS
 from vault.policy.periods import periods_of
 from vault.policy.refusing import refusals_of
 from vault.policy.regimes import regimes_of
-from vault.policy.templates import catalogue_faults, recipient_faults, template_faults
+from vault.policy.templates import catalogue_faults, recipient_faults, template_faults, word_faults
 
 Json = dict[str, Any]
 
@@ -51,8 +51,8 @@ _OF_THE_SCHEMA: Final = ("Vault::Action",)  # the validator knows them
 def faults(files: Mapping[str, bytes]) -> list[str]:
     """Return what is wrong, `path: what`, in order; empty for a sound bundle. Later rules wait until earlier ones hold."""
     rules: tuple[Callable[[Mapping[str, bytes]], Iterator[str]], ...] = (
-        _file_faults, _document_faults, _limit_faults, _regime_faults, _accepted_faults, _catalogue_faults, _template_faults,
-        _form_faults, _policy_faults, _exemption_faults,
+        _file_faults, _document_faults, _limit_faults, _regime_faults, _accepted_faults, _word_faults, _catalogue_faults,
+        _template_faults, _form_faults, _policy_faults, _exemption_faults,
     )  # fmt: skip
     for rule in rules:
         found = list(rule(files))
@@ -129,6 +129,11 @@ def _accepted_faults(files: Mapping[str, bytes]) -> Iterator[str]:
                 stated = one if isinstance(one, dict) else {}
                 lacking = [name for name in ACCEPTANCE if not isinstance(stated.get(name), str) or not stated[name].strip()]
                 yield from (f"{path}: entry {number} says no {name}" for name in lacking)
+
+
+def _word_faults(files: Mapping[str, bytes]) -> Iterator[str]:
+    templates = {path: bundle_files.parsed(files[path]) for path in sorted(files) if path.startswith("agreements/")}
+    yield from (f"vocabulary.yaml: {one}" for one in word_faults(bundle_files.parsed(files["vocabulary.yaml"]), templates))
 
 
 def _catalogue_faults(files: Mapping[str, bytes]) -> Iterator[str]:
