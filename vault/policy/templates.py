@@ -142,7 +142,7 @@ def _rule_faults(rule: Json, vocabulary: Json) -> Iterator[str]:
         yield "trigger, before or period is not one of its list"
 
 
-def _named(template: Json, kind: str) -> set[str]:
+def _named(template: Json, kind: str) -> set[Any]:
     """Return the words a template names, purposes of its duties to keep included; nothing of a misshapen one."""
     stated = template.get(kind)
     rules = [rule for rule in template.get("retention") or () if isinstance(rule, dict)]
