@@ -29,6 +29,7 @@ from api.routes import (
     holds,
     log_exports,
     namings,
+    processing,
     public,
     recipients,
     requests,
@@ -53,7 +54,8 @@ YOUNG_OBJECTS = 20_000  # a batch of asks makes about as many, and frees them al
 ROUTERS = (
     *(helpdesk.router, reveals.router, break_glass.router, agreements.router, states.router, tickets.router, decisions.router),
     *(access.router, accesses.router, namings.router, review.router, log_exports.router, breaches.router, exports.router),
-    *(requests.router, holds.router, recipients.router, affected.router, trail.router, trail.served, trail.public, public.router),
+    *(requests.router, holds.router, recipients.router, processing.router, affected.router),
+    *(trail.router, trail.served, trail.public, public.router),
 )
 # The framework's own telemetry would export what bodies held and the text of exceptions.
 _SILENT = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)

@@ -177,7 +177,10 @@ class Lone:
 
     def _recipients(self) -> dict[str, Callable[[], Any]]:
         desk = self.desk
-        return {"listRecipients": lambda: desk.call("GET", "/v1/recipients", "dpo")}
+        return {
+            "listRecipients": lambda: desk.call("GET", "/v1/recipients", "dpo"),
+            "readProcessing": lambda: desk.call("GET", "/v1/records-of-processing", "dpo"),
+        }
 
     def _requests(self) -> dict[str, Callable[[], Any]]:
         desk, own, words = self.desk, {"kind": "access"}, {"said": "x" * 20}

@@ -178,6 +178,20 @@ def test_a_recipient_is_registered_changed_and_ended(controller_id: str) -> None
     assert ran("end", "nobody")[1]["error"] == "recipient-not-found"
 
 
+@pytest.mark.usefixtures("environment")
+def test_the_records_of_processing_are_written_once(controller_id: str, tmp_path: Path) -> None:
+    printed = runner.invoke(app, ["processing", "-c", controller_id])
+    assert (printed.exit_code, json.loads(printed.stdout)["@type"]) == (0, "dpv:ROPA")
+    assert "1 to mend" in printed.stderr  # nobody described this controller
+    line = ["processing", "-c", controller_id, "--format", "csv", "--out", str(tmp_path / "records.csv")]
+    assert runner.invoke(app, line).exit_code == 0
+    assert (tmp_path / "records.csv").read_bytes().startswith(b"\xef\xbb\xbfsection,")
+    refused = runner.invoke(app, [*line, "--format", "pdf"])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "--format: format.unknown" in refused.stderr
+    assert "--out: file.exists" in refused.stderr
+
+
 def test_a_keyring_is_made_once_for_a_database_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RISERBO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RISERBO_DATABASE_URL", "postgresql://elsewhere")

@@ -56,7 +56,7 @@ GENEVA = replace(DESK, name="geneva", country="CH")
 WENT = Received("zammad", frozenset({"email", "given_name"}), 3, NOON_MS - DAY_MS, NOON_MS)
 POINT = {"origin": "vault.example/audit/acme/1", "size": 7, "root": "ab"}
 FACTS = Facts(
-    "acme", NOON, SAID, ruled(), (DESK, BOSTON, GENEVA), (WENT,), (Used("customer-care", NOON_MS, NOON_MS),),
+    "acme", NOON, SAID, ruled(), (DESK, BOSTON, GENEVA), (WENT,), (1, 40), (Used("customer-care", NOON_MS, NOON_MS),),
     Secured("file", keys_elsewhere=False, epoch=4, epoch_days=3, checkpoint=POINT),
 )  # fmt: skip
 
@@ -205,6 +205,12 @@ def test_a_recipient_is_told_by_what_is_known_of_it_and_what_it_received() -> No
         "last_on": "2026-10-20",
     }  # fmt: skip
     assert found["zammad"]["subprocessors"] == ["Hoster"]
+
+
+def test_how_far_the_trail_was_read_is_said() -> None:
+    assert document()["vault:disclosuresReadUntil"] == {"era": 1, "position": 40}
+    assert document(read_until=None)["vault:disclosuresReadUntil"] is None
+    assert {row["name"]: row["value"] for row in table()}["disclosures-read-until"] == '{"era":1,"position":40}'
 
 
 def test_measures_are_general_and_a_checkpoint_need_not_be() -> None:

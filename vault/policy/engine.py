@@ -113,6 +113,11 @@ class Policy:
         return self._bundle.digest
 
     @property
+    def bundle(self) -> Bundle:
+        """Return what it decides by: its documents are to be read only."""
+        return self._bundle
+
+    @property
     def lexicon(self) -> Lexicon:
         """Return what this bundle can speak about."""
         return self._lexicon

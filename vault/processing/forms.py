@@ -38,6 +38,7 @@ def json_ld(made: Json, prefixes: Mapping[str, str], host: str, table_sha256: st
         "@id": base,
         "@type": "dpv:ROPA",
         "dct:created": made["at"],
+        "vault:disclosuresReadUntil": made["read_until"],
         "dpv:hasApplicableLaw": "legal-eu:law-GDPR",
         "dpv:hasDataController": _controller(made, base),
         "vault:jointControllers": [f"{base}#{name}" for name in made["joint_controllers"]],
@@ -54,6 +55,7 @@ def json_ld(made: Json, prefixes: Mapping[str, str], host: str, table_sha256: st
 def rows(made: Json) -> Iterator[Json]:
     """Yield the register as rows of a table with COLUMNS; errors first, for they are to be mended."""
     yield {"section": "register", "name": made["controller_id"], "law": "GDPR 30(1)", "value": made["at"]}
+    yield {"section": "register", "name": "disclosures-read-until", "value": made["read_until"]}
     yield from (_error_row(one) for one in made["errors"])
     for name, value in sorted((made["controller"] or {}).items()):
         yield {"section": "controller", "name": name, "law": "GDPR 30(1)(a)", "value": value}

@@ -102,7 +102,10 @@ class Secured:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the register is made of. `controller`: what it says of itself, None where it says nothing."""
+    """All that the register is made of. `controller`: what it says of itself, None where it says nothing.
+
+    `read_until`: era and position up to which the trail was read for what went out; None before it ever was.
+    """
 
     controller_id: str
     at: datetime
@@ -110,6 +113,7 @@ class Facts:
     ruled: Ruled
     listed: Sequence[Listed]
     received: Sequence[Received]
+    read_until: tuple[int, int] | None
     used: Sequence[Used]
     secured: Secured
 
@@ -119,6 +123,7 @@ def register(facts: Facts) -> Json:
     return {
         "controller_id": facts.controller_id,
         "at": facts.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "read_until": None if facts.read_until is None else {"era": facts.read_until[0], "position": facts.read_until[1]},
         "controller": None if facts.controller is None else dict(facts.controller),
         "joint_controllers": sorted(one.name for one in facts.listed if one.role == "joint-controller" and not one.ended),
         "activities": [_activity(facts, purpose) for purpose in active_purposes(facts.ruled)],
