@@ -110,7 +110,7 @@ def test_the_register_says_who_what_and_how_safe(office: Office) -> None:
     measures = found["dpv:hasTechnicalOrganisationalMeasure"]
     assert (measures["vault:keyring"], measures["vault:policy"]) == ("file", office.vault.policy.digest)
     assert measures["vault:epoch_days"] == 0
-    assert measures["vault:checkpoint"]["origin"] == f"{office.vault.settings.host}/audit/{office.controller_id}/1"
+    assert measures["vault:checkpoint"]["vault:origin"] == f"{office.vault.settings.host}/audit/{office.controller_id}/1"
     assert office.errors() == set()
 
 
@@ -120,9 +120,9 @@ def test_what_went_out_is_told_and_an_unregistered_recipient_is_an_error(office:
     office.put("desk-one")
     office.shown("desk-one", "email")
     found = {one["dpv:hasName"]: one for one in office.document()["dpv:hasRecipient"]}
-    assert found["helpdesk"]["vault:received"]["fields"] == ["email", "given_name"]
-    assert found["helpdesk"]["vault:received"]["people"] == 1
-    assert found["desk-one"]["vault:received"]["categories"] == ["pd:EmailAddress"]
+    assert found["helpdesk"]["vault:received"]["vault:fields"] == ["email", "given_name"]
+    assert found["helpdesk"]["vault:received"]["vault:people"] == 1
+    assert found["desk-one"]["vault:received"]["vault:categories"] == ["pd:EmailAddress"]
     end_recipient(office.vault, office.controller_id, "desk-one")
     assert office.errors() == set()  # it keeps what it has, and the register says so
     office.ledger.owner(f"DELETE FROM vault.recipient WHERE controller_id = '{office.controller_id}'")
@@ -185,7 +185,7 @@ def test_the_signed_line_names_the_table_and_the_entry_names_the_line(office: Of
 
 def test_nobody_and_no_value_is_in_it(office: Office) -> None:
     office.shown("helpdesk", "given_name", "email")
-    assert office.document()["vault:disclosuresReadUntil"]["position"] > 0
+    assert office.document()["vault:disclosuresReadUntil"]["vault:position"] > 0
     for form in ("jsonld", "note", "csv"):
         octets = show_processing(office.vault, office.dpo, form).octets
         for word in (*VALUES.values(), office.subject_id, "helpdesk-agent", "dpo-1"):

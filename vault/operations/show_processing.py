@@ -40,9 +40,10 @@ _SAID: Final = ("name", "address", "contact", "email", "phone", "url", "jurisdic
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The register in the form asked for, how many errors are in it, and the entry that recorded it."""
+    """The register in the form asked for and as a line of JSON-LD, how many errors are in it, and the entry that recorded it."""
 
     octets: bytes
+    line: bytes
     errors: int
     entry_id: str
 
@@ -70,7 +71,7 @@ def _shown(vault: Vault, acting: Acting, form: Form) -> Shown:
     record(vault, acting, count=len(made["activities"]), details={"result": "listed"}, internal=said)
     with telling(vault, acting):
         octets = {"jsonld": line, "csv": table}.get(form) or signed_document(vault, controller_id, line)
-    return Shown(octets, len(made["errors"]), acting.entry_id)
+    return Shown(octets, line, len(made["errors"]), acting.entry_id)
 
 
 def _facts(vault: Vault, controller_id: str, at: datetime) -> Facts:

@@ -38,7 +38,7 @@ def json_ld(made: Json, prefixes: Mapping[str, str], host: str, table_sha256: st
         "@id": base,
         "@type": "dpv:ROPA",
         "dct:created": made["at"],
-        "vault:disclosuresReadUntil": made["read_until"],
+        "vault:disclosuresReadUntil": _ours(made["read_until"]),
         "dpv:hasApplicableLaw": "legal-eu:law-GDPR",
         "dpv:hasDataController": _controller(made, base),
         "vault:jointControllers": [f"{base}#{name}" for name in made["joint_controllers"]],
@@ -134,7 +134,7 @@ def _storage(one: Json) -> Json:
 def _recipient(one: Json, base: str) -> Json:
     found: Json = {
         "@id": f"{base}#{one['recipient']}", "@type": "dpv:Recipient", "dpv:hasName": one["recipient"], "vault:known": one["known"],
-        "vault:received": one["received"],
+        "vault:received": _ours(one["received"]),
     }  # fmt: skip
     if "labels" in one:
         found["skos:prefLabel"] = _labels(one["labels"])
@@ -157,7 +157,7 @@ def _transfer(one: Json, base: str) -> Json:
 
 
 def _measures(said: Json) -> Json:
-    return {"@type": "dpv:TechnicalOrganisationalMeasure", **{f"vault:{name}": value for name, value in said.items()}}
+    return {"@type": "dpv:TechnicalOrganisationalMeasure", **(_ours({**said, "checkpoint": _ours(said["checkpoint"])}) or {})}
 
 
 def _error(one: Json) -> Json:
@@ -165,6 +165,11 @@ def _error(one: Json) -> Json:
         "@type": "vault:RegisterError", "vault:code": one["code"], "vault:about": one["about"], "vault:law": one["law"],
         "skos:prefLabel": _labels(one), "vault:firstOn": one["first_on"], "vault:lastOn": one["last_on"],
     }  # fmt: skip
+
+
+def _ours(said: Mapping[str, Any] | None) -> Json | None:
+    """Return members under our own prefix: one without any is dropped by whoever reads the document as JSON-LD."""
+    return None if said is None else {f"vault:{name}": value for name, value in said.items()}
 
 
 def _labels(said: Mapping[str, Any]) -> list[Json]:
