@@ -202,8 +202,8 @@ def test_what_differs_from_records_written_before_is_told(controller_id: str, tm
     told = runner.invoke(app, [*line, str(before)])
     assert "recipient zammad new\n" in told.stderr
     assert "error processor-without-agreement zammad new\n" in told.stderr
-    assert "activity purpose-billing changed dpv:hasRecipient\n" in told.stderr
-    assert "activity purpose-legal-claims" not in told.stderr
+    assert "activity billing changed dpv:hasRecipient\n" in told.stderr
+    assert "activity legal-claims" not in told.stderr
     refused = runner.invoke(app, [*line, str(tmp_path / "none")])
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "--against: records.unreadable" in refused.stderr

@@ -42,9 +42,9 @@ def test_what_is_new_gone_or_changed_is_told_by_name_and_member() -> None:
 
 def test_a_template_that_goes_takes_its_activity_and_may_leave_an_error() -> None:
     found = between(ruled=ruled("marketing@1"), used=(Used("marketing", 1, 2),))
-    assert Difference("activity", "purpose-marketing", "gone") in found
+    assert Difference("activity", "marketing", "gone") in found
     assert Difference("error", "purpose-without-template marketing", "new") in found
-    assert Difference("activity", "purpose-billing", "changed") not in [one._replace(members=()) for one in found]
+    assert Difference("activity", "billing", "changed") not in [one._replace(members=()) for one in found]
 
 
 def test_a_transfer_that_begins_is_told() -> None:

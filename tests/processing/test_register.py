@@ -239,6 +239,13 @@ def test_every_error_is_said_in_the_table_and_in_the_document() -> None:
     assert {one["vault:code"] for one in document(**wrong)["vault:hasError"]} == set(ERRORS)
 
 
+def test_no_name_of_a_recipient_is_that_of_something_else() -> None:
+    """Seen failing with the bare name after the `#`."""
+    found = document(listed=(replace(DESK, name="purpose-billing"),))
+    names = [one["@id"] for one in (*found["dpv:hasProcess"], *found["dpv:hasRecipient"], found["dpv:hasDataController"])]
+    assert len(set(names)) == len(names)
+
+
 def test_the_document_is_json_ld_that_fetches_nothing() -> None:
     found = document()
     assert found["@type"] == "dpv:ROPA"

@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 
 from vault.processing.register import Json
 
-_PARTS: Final = (  # member of the document, what it is called, by which member its parts are told apart
-    ("dpv:hasProcess", "activity", "@id"),
-    ("dpv:hasRecipient", "recipient", "@id"),
-    ("vault:hasTransfer", "transfer", "dpv:hasRecipient"),
+_PARTS: Final = (  # member of the document, what it is called, by which member its parts are told apart, how that one begins
+    ("dpv:hasProcess", "activity", "@id", "purpose-"),
+    ("dpv:hasRecipient", "recipient", "@id", "recipient-"),
+    ("vault:hasTransfer", "transfer", "dpv:hasRecipient", "recipient-"),
 )
 _DAILY: Final = frozenset({"vault:people", "vault:first_on", "vault:last_on", "vault:firstOn", "vault:lastOn"})
 _DAILY_MEASURES: Final = frozenset({"vault:epoch", "vault:epoch_days", "vault:checkpoint"})
@@ -52,8 +52,8 @@ def differences(before: Json, after: Json) -> list[Difference]:
 def _parts(document: Json) -> dict[tuple[str, str], Mapping[str, Any]]:
     """Return the parts of a document by what they are called and their names."""
     found: dict[tuple[str, str], Mapping[str, Any]] = {("controller", ""): document["dpv:hasDataController"]}
-    for member, part, by in _PARTS:
-        found |= {(part, one[by].partition("#")[2]): one for one in document[member]}
+    for member, part, by, begins in _PARTS:
+        found |= {(part, one[by].partition("#")[2].removeprefix(begins)): one for one in document[member]}
     found |= {("error", f"{one['vault:code']} {one['vault:about']}"): one for one in document["vault:hasError"]}
     measures = document["dpv:hasTechnicalOrganisationalMeasure"]
     found["measures", ""] = {name: one for name, one in measures.items() if name not in _DAILY_MEASURES}

@@ -41,7 +41,7 @@ def json_ld(made: Json, prefixes: Mapping[str, str], host: str, table_sha256: st
         "vault:disclosuresReadUntil": _ours(made["read_until"]),
         "dpv:hasApplicableLaw": "legal-eu:law-GDPR",
         "dpv:hasDataController": _controller(made, base),
-        "vault:jointControllers": [f"{base}#{name}" for name in made["joint_controllers"]],
+        "vault:jointControllers": [_iri(base, name) for name in made["joint_controllers"]],
         "dpv:hasProcess": [_process(one, base) for one in made["activities"]],
         "dpv:hasRecipient": [_recipient(one, base) for one in made["recipients"]],
         "vault:hasTransfer": [_transfer(one, base) for one in made["transfers"]],
@@ -98,7 +98,7 @@ def _process(one: Json, base: str) -> Json:
         "vault:assessments": one["assessments"],
         "dpv:hasDataSubject": one["data_subjects"],
         "vault:hasData": [_data(data) for data in one["data"]],
-        "dpv:hasRecipient": [f"{base}#{name}" for name in one["recipients"]],
+        "dpv:hasRecipient": [_iri(base, name) for name in one["recipients"]],
         "dpv:hasStorageCondition": [_storage(kept) for kept in one["storage"]],
     }
 
@@ -133,14 +133,14 @@ def _storage(one: Json) -> Json:
 
 def _recipient(one: Json, base: str) -> Json:
     found: Json = {
-        "@id": f"{base}#{one['recipient']}", "@type": "dpv:Recipient", "dpv:hasName": one["recipient"], "vault:known": one["known"],
+        "@id": _iri(base, one["recipient"]), "@type": "dpv:Recipient", "dpv:hasName": one["recipient"], "vault:known": one["known"],
         "vault:received": _ours(one["received"]),
     }  # fmt: skip
     if "labels" in one:
         found["skos:prefLabel"] = _labels(one["labels"])
     if "role" in one:
         found |= {
-            "vault:party": f"{base}#{one['party']}", "vault:role": one["role"], "dpv:hasLocation": f"loc:{one['country']}",
+            "vault:party": _iri(base, one["party"]), "vault:role": one["role"], "dpv:hasLocation": f"loc:{one['country']}",
             "vault:contract": one["contract"], "vault:contractValid": one["contract_valid"],
             "vault:subprocessors": one["subprocessors"], "vault:ended": one["ended"],
         }  # fmt: skip
@@ -148,7 +148,7 @@ def _recipient(one: Json, base: str) -> Json:
 
 
 def _transfer(one: Json, base: str) -> Json:
-    found: Json = {"dpv:hasRecipient": f"{base}#{one['recipient']}"}
+    found: Json = {"dpv:hasRecipient": _iri(base, one["recipient"])}
     if one["country"] is not None:
         found["dpv:hasLocation"] = f"loc:{one['country']}"
     if one["tool"] is not None:
@@ -165,6 +165,11 @@ def _error(one: Json) -> Json:
         "@type": "vault:RegisterError", "vault:code": one["code"], "vault:about": one["about"], "vault:law": one["law"],
         "skos:prefLabel": _labels(one), "vault:firstOn": one["first_on"], "vault:lastOn": one["last_on"],
     }  # fmt: skip
+
+
+def _iri(base: str, recipient: str) -> str:
+    """Return the IRI of a recipient: nobody's name makes it that of an activity, or of the controller."""
+    return f"{base}#recipient-{recipient}"
 
 
 def _ours(said: Mapping[str, Any] | None) -> Json | None:
