@@ -1,8 +1,9 @@
 """The lint: everything about a bundle that can be seen without deciding anything.
 
-Rules, in order: each file belongs and is plain text · every document has its schema, each key once · policies are formatted,
-strictly valid, in our subset, named once, with reason and owner, and every literal is in a closed list · exemptions are those of
-`exemptions.txt` · templates are complete and their digests those of `templates.lock` · the catalogue is complete.
+Rules, in order: each file belongs and is plain text · every document has its schema, each key once · purposes and categories have
+the names and terms that the records of processing say of them (GDPR 30(1)(b), (c)) · policies are formatted, strictly valid, in our
+subset, named once, with reason and owner, and every literal is in a closed list · exemptions are those of `exemptions.txt` ·
+templates are complete and their digests those of `templates.lock` · the catalogue is complete.
 
 `python -m vault.policy.lint policies/` prints what it finds and exits with 1 if that is anything.
 """
