@@ -29,6 +29,7 @@ from api.routes import (
     holds,
     log_exports,
     namings,
+    processing,
     public,
     recipient_tasks,
     recipients,
@@ -55,7 +56,7 @@ YOUNG_OBJECTS = 20_000  # a batch of asks makes about as many, and frees them al
 ROUTERS = (
     *(helpdesk.router, reveals.router, break_glass.router, agreements.router, states.router, tickets.router, decisions.router),
     *(access.router, accesses.router, namings.router, review.router, log_exports.router, breaches.router, exports.router),
-    *(requests.router, holds.router, recipients.router, recipient_tasks.router, retention.router),
+    *(requests.router, holds.router, recipients.router, recipient_tasks.router, retention.router, processing.router),
     affected.router,
     *(trail.router, trail.served, trail.public, public.router),
 )

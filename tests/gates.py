@@ -28,6 +28,7 @@ EXACT = (
     "vault/permit.py",
     "vault/erasure/",
     "vault/rights/",
+    "vault/processing/",
     "vault/recipients/delivery.py",
     "vault/recipients/disclosures.py",
     "vault/recipients/register.py",

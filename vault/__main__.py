@@ -9,6 +9,7 @@ from vault.commands.exporting_entries import export_entries
 from vault.commands.exports import exports
 from vault.commands.keys import keys
 from vault.commands.policy import policy
+from vault.commands.processing import processing
 from vault.commands.recipients import recipients
 from vault.commands.requests import requests
 from vault.commands.restoring import restore
@@ -45,6 +46,7 @@ app.command()(restore)
 app.command()(requests)
 app.add_typer(recipients, name="recipients")
 app.add_typer(retention, name="retention")
+app.command()(processing)
 app.add_typer(keys, name="keys")
 app.add_typer(config, name="config")
 

@@ -95,7 +95,7 @@ def read_receipt(
     event: Annotated[int | None, Query(ge=1, le=1_000_000, description="the number of the event; without: the last")] = None,
 ) -> Response:
     """Read a receipt. The reading is on record before anything is shown."""
-    media_type = _acceptable(",".join(request.headers.getlist("accept")) or "*/*", (LD_JSON, NOTE) if form == "dpv" else (JSON,))
+    media_type = acceptable(",".join(request.headers.getlist("accept")) or "*/*", (LD_JSON, NOTE) if form == "dpv" else (JSON,))
     shown = show_receipt(vault, context, agreement_id, _FORMS.get(media_type, "kantara"), event)
     call = call_of(request)
     call.entry_id, call.decision_id = shown.entry_id, decision_of(shown.entry_id)
@@ -103,7 +103,7 @@ def read_receipt(
     return Response(shown.receipt, headers=told, media_type=media_type)
 
 
-def _acceptable(accept: str, offered: tuple[str, ...]) -> str:
+def acceptable(accept: str, offered: tuple[str, ...]) -> str:
     """Return the first media type of `Accept` that is offered; weights but zero are not weighed. Raises HTTPException 406."""
     for one in accept.split(","):
         wanted, *parameters = (part.strip().lower() for part in one.split(";"))

@@ -42,6 +42,7 @@ WINDOWS = {"listEntries", "countEntries"}  # a query that is well formed and ask
 DOCUMENTS = {  # what is handed out in a published form of its own
     "readReceipt": ["application/ld+json", "text/plain", "application/json"],
     "readTerms": ["application/ld+json"],
+    "readProcessing": ["application/ld+json", "text/plain", "text/csv"],
     "downloadAccesses": ["application/zip"],
     "downloadMyAccesses": ["application/zip"],
     "downloadExport": ["application/zip"],

@@ -401,9 +401,14 @@ def hold_back(outside: Outside, person: Person) -> None:
 
 
 def look_at_recipients(outside: Outside) -> None:
-    """Look at the register of recipients, rightly and as others."""
+    """Look at the register of recipients and at the records of processing, rightly and as others."""
     outside.call(200, "GET", "/v1/recipients", "dpo", Vault_Purpose="legal-compliance")
     outside.call(403, "GET", "/v1/recipients", "t1", Vault_Ticket="TCK-0")
+    records = "/v1/records-of-processing"
+    for form in ("jsonld", "note", "csv"):
+        outside.call(200, "GET", f"{records}?format={form}", "dpo", Vault_Purpose="legal-compliance")
+    outside.call(403, "GET", records, "t1", Vault_Ticket="TCK-0")
+    outside.call(400, "GET", f"{records}?format=pdf", "dpo", Vault_Purpose="legal-compliance")
 
 
 def answer_for_tasks(outside: Outside, make_tasks: Callable[[], None]) -> None:

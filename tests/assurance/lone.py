@@ -191,6 +191,7 @@ class Lone:
             "readRecipientTask": lambda: desk.call("GET", task, "dpo"),
             "acknowledgeRecipientTask": lambda: desk.call("POST", f"{task}:acknowledge", "system", {"state": "completed"}),
             "declareRecipientTask": lambda: desk.call("POST", f"{task}:declare", "dpo", stated),
+            "readProcessing": lambda: desk.call("GET", "/v1/records-of-processing", "dpo"),
         }
 
     def _requests(self) -> dict[str, Callable[[], Any]]:

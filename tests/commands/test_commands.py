@@ -184,6 +184,37 @@ def test_a_recipient_is_registered_changed_and_ended(controller_id: str) -> None
     assert ran("end", "nobody")[1]["error"] == "recipient-not-found"
 
 
+@pytest.mark.usefixtures("environment")
+def test_the_records_of_processing_are_written_once(controller_id: str, tmp_path: Path) -> None:
+    printed = runner.invoke(app, ["processing", "-c", controller_id])
+    assert (printed.exit_code, json.loads(printed.stdout)["@type"]) == (0, "dpv:ROPA")
+    assert "1 to mend" in printed.stderr  # nobody described this controller
+    line = ["processing", "-c", controller_id, "--format", "csv", "--out", str(tmp_path / "records.csv")]
+    assert runner.invoke(app, line).exit_code == 0
+    assert (tmp_path / "records.csv").read_bytes().startswith(b"\xef\xbb\xbfsection,")
+    refused = runner.invoke(app, [*line, "--format", "pdf"])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "--format: format.unknown" in refused.stderr
+    assert "--out: file.exists" in refused.stderr
+
+
+@pytest.mark.usefixtures("environment")
+def test_what_differs_from_records_written_before_is_told(controller_id: str, tmp_path: Path) -> None:
+    before, line = tmp_path / "records.note", ["processing", "-c", controller_id, "--against"]
+    assert runner.invoke(app, ["processing", "-c", controller_id, "--format", "note", "--out", str(before)]).exit_code == 0
+    same = runner.invoke(app, [*line, str(before)])
+    assert (same.exit_code, "recipient" in same.stderr) == (0, False)
+    assert runner.invoke(app, ["recipients", "add", "zammad", "--party", "helpdesk", "-c", controller_id]).exit_code == 0
+    told = runner.invoke(app, [*line, str(before)])
+    assert "recipient zammad new\n" in told.stderr
+    assert "error processor-without-agreement zammad new\n" in told.stderr
+    assert "activity billing changed dpv:hasRecipient\n" in told.stderr
+    assert "activity legal-claims" not in told.stderr
+    refused = runner.invoke(app, [*line, str(tmp_path / "none")])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "--against: records.unreadable" in refused.stderr
+
+
 def test_a_keyring_is_made_once_for_a_database_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RISERBO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RISERBO_DATABASE_URL", "postgresql://elsewhere")

@@ -22,7 +22,13 @@ def test_the_sample_is_a_description(tmp_path: Path) -> None:
     assert publisher.name == "Esempio Assicurazioni S.p.A. (inventata)"
     assert publisher.notice_on == date(2026, 1, 10)
     assert publisher.storage == ("IT",)
+    assert publisher.dpo == "dpo@esempio.example"
     assert publisher.party("helpdesk") == "https://esempio.example#helpdesk"
+
+
+def test_a_data_protection_officer_need_not_be_named(tmp_path: Path) -> None:
+    written(tmp_path, {name: one for name, one in SAID.items() if name != "dpo"})
+    assert read_publisher(tmp_path, "acme").dpo is None
 
 
 def test_what_is_written_anew_is_what_is_said_next(tmp_path: Path) -> None:
@@ -53,6 +59,7 @@ def test_a_file_that_is_no_description_is_refused(tmp_path: Path, said: str) -> 
     [
         ({"name": None}, [("name", "unfit")]),
         ({"name": "a\nb"}, [("name", "unfit")]),
+        ({"dpo": ""}, [("dpo", "unfit")]),
         ({"url": "http://esempio.example"}, [("url", "unfit")]),
         ({"url": "https://esempio.example#x"}, [("url", "unfit")]),
         ({"portal": "javascript:alert(1)"}, [("portal", "unfit")]),
@@ -74,7 +81,7 @@ def test_each_member_must_fit(tmp_path: Path, change: dict[str, Any], faults: li
 
 
 def test_every_member_is_needed(tmp_path: Path) -> None:
-    for name in SAID:
+    for name in SAID.keys() - {"dpo"}:
         with pytest.raises(Conflict) as refusal:
             read_publisher(written(tmp_path, {key: value for key, value in SAID.items() if key != name}), "acme")
         assert [(one.pointer, one.code) for one in refusal.value.faults] == [(name, "missing")]

@@ -63,6 +63,7 @@ class Publisher:
     jurisdiction: str  # ISO 3166-1 alpha-2
     storage: tuple[str, ...]  # countries
     deletion: str  # ISO 8601: within which copies are gone too
+    dpo: str | None = None  # how to reach the data protection officer, for the records of processing
 
     @property
     def iri(self) -> str:

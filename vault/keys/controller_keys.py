@@ -174,6 +174,11 @@ class ControllerKeys:
     def __repr__(self) -> str:
         return "***"
 
+    @property
+    def kept_by(self) -> tuple[str, bool]:
+        """Return which keyring holds the root keys, and whether they live outside this process."""
+        return self._keyring.provider, self._keyring.remote
+
     def key(self, controller_id: str, epoch: int) -> bytes:
         """Return the key of an epoch. Raises KeysUnavailable, or Unreadable where no such key opens."""
         held = self._fresh(controller_id)

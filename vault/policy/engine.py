@@ -61,7 +61,7 @@ VERBS: Final = (
     *("review-search", "review-open", "review-note", "review-filter", "log-export"),
     *("ask_unmask", "approve_unmask", "unmask"),
     *("open_breach", "advance_breach", "show_breach", "show_affected", "erase"),
-    *("open_request", "show_request", "move_request", "hold", "show_recipients"),
+    *("open_request", "show_request", "move_request", "hold", "show_recipients", "show_processing"),
     *("show_tasks", "answer_task", "show_retention", "approve_retention"),
 )
 
@@ -112,6 +112,11 @@ class Policy:
     def digest(self) -> str:
         """Return `sha256:` and the hex digest of the bundle."""
         return self._bundle.digest
+
+    @property
+    def bundle(self) -> Bundle:
+        """Return what it decides by: its documents are to be read only."""
+        return self._bundle
 
     @property
     def lexicon(self) -> Lexicon:

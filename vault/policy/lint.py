@@ -1,8 +1,9 @@
 """The lint: everything about a bundle that can be seen without deciding anything.
 
-Rules, in order: each file belongs and is plain text · every document has its schema, each key once · policies are formatted,
-strictly valid, in our subset, named once, with reason and owner, and every literal is in a closed list · exemptions are those of
-`exemptions.txt` · templates are complete and their digests those of `templates.lock` · the catalogue is complete.
+Rules, in order: each file belongs and is plain text · every document has its schema, each key once · purposes and categories have
+the names and terms that the records of processing say of them (GDPR 30(1)(b), (c)) · policies are formatted, strictly valid, in our
+subset, named once, with reason and owner, and every literal is in a closed list · exemptions are those of `exemptions.txt` ·
+templates are complete and their digests those of `templates.lock` · the catalogue is complete.
 
 `python -m vault.policy.lint policies/` prints what it finds and exits with 1 if that is anything.
 """
@@ -25,7 +26,7 @@ from vault.policy.model import CHANNELS
 from vault.policy.periods import periods_of
 from vault.policy.refusing import refusals_of
 from vault.policy.regimes import regimes_of
-from vault.policy.templates import catalogue_faults, recipient_faults, template_faults
+from vault.policy.templates import catalogue_faults, recipient_faults, template_faults, word_faults
 
 Json = dict[str, Any]
 
@@ -51,8 +52,8 @@ _OF_THE_SCHEMA: Final = ("Vault::Action",)  # the validator knows them
 def faults(files: Mapping[str, bytes]) -> list[str]:
     """Return what is wrong, `path: what`, in order; empty for a sound bundle. Later rules wait until earlier ones hold."""
     rules: tuple[Callable[[Mapping[str, bytes]], Iterator[str]], ...] = (
-        _file_faults, _document_faults, _limit_faults, _regime_faults, _accepted_faults, _catalogue_faults, _template_faults,
-        _form_faults, _policy_faults, _exemption_faults,
+        _file_faults, _document_faults, _limit_faults, _regime_faults, _accepted_faults, _word_faults, _catalogue_faults,
+        _template_faults, _form_faults, _policy_faults, _exemption_faults,
     )  # fmt: skip
     for rule in rules:
         found = list(rule(files))
@@ -129,6 +130,11 @@ def _accepted_faults(files: Mapping[str, bytes]) -> Iterator[str]:
                 stated = one if isinstance(one, dict) else {}
                 lacking = [name for name in ACCEPTANCE if not isinstance(stated.get(name), str) or not stated[name].strip()]
                 yield from (f"{path}: entry {number} says no {name}" for name in lacking)
+
+
+def _word_faults(files: Mapping[str, bytes]) -> Iterator[str]:
+    templates = {path: bundle_files.parsed(files[path]) for path in sorted(files) if path.startswith("agreements/")}
+    yield from (f"vocabulary.yaml: {one}" for one in word_faults(bundle_files.parsed(files["vocabulary.yaml"]), templates))
 
 
 def _catalogue_faults(files: Mapping[str, bytes]) -> Iterator[str]:

@@ -79,6 +79,15 @@ def catalogue_faults(catalogue: Json, vocabulary: Json, masks: Json) -> Iterator
     yield from (f"vocabulary: {fault}" for fault in _edge_faults(vocabulary))
 
 
+def word_faults(vocabulary: Json, templates: Mapping[str, Json]) -> Iterator[str]:
+    """Yield what the records of processing (GDPR 30(1)(b), (c)) could not say of a purpose or a category; `templates` by path."""
+    for kind, singular in (("purposes", "purpose"), ("categories", "category")):
+        for name, one in vocabulary[kind].items():
+            users = [path for path, template in templates.items() if name in _named(template, kind)]
+            using = f", which {', '.join(users)} {'uses' if len(users) == 1 else 'use'}," if users else ""
+            yield from (f"{singular} {name}{using} {fault}" for fault in _word_faults(name, kind, one, vocabulary["prefixes"]))
+
+
 def recipient_faults(document: Json) -> Iterator[str]:
     """Yield what is wrong with the register of recipients."""
     for name, one in document["recipients"].items():
@@ -131,6 +140,28 @@ def _rule_faults(rule: Json, vocabulary: Json) -> Iterator[str]:
         yield "categories or purpose are not in the vocabulary"
     if rule["trigger"] not in _TRIGGERS or rule["before"] not in ("archive", "none") or not _PERIOD.fullmatch(rule["period"]):
         yield "trigger, before or period is not one of its list"
+
+
+def _named(template: Json, kind: str) -> set[Any]:
+    """Return the words a template names, purposes of its duties to keep included; nothing of a misshapen one."""
+    stated = template.get(kind)
+    rules = [rule for rule in template.get("retention") or () if isinstance(rule, dict)]
+    kept = {rule.get("purpose") for rule in rules} if kind == "purposes" else set()
+    return {*stated, *kept} if isinstance(stated, list) else set()
+
+
+def _word_faults(name: str, kind: str, one: Any, prefixes: Mapping[str, str]) -> Iterator[str]:
+    if not isinstance(one, dict) or not isinstance(one.get("broader"), list):
+        yield "has no list `broader`"
+        return
+    labels = one.get("labels")
+    said = labels if isinstance(labels, dict) else {}
+    for language in sorted(_LANGUAGES):
+        if not isinstance(said.get(language), str) or not said[language].strip():
+            yield f"has no label in `{language}`"
+    prefix, _, local = str(one.get("term") if kind == "purposes" else name).partition(":")
+    if not local or one.get("iri") != f"{prefixes.get(prefix)}{local}":
+        yield "has no term of a prefix of the vocabulary whose IRI is `iri`"
 
 
 def _edge_faults(vocabulary: Json) -> Iterator[str]:
