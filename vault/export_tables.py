@@ -25,6 +25,7 @@ export = _table(
     _instant("leased_until", nullable=True),  # until when whoever makes it is believed to be alive
     _bytes("salt", nullable=True),
     _bytes("public", nullable=True),  # what wraps the key; gone once it has
+    _bytes("asked", nullable=True),  # a MAC over what was asked, by whom and for which passphrase
     _bytes("wrap", nullable=True),  # opens with the passphrase alone; gone once it was taken
     Column("special", Boolean, nullable=False, server_default=text("false")),  # data of Art. 9 are in it
     Column("size", BigInteger, nullable=False, server_default=text("0")),  # sealed

@@ -48,6 +48,7 @@ def _export() -> None:
         sa.Column("leased_until", INSTANT, nullable=True),
         sa.Column("salt", sa.LargeBinary(), nullable=True),
         sa.Column("public", sa.LargeBinary(), nullable=True),
+        sa.Column("asked", sa.LargeBinary(), nullable=True),
         sa.Column("wrap", sa.LargeBinary(), nullable=True),
         sa.Column("special", sa.Boolean(), nullable=False, server_default=sa.text("false")),
         sa.Column("size", sa.BigInteger(), nullable=False, server_default=sa.text("0")),

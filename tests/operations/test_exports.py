@@ -12,12 +12,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from tests.makers import make_context, make_subject, make_ticket, register
 from tests.operations.conftest import Ledger
 from vault.assembly import Vault
 from vault.errors import AccessDenied, AuditUnavailable, Conflict, Erased, InvalidValue, NotFound, TooMany, Unreadable
 from vault.exports.records import ExportRow
+from vault.keys.packages import new_passphrase, public_half
 from vault.opening import Opened
 from vault.operations import build_exports as building
 from vault.operations.build_exports import build_exports
@@ -86,6 +88,29 @@ def made() -> dict[str, str]:
 @pytest.fixture
 def log_of(opened: Opened, made: dict[str, str]) -> Callable[[], Ledger]:
     return lambda: Ledger(opened, made["controller"])
+
+
+@pytest.mark.parametrize("change", ["passphrase", "person", "asker", "set", "mark", "whole"])
+def test_nothing_is_packed_that_nobody_asked_for(people: Callable[..., Person], log_of: Callable[[], Ledger], change: str) -> None:
+    """Seen failing without the mark: whoever wrote a row had anybody's data packed for a passphrase of their own."""
+    person, other = people(), people(iban="IT60X0542811101000000123456")
+    started = person.asked()
+    passphrase, salt = new_passphrase()
+    set_to = {
+        "passphrase": f"public = '\\x{public_half(passphrase, salt).hex()}', salt = '\\x{salt.hex()}'",
+        "person": f"subject_id = '{other.subject_id}'",
+        "asker": "asker = jsonb_set(asker, '{kind}', '\"dpo\"')",
+        "set": "set = 'portability'",
+        "mark": "asked = NULL",
+        "whole": f"asked = asked || '\\x00', export_id = 'exp_{'a' * 26}'",
+    }
+    log_of().owner(f"UPDATE vault.export SET {set_to[change]} WHERE export_id = '{started.export_id}'")
+    with capture_logs() as logs:
+        assert build_exports(person.vault, person.controller_id) == 0
+    assert "export-not-as-asked" in {one.get("code") for one in logs}
+    of = f"entry_id = '{started.entry_id}'"
+    assert log_of().rows("vault.export", of, "state, wrap, salt, public") == [("failed", None, None, None)]
+    assert log_of().rows("vault.export_part", f"export_id IN ('{started.export_id}', 'exp_{'a' * 26}')") == []
 
 
 def test_what_was_asked_for_is_made_fetched_and_gone(people: Callable[..., Person], log_of: Callable[[], Ledger]) -> None:

@@ -91,6 +91,7 @@ class ExportRow:
     leased_until: datetime | None
     salt: bytes | None = field(repr=False)
     public: bytes | None = field(repr=False)
+    asked: bytes | None = field(repr=False)
     wrap: bytes | None = field(repr=False)
     special: bool
     size: int

@@ -4,7 +4,7 @@ An attempt that is killed leaves parts without an export; the next one begins an
 one says so by a lease, renewed with each part: two processes at it do no harm, for only the latest attempt becomes the export.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -12,13 +12,15 @@ import structlog
 from cryptography.cobblestone import Cobblestone256Encryptor
 
 from vault.assembly import Vault
-from vault.errors import AuditUnavailable, Conflict, DatabaseUnavailable, KeysUnavailable, VaultError
+from vault.errors import AuditUnavailable, Conflict, DatabaseUnavailable, KeysUnavailable, Unreadable, VaultError
 from vault.exports import records
+from vault.exports.asked import bears, version_of
 from vault.exports.records import ExportRow
 from vault.keys.packages import new_package_key, package_place, sealing
 from vault.operations.acting import HOUSE, carrying_out, prepare, record
 from vault.operations.export_subject import KEPT, context_of, end_exports, house
 from vault.operations.pack_export import Order, pack_export
+from vault.operations.sealed_words import PURPOSE
 
 PART_BYTES: Final = 262_144
 LEASE: Final = timedelta(minutes=2)
@@ -48,6 +50,7 @@ def build_exports(vault: Vault, controller_id: str) -> int:
 
 
 def _build(vault: Vault, controller_id: str, one: ExportRow) -> None:
+    _require_as_asked(vault, controller_id, one)
     place = package_place(controller_id, one.subject_id, one.export_id)
     key, wrap = new_package_key(one.public or b"", place)
     parts = _Parts(vault, controller_id, one, sealing(key, place))
@@ -59,6 +62,18 @@ def _build(vault: Vault, controller_id: str, one: ExportRow) -> None:
         until = vault.now() + KEPT
         if not records.finish(transaction, controller_id, one, wrap, parts.size, until, special=packed.special):
             raise Conflict("export-not-ours")
+
+
+def _require_as_asked(vault: Vault, controller_id: str, one: ExportRow) -> None:
+    """Raise Unreadable, after an alarm, for a row that is not as somebody asked: it was put there, or changed, past us."""
+    try:
+        secret = vault.keys.secret(controller_id, PURPOSE, version_of(one.asked))
+        stands = bears(secret.key, controller_id, asdict(one), one.asked or b"")
+    except ValueError:
+        stands = False
+    if not stands:
+        log.error("unreadable", code="export-not-as-asked", entry_id=one.entry_id)
+        raise Unreadable("export-not-as-asked")
 
 
 def _fail(vault: Vault, controller_id: str, one: ExportRow, code: str) -> None:

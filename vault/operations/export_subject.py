@@ -4,7 +4,7 @@ The passphrase is in the answer and nowhere else: what is kept wraps a key for i
 right of whoever asked. A new export of the same set replaces the one before: who lost the passphrase asks again.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from vault.assembly import Vault
 from vault.budgets import Budget
 from vault.errors import AccessDenied, Fault, InvalidValue, NotFound
 from vault.exports import records
+from vault.exports.asked import mark
 from vault.exports.manifest import SETS
 from vault.exports.page import LANGUAGES
 from vault.exports.records import ExportRow
@@ -19,6 +20,7 @@ from vault.keys.packages import new_passphrase, public_half
 from vault.operations.acting import HOUSE, carrying_out, prepare, record, refuse, require_permission, require_person
 from vault.operations.disclosure import SPECIAL
 from vault.operations.facts import is_self
+from vault.operations.sealed_words import PURPOSE
 from vault.operations.show_accesses import LEVEL_FOR_SPECIAL
 from vault.operations.within_limits import within_limits
 from vault.policy.model import Caller, Context
@@ -64,9 +66,11 @@ def export_subject(vault: Vault, context: Context, subject_id: str, which: str, 
         export_id=vault.new_id("exp"), subject_id=subject_id, set="access" if which == "access" else "portability",
         language=language, request_id=context.request_id, asker=_asker(context.caller), channel=context.channel,
         ticket_id=context.ticket_id, state="building", done=0, total=0, attempt=0, leased_until=None, salt=salt,
-        public=public_half(passphrase, salt), wrap=None, special=False, size=0, starts=0, started_at=None, asked_at=acting.at,
-        expires_at=acting.at + KEPT, entry_id=acting.entry_id,
+        public=public_half(passphrase, salt), asked=None, wrap=None, special=False, size=0, starts=0, started_at=None,
+        asked_at=acting.at, expires_at=acting.at + KEPT, entry_id=acting.entry_id,
     )  # fmt: skip
+    secret = vault.keys.secret(context.controller_id, PURPOSE)
+    made = replace(made, asked=mark(secret.key, secret.version, context.controller_id, asdict(made)))
     record(vault, acting, details={"result": "begun", "export": made.export_id, "set": made.set})
     with carrying_out(vault, acting) as transaction:
         for other in records.live_of(transaction, context.controller_id, subject_id, made.set):
