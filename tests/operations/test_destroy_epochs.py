@@ -27,7 +27,7 @@ from vault.keys.key_exports import open_export
 from vault.keys.keyring import root_name
 from vault.notes import split_note
 from vault.opening import Addresses, Opened, assembled, open_keyring, restore_exported_keys
-from vault.operations.destroy_epochs import destroy_epoch, roots
+from vault.operations.destroy_epochs import destroy_epoch, finish_erasures, roots
 from vault.operations.migrate import migrate
 from vault.settings import Settings
 
@@ -147,6 +147,44 @@ def test_a_root_goes_when_nothing_needs_it_and_the_erasure_is_final(installation
     assert [one.said.op for one in installation.erasing.lines()] == ["found", "intent", "live", "final"]
     assert installation.then.tend_keys() == 0
     assert installation.home.ledger.outcomes("epoch-destroy") == ["done", "done"]  # decided, and gone
+
+
+@pytest.mark.parametrize("forged", ["epoch = 0, erased_at = '2000-01-01'", "ledger_number = 1", "ledger_number = 99"])
+def test_a_forged_row_makes_no_erasure_final(installation: Installation, forged: str) -> None:
+    """Seen failing with epoch and instant read from the row: the certificate said final while every root lived."""
+    installation.erasing.erased(installation.home.person())
+    installation.home.ledger.owner(f"SET session_replication_role = replica; UPDATE vault.erasure SET {forged}")
+    vault, keyring = installation.then.vault, installation.opened.keyring
+    assert finish_erasures(vault, keyring, CONTROLLER) == 0
+    installation.home.ledger.owner("SET session_replication_role = replica; UPDATE vault.certificate SET note = note || '\\x0a'")
+    assert finish_erasures(vault, keyring, CONTROLLER) == 0
+    assert installation.home.ledger.rows("vault.certificate", "stage = 'final'") == []
+
+
+def test_what_is_certified_as_final_is_what_was_signed_when_it_was_done(installation: Installation) -> None:
+    installation.erasing.erased(installation.home.person())
+    lie = "UPDATE vault.erasure SET result = jsonb_set(result, '{erased}', '[]')"
+    installation.home.ledger.owner(f"SET session_replication_role = replica; {lie}")
+    installation.close_epoch(2)
+    installation.then.export_keys()
+    installation.forward(days=15)
+    installation.then.destroy_epoch(1)
+
+    class Killed(Exception):
+        pass
+
+    def kill(_: str) -> None:
+        raise Killed
+
+    vault, keyring = installation.then.vault, installation.opened.keyring
+    with pytest.raises(Killed):  # between the ledger's line and the certificate
+        finish_erasures(replace(vault, settle=kill), keyring, CONTROLLER)
+    assert finish_erasures(vault, keyring, CONTROLLER) == 1
+    assert [one.said.op for one in installation.erasing.lines()] == ["found", "intent", "live", "final"]
+    notes = dict(installation.home.ledger.rows("vault.certificate", columns="stage, note"))
+    live, final = (orjson.loads(split_note(bytes(notes[one]).decode())[0]) for one in ("live", "final"))
+    assert final["erased"] == live["erased"] != []
+    assert (final["ledger"], final["epochs"]) == (live["ledger"], live["epochs"])
 
 
 def test_an_export_of_a_destroyed_root_opens_nothing(installation: Installation) -> None:

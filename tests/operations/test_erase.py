@@ -253,6 +253,25 @@ def test_the_certificate_is_checked_with_the_public_key_alone(house: House) -> N
         assert secret not in done.certificate.decode()
 
 
+def test_its_epoch_is_the_databases_and_not_what_a_process_remembers(house: House) -> None:
+    """Seen failing with the epoch this process knew: an erasure was called final while a root lived that opened its wraps."""
+
+    class Behind:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(house.vault.keys, name)
+
+        def current(self, controller_id: str) -> tuple[int, bytes]:
+            epoch, key = house.vault.keys.current(controller_id)
+            return epoch - 1, key
+
+    subject_id = house.person()
+    order = house.order(subject_id, "req_epoch")
+    erase(replace(house.vault, keys=Behind()), house.dpo, subject_id, order)  # type: ignore[arg-type]
+    assert house.ledger.rows("vault.erasure", f"subject_id = '{subject_id}'", "epoch") == [
+        (house.vault.keys.current(house.controller_id)[0],)
+    ]
+
+
 def test_two_people_and_the_plan_that_was_accepted(house: House) -> None:
     subject_id = house.person()
     order = house.order(subject_id)

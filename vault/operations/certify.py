@@ -6,8 +6,9 @@ makes nothing final.
 """
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
+import orjson
 import rfc8785
 from sqlalchemy import Connection
 
@@ -18,10 +19,13 @@ from vault.erasure.ledger import Line
 from vault.erasure.plan import spelt
 from vault.erasure.records import CertificateRow, ErasureRow
 from vault.errors import NotFound, Unavailable, Unreadable
+from vault.notes import holds, split_note
 from vault.operations.show_log import newest_note
-from vault.operations.signing import signed_document
+from vault.operations.signing import document_key, signed_document
 from vault.operations.tasking import told_of
 from vault.recipients import task_records
+
+_OURS: Final = frozenset({"certificate_id", "controller_id", "ledger", "audit", "epochs", "issued_at", "recipients"})
 
 
 def certify(vault: Vault, controller_id: str, made: ErasureRow, line: Line, stage: str) -> tuple[str, bytes]:
@@ -38,7 +42,7 @@ def certify(vault: Vault, controller_id: str, made: ErasureRow, line: Line, stag
         owing = told_of(task_records.caused_by(rows, controller_id, made.entry_id), at)
     said = {
         **made.result, "recipients": owing, "certificate_id": certificate_id, "controller_id": controller_id,
-        "ledger": {"n": line.number, "sha256": line.tail.digest.hex()}, "audit": trail,
+        "ledger": _place(line), "audit": trail,
         "epochs": [made.epoch], "state": f"erased-{stage}", "issued_at": spelt(at),
     }  # fmt: skip
     note = signed_document(vault, controller_id, rfc8785.dumps(said))
@@ -46,6 +50,30 @@ def certify(vault: Vault, controller_id: str, made: ErasureRow, line: Line, stag
         row = CertificateRow(certificate_id, made.erasure_id, stage, note, at, made.entry_id)
         erasures.add_certificate(transaction, controller_id, row)
     return certificate_id, note
+
+
+def certified(vault: Vault, controller_id: str, note: bytes, line: Line) -> dict[str, Any]:
+    """Return what a certificate says of the erasure this line of the ledger tells of. Raises Unreadable for any other note."""
+    key = document_key(vault, controller_id)
+    try:
+        body, signatures = split_note(note.decode())
+    except ValueError:
+        raise Unreadable("certificate-differs") from None
+    if not any(key.made(one) and holds(key.public, one.octets, body.encode()) for one in signatures):
+        raise Unreadable("certificate-differs")
+    said: dict[str, Any] = orjson.loads(body)  # ours: it was signed
+    if (said.get("ledger"), said.get("controller_id")) != (_place(line), controller_id):
+        raise Unreadable("certificate-differs")
+    return said
+
+
+def account_of(said: dict[str, Any]) -> dict[str, Any]:
+    """Return the account a certificate was made from."""
+    return {name: value for name, value in said.items() if name not in _OURS}
+
+
+def _place(line: Line) -> dict[str, Any]:
+    return {"n": line.number, "sha256": line.tail.digest.hex()}
 
 
 def _in_the_trail(vault: Vault, rows: Connection, controller_id: str, entry_id: str) -> dict[str, Any]:

@@ -6,22 +6,23 @@ An erasure is final when the roots of all epochs up to its own are destroyed and
 Source: `cryptography.md` 6, `rights.md` 6.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
 
 import structlog
 
 from vault.assembly import Vault
 from vault.erasure import records as erasures
+from vault.erasure.ledger import Line
 from vault.erasure.records import ErasureRow
-from vault.errors import Conflict, Fault, NotFound
+from vault.errors import Conflict, Fault, NotFound, Unreadable
 from vault.keys import epochs
 from vault.keys.epochs import ChangeRow
 from vault.keys.keyring import Keyring, KeyState, root_name
 from vault.operations.acting import HOUSE, prepare, record, tell_outcome
-from vault.operations.certify import certify
+from vault.operations.certify import account_of, certified, certify
 from vault.operations.change_epoch import house
 
 Why = Literal["destroyed", "in-use", "exports-live", "no-newer-export"]
@@ -88,27 +89,54 @@ def destroy_due(vault: Vault, keyring: Keyring) -> list[int]:
 
 
 def finish_erasures(vault: Vault, keyring: Keyring, controller_id: str) -> int:
-    """Certify the erasures of a controller that have become final; return how many."""
+    """Certify the erasures of a controller that have become final; return how many.
+
+    When, of which epochs and what: by the ledger and the first certificate, which are signed, and not by the row of the erasure.
+    """
     with vault.database.snapshot(controller_id) as rows:
         waiting = erasures.not_final(rows, controller_id)
-    final = [one for one in waiting if _is_final(vault, keyring, one)]
-    for one in final:
-        _finish(vault, controller_id, one)
-    return len(final)
+        notes = {one.erasure_id: erasures.certificate_of(rows, controller_id, one.erasure_id, "live") for one in waiting}
+    done = 0
+    for one in waiting:
+        note = notes[one.erasure_id]
+        if note is None:
+            continue  # the erasure itself has not ended: the next start carries it on
+        try:
+            line = _line_of(vault, controller_id, one)
+            said = certified(vault, controller_id, note[1], line)
+        except Unreadable as error:
+            log.error("unreadable", controller_id=controller_id, code=error.code, entry_id=one.entry_id)
+            continue
+        if _is_final(vault, keyring, said, line):
+            _finish(vault, controller_id, replace(one, result=account_of(said), epoch=max(said["epochs"])), line)
+            done += 1
+    return done
 
 
-def _finish(vault: Vault, controller_id: str, one: ErasureRow) -> None:
-    line = next(line for line in vault.ledger.lines(one.ledger_number - 1))
+def _line_of(vault: Vault, controller_id: str, one: ErasureRow) -> Line:
+    """Return the line of the ledger an erasure names. Raises Unreadable where that is another act, or another person's."""
+    line = next(iter(vault.ledger.lines(one.ledger_number - 1)), None)
+    said = line.said if line is not None else None
+    named = vault.ledger.name(controller_id, one.subject_id)
+    if line is None or said is None or (said.op, said.controller_id, said.subject) != ("intent", controller_id, named):
+        raise Unreadable("erasure-differs")
+    return line
+
+
+def _finish(vault: Vault, controller_id: str, one: ErasureRow, line: Line) -> None:
+    """Tell the ledger first, once: what is killed in between is certified the next time."""
     acting = prepare(vault, "erasure-final", house(controller_id), one.subject_id, permission=HOUSE)
     record(vault, acting, details={"result": "final"})
+    if not any(other.said.op == "final" and other.said.act == line.said.act for other in vault.ledger.lines(line.number)):
+        vault.ledger.append(line.said.closed("final", int(vault.now().timestamp() * 1000)))
     certify(vault, controller_id, one, line, "final")
-    vault.ledger.append(line.said.closed("final", int(vault.now().timestamp() * 1000)))
 
 
-def _is_final(vault: Vault, keyring: Keyring, one: ErasureRow) -> bool:
-    if vault.now() < one.erased_at + timedelta(days=vault.settings.physical_backup_days):
+def _is_final(vault: Vault, keyring: Keyring, said: Mapping[str, Any], line: Line) -> bool:
+    begun_at = datetime.fromtimestamp(line.said.at_ms / 1000, UTC)
+    if vault.now() < begun_at + timedelta(days=vault.settings.physical_backup_days):
         return False
-    return all(keyring.state(root_name(epoch)) == "destroyed" for epoch in range(1, one.epoch + 1))
+    return all(keyring.state(root_name(epoch)) == "destroyed" for epoch in range(1, max(said["epochs"]) + 1))
 
 
 def _root(vault: Vault, keyring: Keyring, known: Sequence[_Of], epoch: int) -> Root:

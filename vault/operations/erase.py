@@ -26,6 +26,7 @@ from vault.erasure.ledger import REQUEST, Line, Said
 from vault.erasure.plan import Plan, spelt
 from vault.erasure.records import ErasureRow
 from vault.errors import Conflict, DatabaseUnavailable, Erased, Fault, InvalidValue, Unavailable, Unreadable
+from vault.keys import epochs
 from vault.keys import records as keys
 from vault.keys.data_keys import open_fields
 from vault.operations.acting import (
@@ -156,7 +157,10 @@ def carry_out(vault: Vault, acting: Acting, case: Case, order: Order | None, lin
         task_records.add(kept.rows, place[0], owing)
         said = kept.tell(_said(vault, acting, case.plan, request_id))
         also = {"kept": kept_after(vault, acting, left), "recipients": told_of(owing, acting.at)}
-        made = _row(vault, acting, case, order, said, also)
+        epoch = epochs.epochs_of(kept.rows, place[0])[
+            -1
+        ].epoch  # by the database: what this process remembers may be a change behind
+        made = _row(vault, acting, case, order, said, also, epoch)
         erasures.add_erasure(kept.rows, place[0], made)
     return finish(vault, acting, made, said, case.leaves)
 
@@ -261,8 +265,9 @@ def _tell_the_rest(vault: Vault, acting: Acting, made: ErasureRow, leaves: Colle
 
 
 def _row(
-    vault: Vault, acting: Acting, case: Case, order: Order | None, line: Line, more: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> ErasureRow:
+    vault: Vault, acting: Acting, case: Case, order: Order | None, line: Line, more: Mapping[str, Sequence[Mapping[str, Any]]],
+    epoch: int,
+) -> ErasureRow:  # fmt: skip
     """Return what is kept of an erasure: its account, and who decided it."""
     request_id = order.request_id if order is not None else line.said.request
     result = {
@@ -272,5 +277,5 @@ def _row(
     accepted_by, approved_by = (order.accepted_by, order.approved_by) if order is not None else (None, None)
     return ErasureRow(
         vault.new_id("ers"), acting.subject_id, request_id, accepted_by, approved_by, case.plan.digest, result, line.number,
-        vault.keys.current(acting.context.controller_id)[0], acting.at, acting.entry_id,
+        epoch, acting.at, acting.entry_id,
     )  # fmt: skip
