@@ -157,9 +157,7 @@ def carry_out(vault: Vault, acting: Acting, case: Case, order: Order | None, lin
         task_records.add(kept.rows, place[0], owing)
         said = kept.tell(_said(vault, acting, case.plan, request_id))
         also = {"kept": kept_after(vault, acting, left), "recipients": told_of(owing, acting.at)}
-        epoch = epochs.epochs_of(kept.rows, place[0])[
-            -1
-        ].epoch  # by the database: what this process remembers may be a change behind
+        epoch = epochs.epochs_of(kept.rows, place[0])[-1].epoch  # what a process remembers may be a change behind
         made = _row(vault, acting, case, order, said, also, epoch)
         erasures.add_erasure(kept.rows, place[0], made)
     return finish(vault, acting, made, said, case.leaves)
