@@ -55,8 +55,10 @@ def test_a_line_is_in_every_copy_and_read_by_every_process(open_ledger: Open, tm
     assert ledger.name("ctl-1", "sub-1") == (b"\0\x11riserbo.ledger.v1\0\x05ctl-1\0\x05sub-1")[:32].hex()
 
 
-def test_two_who_write_at_once_do_not_take_one_number(open_ledger: Open) -> None:
-    ledgers = [open_ledger(), open_ledger()]
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_two_who_write_at_once_do_not_take_one_number(open_ledger: Open, tmp_path: Path, order: tuple[str, str]) -> None:
+    """Whichever copy each calls its first. Seen failing with the first alone locked: copies that contradict each other."""
+    ledgers = [open_ledger(), open_ledger(directories=tuple(tmp_path / name for name in order))]
     threads = [threading.Thread(target=lambda one=one: [one.append(INTENT) for _ in range(10)]) for one in ledgers]
     for thread in threads:
         thread.start()

@@ -349,6 +349,19 @@ def test_killed_once_the_ledger_knows_it_is_carried_out_at_the_next_start(house:
     assert finish_acts(house.vault, house.controller_id) == 0
 
 
+def test_who_is_erased_is_who_the_ledger_names_and_not_who_holds_a_key_of_that_id(house: House) -> None:
+    """Seen failing with the owners of the keys alone asked: the line was closed, and nobody erased."""
+    subject_id, other = (house.person({**MARKETED, "email": f"{name}@example.it"}) for name in ("nominata", "altra"))
+    order = house.order(subject_id, "req_swapped")
+    with pytest.raises(KeyboardInterrupt):
+        erase(replace(house.vault, ledger=Failing(house.vault.ledger, "intent", after=True)), house.dpo, subject_id, order)
+    for whose, new in ((subject_id, "'dk_elsewhere'"), (other, f"'{house.lines()[-1].said.keys[0]}'")):
+        house.ledger.owner(f"UPDATE keys.data_key SET data_key_id = {new} WHERE subject_id = '{whose}'")
+    assert finish_acts(house.vault, house.controller_id) == 1
+    assert house.left(subject_id) == {}
+    assert house.left(other) != {}
+
+
 class Dying:
     """Killed where the trail is asked for places once more: after the commit, before the certificate."""
 

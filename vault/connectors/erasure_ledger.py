@@ -100,9 +100,10 @@ class DirectoryLedger:
             try:
                 for place in self._places:
                     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                holder = os.open(self._places[0].parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                closing.callback(os.close, holder)
-                fcntl.flock(holder, fcntl.LOCK_EX)
+                for directory in sorted({place.parent.resolve() for place in self._places}):  # whichever another calls its first
+                    holder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                    closing.callback(os.close, holder)
+                    fcntl.flock(holder, fcntl.LOCK_EX)
                 self._level()
             except OSError:
                 raise _refused("not-writable") from None

@@ -113,9 +113,12 @@ def _mark(vault: Vault, controller_id: str) -> Tail | None:
 
 
 def _named(vault: Vault, controller_id: str, line: Line) -> list[str]:
+    """Return who a line names: by its keys, and where those lead to nobody it names, by looking at everybody."""
     with vault.database.snapshot(controller_id) as rows:
-        known = erasures.owners(rows, controller_id, line.said.keys) or erasures.everybody(rows, controller_id)
-    return [one for one in known if vault.ledger.name(controller_id, one) == line.said.subject]
+        for known in (erasures.owners(rows, controller_id, line.said.keys), erasures.everybody(rows, controller_id)):
+            if found := [one for one in known if vault.ledger.name(controller_id, one) == line.said.subject]:
+                return found
+    return []
 
 
 def _acting(vault: Vault, controller_id: str, subject_id: str, verb: str) -> Acting:
