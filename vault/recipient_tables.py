@@ -17,8 +17,9 @@ recipient = table(  # a line is changed, never deleted: entries and tasks name i
     instant("contract_until", nullable=True),
     words("instructions", nullable=True),  # reference of what the processor was told to do (28(3)(a))
     Column("subprocessors", ARRAY(Text), nullable=False),
-    words("channel"),  # how it is told of an erasure: webhook manual
+    words("channel"),  # how it is told of an erasure: webhook opendsr manual
     words("endpoint", nullable=True),
+    octets("certificate", nullable=True),  # in PEM: what callbacks of OpenDSR are checked by
     instant("disabled_at", nullable=True),  # it answered 410: nothing is sent there any more
     Column("secret_serial", Integer, nullable=False),  # of the key its webhooks are signed with
     Column("secret_version", Integer, nullable=False),  # of the controller's secret that key is made from

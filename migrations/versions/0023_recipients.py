@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("subprocessors", ARRAY(sa.Text()), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("endpoint", sa.Text(), nullable=True),
+        sa.Column("certificate", sa.LargeBinary(), nullable=True),
         sa.Column("disabled_at", INSTANT, nullable=True),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in ("secret_serial", "secret_version")),
         sa.Column("secret_at", INSTANT, nullable=True),

@@ -55,7 +55,7 @@ DOCUMENTS = {  # what is handed out in a published form of its own
 VERBS = ("verify", "ask", "answer", "extend", "accept", "refuse", "fulfil", "withdraw", "duplicate", "unidentify", "reopen")
 HEADERS = {
     *("Vault-Purpose", "Vault-Channel", "Vault-Ticket", "Vault-Station", "Vault-Relationship", "If-Match", "Idempotency-Key"),
-    "Prefer",
+    *("Prefer", "X-OpenDSR-Processor-Domain", "X-OpenDSR-Signature"),
 }
 
 
@@ -179,6 +179,7 @@ def test_whoever_touches_a_person_says_why(described: dict[str, Any]) -> None:
             unasked.add(path)
     in_the_body = {"/access/v1/evaluation", "/access/v1/evaluations"}  # AuthZEN: the same, as the question's context
     about_nobody = {"/v1/templates", "/v1/templates/{template}/{version}/odrl", "/livez", "/readyz", "/.well-known/riserbo"}
+    about_nobody |= {"/opendsr/{controller_id}/{task_id}"}  # a task, by whoever signs for it
     about_nobody |= {"/v1/audit/checkpoint", "/v1/audit/tile/{level}/{index}", "/v1/audit/consistency"}  # digests, and leaves
     about_nobody |= {"/audit/{controller_id}/{era}/checkpoint", "/audit/{controller_id}/{era}/tile/{level}/{index}"}
     assert unasked == about_nobody | in_the_body
@@ -189,7 +190,10 @@ def test_every_route_under_v1_is_guarded() -> None:
     """Its class asks who is there before it reads anything; a plain route would not."""
     routes = [route for router in ROUTERS for route in router.routes]
     plain = [route.path for route in routes if isinstance(route, APIRoute) and not isinstance(route, Guarded)]
-    assert sorted(plain) == ["/.well-known/riserbo", "/audit/{controller_id}/{era}/checkpoint", "/livez", "/readyz"]
+    assert sorted(plain) == [
+        *("/.well-known/riserbo", "/audit/{controller_id}/{era}/checkpoint", "/livez"),
+        *("/opendsr/{controller_id}/{task_id}", "/readyz"),
+    ]
     assert len(plain) < len(routes)
 
 

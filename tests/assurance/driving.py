@@ -15,8 +15,10 @@ import psycopg
 
 from tests.assurance.canaries import CHANGED, FIELDS, HEALTH, SOUGHT, STRAYS, UNSHARED
 from tests.makers import TOPICS, evidence
+from tests.recipients.certificates import signature
 from vault.connectors.demo_issuer import IDENTITIES, DemoIssuer
 from vault.opening import new_id, now
+from vault.recipients.opendsr import request_id
 
 RETAIL = {**FIELDS, "gender": "female", "preferred_language": "it", "marketing_choice": "opted-in"}
 PATIENT = {**RETAIL, **HEALTH, "customer_number": "ZQ-7731905-K"}
@@ -418,6 +420,7 @@ def answer_for_tasks(outside: Outside, make_tasks: Callable[[], None]) -> None:
     tasks = outside.call(200, "GET", "/v1/recipient-tasks", "dpo", **why)["tasks"]
     first, second = (f"/v1/recipient-tasks/{one['task_id']}" for one in tasks[:2])
     outside.call(403, "GET", "/v1/recipient-tasks", "t1", Vault_Ticket="TCK-0")
+    call_back(outside, tasks[0]["task_id"])
     outside.call(200, "POST", f"{first}:acknowledge", "system", {"state": "completed", "said": words}, **why)
     outside.call(409, "POST", f"{first}:declare", "dpo", {"state": "excused", "said": words}, **why)
     outside.call(200, "POST", f"{second}:declare", "dpo", {"state": "completed", "said": words, "evidence": words[:99]}, **why)
@@ -426,6 +429,21 @@ def answer_for_tasks(outside: Outside, make_tasks: Callable[[], None]) -> None:
     outside.call(200, "GET", second, "dpo", **why)
     outside.call(200, "GET", first, "system", **why)
     outside.call(404, "GET", first, "t1", Vault_Ticket="TCK-0")
+
+
+def call_back(outside: Outside, task_id: str) -> None:
+    """Say by OpenDSR that a task is on its way: signed, signed by another, and not at all."""
+    path = f"/opendsr/{outside.controller_id}/{task_id}"
+    said = {
+        "subject_request_id": request_id(task_id), "request_status": "pending", "controller_id": STRAYS["unknown member"],
+        "status_callback_url": f"https://localhost{path}",
+    }  # fmt: skip
+    body, domain = json.dumps(said).encode(), {"X-OpenDSR-Processor-Domain": "desk.example"}
+    outside.send(202, "POST", path, {**domain, "X-OpenDSR-Signature": signature(body)}, content=body)
+    outside.send(403, "POST", path, {**domain, "X-OpenDSR-Signature": signature(body, "other.example")}, content=body)
+    outside.send(403, "POST", path, {**domain, "X-OpenDSR-Signature": STRAYS["claim"]}, content=STRAYS["broken body"].encode())
+    broken = STRAYS["broken body"].encode()
+    outside.send(422, "POST", path, {**domain, "X-OpenDSR-Signature": signature(broken)}, content=broken)
 
 
 def look_at_retention(outside: Outside, run: Callable[[], None]) -> None:

@@ -21,6 +21,7 @@ from tests.assurance import canaries, driving, driving_review, leaks
 from tests.assurance.canaries import FIELDS, IMPORTED, STRAYS, Canary, Hit, Search, planned
 from tests.assurance.house import CONTROLLER, House, keeping_house, until
 from tests.assurance.leaks import JOBS, PLACES, TABLES, WHILE_RUNNING, search_table
+from tests.recipients.certificates import certificate
 from vault.audit.merkle import TILE_WIDTH
 from vault.profiles.normalise import normalise
 
@@ -146,7 +147,12 @@ def make_packages(house: House) -> None:
 
 
 def make_tasks(house: House) -> None:
-    """Make what recipients are to be told, as the operator would."""
+    """Register the helpdesk as a recipient, and make what recipients are to be told, as the operator would."""
+    (path := house.home / "tmp" / "desk.pem").write_bytes(certificate())
+    terms = ("--party", "helpdesk", "--contract", "DPA 7", "--contract-from", "2026-01-01")
+    where = ("--channel", "opendsr", "--endpoint", "https://desk.example/v2", "--certificate", str(path))
+    with house.running("tasks", "recipients", "add", "helpdesk", *terms, *where, "-c", CONTROLLER) as adding:
+        assert adding.wait(60) == 0
     with house.running("tasks", "recipients", "tell", "-c", CONTROLLER) as telling:
         assert telling.wait(60) == 0
 

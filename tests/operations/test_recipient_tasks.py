@@ -371,7 +371,7 @@ def test_an_answer_that_came_while_it_was_sent_stands(house: House) -> None:
     house.erased(subject_id, "req_race")
     task_id = house.tasks(subject_id)["desk-a"]["task_id"]
 
-    def answering(_url: str, _headers: Mapping[str, str], _body: bytes) -> Posted:
+    def answering(_url: str, _headers: Mapping[str, str], _body: bytes, _most: int) -> Posted:
         acknowledge_task(house.vault, house.system("desk-a"), task_id, "completed")
         return Posted(500)
 
@@ -384,7 +384,7 @@ def test_what_another_process_has_claimed_is_not_sent_twice(house: House) -> Non
     house.erased(subject_id, "req_claim")
     inner: list[int] = []
 
-    def claimed(_url: str, _headers: Mapping[str, str], _body: bytes) -> Posted:
+    def claimed(_url: str, _headers: Mapping[str, str], _body: bytes, _most: int) -> Posted:
         inner.append(house.delivered())
         return Posted(204)
 

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,12 +23,14 @@ _OPTIONS = {
     "/name": "NAME", "/party": "--party", "/role": "--role", "/country": "--country", "/transfer_tool": "--transfer-tool",
     "/contract": "--contract", "/contract_from": "--contract-from", "/contract_until": "--contract-until",
     "/instructions": "--instructions", "/subprocessors": "--subprocessor", "/channel": "--channel", "/endpoint": "--endpoint",
-    "/days": "--days",
+    "/days": "--days", "/certificate": "--certificate",
 }  # fmt: skip
 _ALLOWED = {
     "/role": " ".join(ROLES), "/channel": " ".join(CHANNELS), "/country": "two capital letters, ISO 3166-1 alpha-2, such as IT",
     "/transfer_tool": "none, or an article such as A45-3 or A46-2-c", "/days": "1 to 365",
-    "/contract_from": "with --contract, and only with it", "/endpoint": "an https address, with --channel webhook and only with it",
+    "/certificate": "in PEM, RSA of 2048 bits or more, with --channel opendsr and only with it",
+    "/contract_from": "with --contract, and only with it",
+    "/endpoint": "an https address, with --channel webhook or opendsr and only with them",
 }  # fmt: skip
 
 
@@ -44,7 +47,8 @@ def recipients_add(
     instructions: Annotated[str | None, typer.Option(help="Reference of its instructions.")] = None,
     subprocessor: Annotated[list[str] | None, typer.Option(help="Whom it engages; may be repeated.")] = None,
     channel: Annotated[str, typer.Option(help=f"How it is told of erasures: {' '.join(CHANNELS)}.")] = "manual",
-    endpoint: Annotated[str | None, typer.Option(help="Where webhooks are posted.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Where it is told: of OpenDSR the address before /requests.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Certificate in PEM, by which OpenDSR callbacks are checked.")] = None,
     days: Annotated[int, typer.Option(help="Until when it is to have answered.")] = 30,
     controller: ControllerOption = None,
     as_json: AsJson = False,
@@ -54,7 +58,7 @@ def recipients_add(
         since, until = (None if one is None else one.replace(tzinfo=UTC) for one in (contract_from, contract_until))
         entry = Entry(
             name, party, role, country, transfer_tool, contract, since, until, instructions, subprocessor or (), channel,
-            endpoint, days,
+            endpoint, days, certificate.read_bytes() if certificate is not None else None,
         )  # fmt: skip
         here = the_controller(opened.vault.database.controllers(), controller)
         with by_option(_OPTIONS, _ALLOWED):

@@ -1,6 +1,6 @@
 """Posting what recipients are told: one request, signed by its caller. https, or http on loopback; no redirects, no proxy.
 
-The answer's body is not read: nothing in it is believed. What goes wrong is told by a word, never by what was sent or came back.
+The answer's body is not read, unless whoever posts compares it. What goes wrong is told by a word, never by what was sent.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,14 @@ class Webhooks:
     def __init__(self, transport: httpx2.BaseTransport | None = None, patience_s: float = PATIENCE_S) -> None:
         self._client = httpx2.Client(follow_redirects=False, trust_env=False, timeout=patience_s, transport=transport)
 
-    def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> Posted:
-        """Post one message; never raises for what the other side does."""
+    def __call__(self, url: str, headers: Mapping[str, str], body: bytes, read: int = 0) -> Posted:
+        """Post one message; never raises for what the other side does. `read`: so many bytes of the answer, or none."""
         if not may_be_asked(url):
             return Posted(None, "address")
         try:
             with self._client.stream("POST", url, headers={**_SENT_AS, **headers}, content=body) as answer:
-                return Posted(answer.status_code, wait_s=_seconds(answer.headers.get("Retry-After")))
+                said = _read(answer, read)
+                return Posted(answer.status_code, wait_s=_seconds(answer.headers.get("Retry-After")), body=said)
         except httpx2.TimeoutException:
             return Posted(None, "timeout")
         except (httpx2.HTTPError, httpx2.InvalidURL):
@@ -35,6 +36,16 @@ class Webhooks:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def _read(answer: httpx2.Response, most: int) -> bytes:
+    """Return the answer's bytes as they came, none where they are too many."""
+    said = b""
+    for piece in answer.iter_raw() if most else ():
+        said += piece
+        if len(said) > most:
+            return b""
+    return said
 
 
 def _seconds(text: str | None) -> int | None:

@@ -16,10 +16,10 @@ from vault.assembly import Vault
 from vault.errors import Stale, VaultError
 from vault.operations.acting import HOUSE, Acting, carrying_out, prepare, record
 from vault.operations.sealed_words import PURPOSE
-from vault.operations.tasking import step_of
+from vault.operations.tasking import callback_of, step_of
 from vault.outbox import announce
 from vault.policy.model import Caller, Context
-from vault.recipients import records
+from vault.recipients import opendsr, records
 from vault.recipients import task_records as tasks
 from vault.recipients.delivery import GONE, OVERLAP, Posted, headers, message, next_attempt, signing_key
 from vault.recipients.records import RecipientRow
@@ -29,7 +29,8 @@ from vault.recipients.tasks import TYPES, State
 AT_ONCE: Final = 100
 CLAIM: Final = timedelta(minutes=5)
 _CALLER: Final = Caller(id="job:recipients", kind="job", roles=frozenset(), client_id="riserbo")
-Post = Callable[[str, Mapping[str, str], bytes], Posted]  # address, headers, body; never raises
+Post = Callable[[str, Mapping[str, str], bytes, int], Posted]  # address, headers, body, how much to read; never raises
+CREATED: Final = 201
 
 log = structlog.get_logger()
 
@@ -72,8 +73,7 @@ def _attempted(vault: Vault, controller_id: str, one: TaskRow, to: RecipientRow 
         record(vault, acting, details={"result": "manual", "task": one.task_id})
         return _kept(vault, acting, one, "manual", Posted(None, "disabled"), one.attempts)
     record(vault, acting, details={"result": "sent", "task": one.task_id}, internal={"attempt": number})
-    body = _message(one)
-    answer = post(to.endpoint, headers(one.task_id, acting.at, body, _keys(vault, controller_id, to, acting)), body)
+    answer = _told(vault, acting, one, to, to.endpoint, post)
     if answer.status == GONE:
         with vault.database.transaction(controller_id) as transaction:
             records.disable(transaction, controller_id, to.name, to.endpoint, acting.at)
@@ -82,6 +82,18 @@ def _attempted(vault: Vault, controller_id: str, one: TaskRow, to: RecipientRow 
         return _kept(vault, acting, one, "acknowledged", answer, number)
     again = next_attempt(number, acting.at, one.task_id, answer.wait_s) if answer.status != GONE else None
     return _kept(vault, acting, one, "sent" if again is not None else "manual", answer, number, again)
+
+
+def _told(vault: Vault, acting: Acting, one: TaskRow, to: RecipientRow, endpoint: str, post: Post) -> Posted:
+    """Make one attempt, in the way this recipient is told."""
+    controller_id = acting.context.controller_id
+    if to.channel == "opendsr":
+        asked = opendsr.request(one.task_id, one.handle, one.made_at, callback_of(vault, controller_id, one.task_id))
+        answer = post(f"{endpoint.rstrip('/')}/requests", {}, asked, opendsr.LONGEST)
+        took = answer.status == CREATED and opendsr.repeats(asked, answer.body)
+        return answer if took or not answer.taken else Posted(None, "answer-differs")
+    body = _message(one)
+    return post(endpoint, headers(one.task_id, acting.at, body, _keys(vault, controller_id, to, acting)), body, 0)
 
 
 def _message(one: TaskRow) -> bytes:

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from vault.assembly import Vault
-from vault.errors import InvalidValue, NotFound
+from vault.errors import Fault, InvalidValue, NotFound
 from vault.operations.acting import HOUSE, Acting, carrying_out, prepare, record, refuse
 from vault.operations.sealed_words import PURPOSE
 from vault.policy.model import Caller, Context
 from vault.recipients import records
+from vault.recipients.opendsr import key_of
 from vault.recipients.records import RecipientRow
 from vault.recipients.register import Entry, faults
 
@@ -24,7 +25,10 @@ _STATED: Final = ("name", "party", "role", "country", "transfer_tool", "contract
 
 def register_recipient(vault: Vault, controller_id: str, entry: Entry) -> RecipientRow:
     """Write a recipient over any earlier line of that name; return it. Raises InvalidValue by pointer and code."""
-    if wrong := list(faults(entry, vault.policy.recipients)):
+    wrong = list(faults(entry, vault.policy.recipients))
+    if entry.certificate is not None and key_of(entry.certificate) is None:
+        wrong.append(Fault("/certificate", "certificate.unfit"))
+    if wrong:
         raise InvalidValue(faults=wrong)
     acting = _prepared(vault, controller_id)
     before = _known(vault, controller_id, entry.name)
@@ -34,6 +38,7 @@ def register_recipient(vault: Vault, controller_id: str, entry: Entry) -> Recipi
         role=entry.role, country=entry.country, transfer_tool=entry.transfer_tool, contract=entry.contract,
         contract_from=entry.contract_from, contract_until=entry.contract_until, instructions=entry.instructions,
         subprocessors=list(entry.subprocessors), channel=entry.channel, endpoint=entry.endpoint,
+        certificate=entry.certificate,
         disabled_at=before.disabled_at if before is not None and not moved else None,
         secret_serial=before.secret_serial if before is not None else 1,
         secret_version=before.secret_version if before is not None else vault.keys.secret(controller_id, PURPOSE).version,

@@ -26,7 +26,7 @@ def tasks_of(
     made = []
     for one in told:
         line = register.get(one.recipient)
-        sent = line is not None and line.channel == "webhook" and line.disabled_at is None and line.ended_at is None
+        sent = line is not None and line.disabled_at is None and line.ended_at is None and may_leave(line.channel, kind, one)
         days = line.days if line is not None else DAYS
         made.append(
             TaskRow(
@@ -39,6 +39,16 @@ def tasks_of(
             )
         )  # fmt: skip
     return made
+
+
+def may_leave(channel: str, kind: Kind, one: Owed) -> bool:
+    """Return whether the vault tells it itself: OpenDSR knows the erasure of everything alone."""
+    return channel == "webhook" or (channel == "opendsr" and kind == "erasure" and one.whole)
+
+
+def callback_of(vault: Vault, controller_id: str, task_id: str) -> str:
+    """Return where a recipient tells by OpenDSR what it did."""
+    return f"https://{vault.settings.host}/opendsr/{controller_id}/{task_id}"
 
 
 def step_of(

@@ -6,7 +6,7 @@ the task's, the same at each attempt, so what arrives twice counts once.
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
@@ -30,6 +30,7 @@ class Posted:
     status: int | None
     because: str = ""
     wait_s: int | None = None
+    body: bytes = field(default=b"", repr=False)  # where it was asked for
 
     @property
     def taken(self) -> bool:

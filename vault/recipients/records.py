@@ -34,6 +34,7 @@ class RecipientRow:
     subprocessors: Sequence[str]
     channel: str
     endpoint: str | None
+    certificate: bytes | None
     disabled_at: datetime | None
     secret_serial: int
     secret_version: int
@@ -55,7 +56,12 @@ def put(rows: sa.Connection, controller_id: str, made: RecipientRow) -> None:
 def recipients(rows: sa.Connection, controller_id: str) -> dict[str, RecipientRow]:
     """Return the register by name, also those that ended."""
     found = rows.execute(_ALL, {"of_controller": controller_id}).mappings()
-    return {row["name"]: RecipientRow(**{name: row[name] for name in RecipientRow.__slots__}) for row in found}
+    return {row["name"]: _recipient(row) for row in found}
+
+
+def _recipient(row: sa.RowMapping) -> RecipientRow:
+    held = {name: row[name] for name in RecipientRow.__slots__}
+    return RecipientRow(**{**held, "certificate": bytes(row["certificate"]) if row["certificate"] is not None else None})
 
 
 def end(rows: sa.Connection, controller_id: str, name: str, at: datetime, entry_id: str) -> None:

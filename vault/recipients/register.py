@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from vault.errors import Fault
 
 ROLES: Final = ("processor", "joint-controller", "controller", "authority")
-CHANNELS: Final = ("webhook", "manual")
+CHANNELS: Final = ("webhook", "opendsr", "manual")
 HOUSE: Final = frozenset({"subject", "controller"})  # the person and the controller are no recipients of their own
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 COUNTRY: Final = re.compile(r"[A-Z]{2}")
@@ -29,7 +29,8 @@ MOST_SUBPROCESSORS: Final = 64
 class Entry:
     """One line of the register, as somebody states it. References name documents kept elsewhere; instants are half-open.
 
-    `days`: by when it is to have answered that it was told. `endpoint`: where a webhook is posted, of channel `webhook` alone.
+    `days`: by when it is to have answered that it was told. `endpoint`: where it is told, unless that is for a person to do.
+    `certificate`: in PEM, by which callbacks of OpenDSR are checked, pinned here.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Entry:
     channel: str = "manual"
     endpoint: str | None = None
     days: int = 30
+    certificate: bytes | None = None
 
 
 def faults(one: Entry, parties: Collection[str]) -> Iterator[Fault]:
@@ -69,8 +71,7 @@ def faults(one: Entry, parties: Collection[str]) -> Iterator[Fault]:
         yield Fault("/days", "days.unfit")
     if len(one.subprocessors) > MOST_SUBPROCESSORS:
         yield Fault("/subprocessors", "too-many")
-    if (one.channel == "webhook") != (one.endpoint is not None) or (one.endpoint is not None and not is_address(one.endpoint)):
-        yield Fault("/endpoint", "endpoint.unfit")
+    yield from _where(one)
 
 
 def contract_holds(role: str, since: datetime | None, until: datetime | None, at: datetime) -> bool:
@@ -91,6 +92,13 @@ def is_address(text: str) -> bool:
     plain = parts.username is None and parts.password is None and not parts.fragment
     safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     return sound and plain and safe and bool(parts.hostname) and port != 0
+
+
+def _where(one: Entry) -> Iterator[Fault]:
+    if (one.channel != "manual") != (one.endpoint is not None) or (one.endpoint is not None and not is_address(one.endpoint)):
+        yield Fault("/endpoint", "endpoint.unfit")
+    if (one.channel == "opendsr") != (one.certificate is not None):
+        yield Fault("/certificate", "certificate.unfit")
 
 
 def _dates(one: Entry) -> Iterator[Fault]:
