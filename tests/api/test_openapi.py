@@ -25,6 +25,7 @@ HARMLESS = {
     *(
         "hold_id",
         "task_id",
+        "certificate_id",
         "request_id",
         "every",
         "skip",
@@ -50,6 +51,7 @@ DOCUMENTS = {  # what is handed out in a published form of its own
     **{name: ["application/octet-stream"] for name in ("readTile", "readLogTile")},
     "listAffected": ["application/json", "text/plain", "text/csv"],
     "readAffected": ["application/json", "text/plain", "text/csv"],
+    "readCertificate": ["text/plain"],
     "exportEntries": ["application/x-ndjson", "text/csv"],
 }
 VERBS = ("verify", "ask", "answer", "extend", "accept", "refuse", "fulfil", "withdraw", "duplicate", "unidentify", "reopen")

@@ -460,6 +460,10 @@ def look_at_retention(outside: Outside, run: Callable[[], None]) -> None:
     outside.call(200, "POST", "/v1/retention:approve", "dpo", {"digest": digest}, **why)
     run()
     outside.call(422, "POST", "/v1/retention:approve", "dpo", {"digest": STRAYS["wrong type"]}, **why)
+    first = outside.call(200, "GET", "/v1/certificates", "dpo", **why)["certificates"][0]
+    outside.call(403, "GET", "/v1/certificates", "t1", Vault_Ticket="TCK-0")
+    outside.call(200, "GET", f"/v1/certificates/{first['certificate_id']}", "dpo", **why)
+    outside.call(404, "GET", f"/v1/certificates/crt_{'a' * 26}", "dpo", **why)
 
 
 def send_malformed(outside: Outside) -> None:

@@ -178,6 +178,8 @@ class Lone:
     def _retention(self) -> dict[str, Callable[[], Any]]:
         desk, approval = self.desk, {"digest": "a" * 64}
         return {
+            "listCertificates": lambda: desk.call("GET", "/v1/certificates", "dpo"),
+            "readCertificate": lambda: desk.call("GET", f"/v1/certificates/crt_{'a' * 26}", "dpo"),
             "previewRetention": lambda: desk.call("GET", "/v1/retention:preview", "dpo"),
             "approveRetention": lambda: desk.call("POST", "/v1/retention:approve", "dpo", approval),
         }

@@ -12,7 +12,7 @@ from tests.makers import make_context, make_subject, register, terms
 from tests.operations.conftest import Ledger
 from vault.assembly import Vault
 from vault.erasure.ledger import Line
-from vault.errors import AccessDenied, Conflict, LedgerUnavailable
+from vault.errors import AccessDenied, Conflict, LedgerUnavailable, NotFound
 from vault.notes import split_note
 from vault.opening import Opened
 from vault.operations.agree import agree
@@ -21,6 +21,7 @@ from vault.operations.hold import Wish, place_hold
 from vault.operations.open_request import Asked, open_request
 from vault.operations.restrict import restrict
 from vault.operations.retain import approve_retention, find_over, preview_retention, run_retention
+from vault.operations.show_certificates import show_certificate, show_certificates
 from vault.operations.withdraw import withdraw
 from vault.policy.model import Context
 
@@ -105,6 +106,15 @@ def test_what_no_duty_keeps_ends_with_its_agreement(house: House) -> None:
     assert house.state(subject_id) == "erased"
     assert [one.said.op for one in house.lines()[-2:]] == ["intent", "live"]
     assert house.certificate(subject_id)["state"] == "erased-live"
+    (listed,), more, _ = show_certificates(house.vault, house.dpo)
+    assert (listed["subject_id"], listed["stage"], listed["request_id"], more) == (subject_id, "live", None, False)
+    note, _ = show_certificate(house.vault, house.dpo, listed["certificate_id"])
+    assert orjson.loads(split_note(note.decode())[0]) == house.certificate(subject_id)
+    with pytest.raises(NotFound):
+        show_certificate(house.vault, house.dpo, "crt_" + "a" * 26)
+    for act in (show_certificates, lambda vault, context: show_certificate(vault, context, listed["certificate_id"])):
+        with pytest.raises(AccessDenied):
+            act(house.vault, make_context(house.controller_id, "t2"))
     assert house.ledger.rows("vault.erasure", f"subject_id = '{subject_id}'", "accepted_by, approved_by") == [(None, None)]
     assert house.run() == 0
     assert (house.preview()["due"], house.preview()["last"]["removed"]) == (0, 1)

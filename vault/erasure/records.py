@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -78,6 +78,7 @@ _OWNERS = sa.select(_K.subject_id).distinct().where(
     _K.controller_id == _CONTROLLER, _K.data_key_id.in_(sa.bindparam("key_ids", expanding=True))
 )  # fmt: skip
 _EVERYBODY = sa.select(_S.subject_id).where(_S.controller_id == _CONTROLLER).order_by(_S.subject_id)
+PAGE: Final = 200
 _E, _C, _T, _P = tables.erasure.c, tables.certificate.c, tables.tombstone.c, tables.suppression.c
 _OF_SUBJECT = sa.select(tables.erasure).where(_E.controller_id == _CONTROLLER, _E.subject_id == _SUBJECT).order_by(_E.erased_at)
 _NOTES = sa.select(_C.certificate_id, _C.note).where(
@@ -97,6 +98,19 @@ _NOT_FINAL = (
     )
     .order_by(_E.erased_at)
 )
+
+
+_CERTIFICATES = (
+    sa.select(_C.certificate_id, _C.stage, _E.subject_id, _E.request_id, _C.issued_at)
+    .select_from(
+        tables.certificate.join(tables.erasure, sa.and_(_C.controller_id == _E.controller_id, _C.erasure_id == _E.erasure_id))
+    )
+    .where(_C.controller_id == _CONTROLLER)
+    .order_by(_C.issued_at.desc(), _C.certificate_id)
+    .limit(PAGE + 1)
+    .offset(sa.bindparam("skip"))
+)
+_NOTE = sa.select(_C.note).where(_C.controller_id == _CONTROLLER, _C.certificate_id == sa.bindparam("of_certificate"))
 
 
 class Generation(NamedTuple):
@@ -265,6 +279,18 @@ def certificate_of(rows: sa.Connection, controller_id: str, erasure_id: str, sta
     """Return the id and note of an erasure's certificate of this stage, if it has one."""
     found = rows.execute(_NOTES, {"of_controller": controller_id, "of_erasure": erasure_id, "of_stage": stage}).first()
     return None if found is None else (found.certificate_id, bytes(found.note))
+
+
+def certificates(rows: sa.Connection, controller_id: str, skip: int) -> list[dict[str, Any]]:
+    """Return up to `PAGE` certificates and one, the newest first: id, stage, whose, by which request, when."""
+    found = rows.execute(_CERTIFICATES, {"of_controller": controller_id, "skip": skip})
+    return [dict(one) for one in found.mappings()]
+
+
+def certificate(rows: sa.Connection, controller_id: str, certificate_id: str) -> bytes | None:
+    """Return the note of one certificate, None where there is none."""
+    note = rows.execute(_NOTE, {"of_controller": controller_id, "of_certificate": certificate_id}).scalar_one_or_none()
+    return bytes(note) if note is not None else None
 
 
 def keep_tombstones(
