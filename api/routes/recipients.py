@@ -28,7 +28,7 @@ class RecipientOut(BaseModel):
     contract_valid: bool
     instructions: str | None
     subprocessors: list[str]
-    channel: Literal["webhook", "manual"]
+    channel: Literal["webhook", "opendsr", "manual"]
     days: int
     disabled_at: str | None
     registered_at: str
