@@ -45,7 +45,7 @@ def deliver_tasks(vault: Vault, controller_id: str, post: Post) -> int:
         try:
             made += _attempted(vault, controller_id, one, register.get(one.recipient_id or ""), post)
         except VaultError as error:
-            log.error("job_put_off", controller_id=controller_id, code=error.code, task_id=one.task_id)
+            log.error("job_put_off", controller_id=controller_id, code=error.code, entry_id=one.entry_id)
     return made
 
 
