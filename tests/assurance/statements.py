@@ -1,14 +1,18 @@
-"""What is sent to the database, in order: the driver's statements and the recorder's own, of the threads that serve callers."""
+"""What is sent to the database, in order: the driver's statements and the recorder's own, of the threads that serve callers.
+
+A lane that serves closes, when it comes to it, the writers of companies nobody has asked about for a minute: that is nobody's ask.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import current_thread
+from threading import current_thread, get_ident
 from typing import Any
 
 import psycopg
 import pytest
 
 from vault.audit.exchange import Call, Exchange
+from vault.audit.lane import Lane
 from vault.database import Database, Reading
 
 BESIDE = ("riserbo-", "controller-keys")  # threads that look after the trail and the keys, whoever asks for what
@@ -18,11 +22,19 @@ BESIDE = ("riserbo-", "controller-keys")  # threads that look after the trail an
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Yield the list that every statement sent in the block is appended to: its text, or the name it was prepared under."""
     seen: list[str] = []
-    send, execute, fetch = Exchange._send, psycopg.Cursor.execute, Database._fetched
+    send, execute, fetch, close = Exchange._send, psycopg.Cursor.execute, Database._fetched, Lane.close
+    closing: set[int] = set()  # threads
 
     def note(what: str) -> None:
-        if not current_thread().name.startswith(BESIDE):
+        if not current_thread().name.startswith(BESIDE) and get_ident() not in closing:
             seen.append(what)
+
+    def ending(lane: Lane) -> None:
+        closing.add(get_ident())
+        try:
+            close(lane)
+        finally:
+            closing.discard(get_ident())
 
     def executing(cursor: "psycopg.Cursor[Any]", query: Any, *rest: Any, **more: Any) -> Any:
         note(str(query))
@@ -41,4 +53,5 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         patched.setattr(Database, "_fetched", fetching)
         patched.setattr(psycopg.Cursor, "execute", executing)
         patched.setattr(Exchange, "_send", sending)
+        patched.setattr(Lane, "close", ending)
         yield seen
