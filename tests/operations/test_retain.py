@@ -222,6 +222,22 @@ def test_who_agrees_anew_before_it_is_their_turn_stays(house: House, monkeypatch
     assert house.ledger.rows("keys.data_key_wrap", f"subject_id = '{subject_id}'", "holder_id") == before
 
 
+def test_runs_that_wait_do_not_push_out_those_that_twice_is_counted_by(house: House) -> None:
+    """Seen failing with both in one list of eleven: on the third night with another digest twice as many no longer waited."""
+    for _ in range(70):
+        house.person("marketing")
+    columns = "controller_id, run_id, at, state, people, due, removed, digest, rules, entry_id"
+    done = f"SELECT '{house.controller_id}', 'run_' || n, now() - n * interval '1 day', 'done', 100, 1, 1, '\\x00', '[]', 'ent'"
+    house.ledger.owner(f"INSERT INTO vault.retention_run ({columns}) {done} FROM generate_series(1, 10) n")
+    for night in range(3):
+        for _ in range(1 if night else 3):
+            one = house.person("marketing")
+            house.ended(one, "marketing")
+        told = house.preview()
+        assert told["due"] * 20 <= told["people"]  # not by the other bound
+        assert (house.run(), house.preview()["waits"], told["last"]["removed"]) == (0, True, 1)
+
+
 def test_one_that_cannot_be_removed_keeps_nobody_else(house: House) -> None:
     first, second = (house.person("marketing") for _ in range(2))
     for one in (first, second):

@@ -73,8 +73,8 @@ def how_many(rows: sa.Connection, controller_id: str) -> int:
 
 
 def runs(rows: sa.Connection, controller_id: str) -> list[RunRow]:
-    """Return the latest runs, the newest first: the one that waits, and those that removed something."""
-    found = rows.execute(_RUNS, {"of_controller": controller_id}).mappings()
+    """Return the runs that wait, and the latest that removed something, the newest first: neither pushes the other out."""
+    found = [one for asked in (_WAITING, _DONE) for one in rows.execute(asked, {"of_controller": controller_id}).mappings()]
     return [RunRow(**{**one, "digest": bytes(one["digest"])}) for one in found]
 
 
@@ -141,9 +141,6 @@ _HOW_MANY = (
     .select_from(tables.subject)
     .where(_S.controller_id == _CONTROLLER, _S.state.not_in(("erased", "archived")))
 )
-_RUNS = (
-    sa.select(*(_R[name] for name in RunRow.__slots__))
-    .where(_R.controller_id == _CONTROLLER, sa.or_(_R.state != "done", _R.removed > 0))
-    .order_by(_R.at.desc(), _R.run_id)
-    .limit(RUNS + 1)
-)
+_RUNS = sa.select(*(_R[name] for name in RunRow.__slots__)).where(_R.controller_id == _CONTROLLER).order_by(_R.at.desc(), _R.run_id)
+_WAITING = _RUNS.where(_R.state == "waiting")
+_DONE = _RUNS.where(_R.state == "done", _R.removed > 0).limit(RUNS)
