@@ -60,7 +60,8 @@ def test_triggers() -> None:
     assert kept(*ended, rules=(Rule("collection", "P1Y", (), "x"),)).until == date(2021, 1, 1)
     open_ = (agreement("retail@1", at(2024, 1, 1)), agreement("marketing@1", None))
     assert kept(*open_, rules=(Rule("relationship-end", "P1Y", (), "x"),)).until is None
-    assert kept(rules=(TAX,)).until == date(2030, 1, 1)  # nothing tells what brought it: from its own beginning
+    assert kept(rules=(TAX,)).until is None  # nothing tells what brought it
+    assert kept(agreement("marketing@1", at(2024, 1, 1))).until is None
     assert kept(*ended, rules=()).until is None
 
 
@@ -78,6 +79,7 @@ def test_what_is_to_be_done() -> None:
     assert (verdict([], ended, TODAY, ()).since, verdict([over], ended, TODAY, ()).since) == (date(2024, 3, 1), TODAY)
     assert verdict([running], ended, TODAY, ()).since is None
     assert verdict([], [DUTY], TODAY, ()).since is None
+    assert not any(verdict([], nothing, TODAY, ()).due for nothing in ([], [DUTY]))  # nothing has ended
     assert not verdict([over], ended, TODAY, ("legal-hold",)).due
     assert not verdict([Kept("agr_1", "t@1", None, None)], ended, TODAY, ()).due
 

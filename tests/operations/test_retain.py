@@ -20,7 +20,7 @@ from vault.operations.erase import Order, erase, plan_erasure
 from vault.operations.hold import Wish, place_hold
 from vault.operations.open_request import Asked, open_request
 from vault.operations.restrict import restrict
-from vault.operations.retain import approve_retention, find_over, preview_retention, run_retention
+from vault.operations.retain import approve_retention, find_over, preview_retention, run_retention, told
 from vault.operations.show_certificates import show_certificate, show_certificates
 from vault.operations.withdraw import withdraw
 from vault.policy.model import Context
@@ -197,6 +197,22 @@ def test_what_is_out_of_proportion_waits_until_exactly_it_is_approved(house: Hou
     assert {house.state(one) for one in people} == {"erased"}
     runs = house.ledger.rows("vault.retention_run", columns="state, due, removed, approved_by")
     assert sorted(runs) == [("done", 4, 4, "dpo-1"), ("dropped", 3, 0, None)]
+
+
+def test_a_template_that_is_retired_ends_nothing_early(house: House) -> None:
+    """Seen failing with the duty counted from its own beginning, and the duty's template alone asked for."""
+    subject_id = house.person()
+    house.ended(subject_id)
+    late = house.later(YEARS + 3 * DAY)
+    kept = {name: one for name, one in late.vault.templates.items() if name != "retail@1"}
+    retired = replace(late.vault, templates=kept)
+    assert run_retention(retired, house.controller_id) == 0
+    assert told(find_over(retired, house.controller_id))["blocked"] == {}  # nothing is over
+    assert house.keys(subject_id) == 1
+    other = house.person("marketing")
+    house.ended(other, "marketing")
+    unknown = replace(house.vault, templates={name: one for name, one in kept.items() if name != "marketing@1"})
+    assert told(find_over(unknown, house.controller_id))["blocked"] == {"template-unknown": 1}
 
 
 @pytest.mark.parametrize("template", ["marketing", "retail"])

@@ -7,8 +7,9 @@ Rules (GDPR 5(1)(e), 17(3)(b)):
    29 February 2024 is kept through 28 February 2034, and erased in the run of 1 March.
 3. The latest day decides, and the rule it comes from is shown.
 4. No duty: it ends with its agreement.
-5. A trigger the vault knows nothing of (a claim, a last entry) is taken to have come when the last agreement ended, never earlier.
-6. Nothing is removed while a hold, a restriction or a request of the person needs it, or a template is unknown.
+5. A trigger the vault knows nothing of (a claim, a last entry) is taken to have come when the last agreement that brought the duty
+   ended, never earlier; a duty of which nothing tells what brought it does not run out.
+6. Nothing is removed while a hold, a restriction or a request of the person needs it, or one of their templates is unknown.
 7. A run that is out of proportion waits for somebody: over 5 % of the people there are, or over twice what ten runs removed.
 
 Source: `rights.md` 8.
@@ -105,7 +106,7 @@ def verdict(duties: Sequence[Kept], agreements: Sequence[Ended], today: date, bl
     over = tuple(one for one in duties if one.until is not None and one.until < today)
     running = tuple(one for one in duties if one not in over)
     in_force = any(one.ended_at is None and not one.dormant for one in agreements)
-    whole = not running and not in_force
+    whole = not running and not in_force and any(one.ended_at is not None for one in agreements)
     days = [one.until for one in over if one.until is not None] or [one.ended_at.date() for one in agreements if one.ended_at]
     since = max(days) + timedelta(days=1) if days and (over or whole) else None
     return Verdict(over, running, whole, since, tuple(blocks))
@@ -122,7 +123,7 @@ def _from(rule: Rule, duty: Ended, whose: Sequence[Ended]) -> datetime | None:
     if rule.trigger in _FROM_THE_BEGINNING:
         return duty.began_at
     ends = [one.ended_at for one in whose]
-    return max((one for one in ends if one is not None), default=duty.began_at) if None not in ends else None
+    return max((one for one in ends if one is not None), default=None) if None not in ends else None
 
 
 def _last_day(since: datetime | None, period: str, zone: tzinfo) -> date | None:

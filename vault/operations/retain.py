@@ -176,7 +176,7 @@ def _judged(vault: Vault, controller_id: str, one: PersonRow, today: date) -> Ve
         name
         for name, stands in (
             ("legal-hold", not one.waits <= agreed), ("request-open", one.asked), ("restricted", one.restricted),
-            (_UNKNOWN, bool((one.waits & agreed) - duties.keys())),
+            (_UNKNOWN, any(each.template not in vault.templates for each in one.agreements)),
         )
         if stands
     ]  # fmt: skip
