@@ -33,11 +33,13 @@ from vault.operations.disclosure import Ask
 from vault.operations.erase import Done, Order, erase, plan_erasure
 from vault.operations.notify_recipients import notify_recipients
 from vault.operations.register_recipient import end_recipient, register_recipient
+from vault.operations.replay import finish_acts
 from vault.operations.restrict import lift_restriction, restrict
 from vault.operations.show_tasks import show_task, show_tasks
 from vault.operations.webhook_key import webhook_key
 from vault.operations.withdraw import withdraw
 from vault.policy.model import Context
+from vault.recipients import task_records
 from vault.recipients.delivery import ATTEMPTS, Posted
 from vault.recipients.register import Entry
 from vault.recipients.tasks import CAUSES
@@ -124,7 +126,8 @@ class House:
 
     def person(self, received: Mapping[str, Sequence[str]] = FIELDS) -> str:
         address = f"{self.vault.new_id('gc')}@example.it"  # somebody new: those before were erased
-        subject_id = make_subject(self.opened.vault, self.controller_id, {"given_name": NAME, "email": address}).subject_id
+        values = {"given_name": NAME, "email": address, "preferred_language": "it"}
+        subject_id = make_subject(self.opened.vault, self.controller_id, values).subject_id
         for name, fields in received.items():
             self.shown(subject_id, self.agent(subject_id, name), *fields)
         return subject_id
@@ -311,6 +314,42 @@ def test_whoever_is_shown_something_while_an_erasure_is_on_its_way_is_told_too(h
     assert {name: one["fields"] for name, one in house.tasks(subject_id).items()} == {
         "desk-a": ["email", "given_name"], "desk-b": ["email"],
     }  # fmt: skip
+
+
+def test_an_erasure_carried_on_after_a_crash_tells_no_less(house: House) -> None:
+    """Seen failing with what the ledger says alone: what a duty keeps here was no longer to be erased there."""
+    subject_id = house.person({"desk-a": ("email", "preferred_language")})  # a duty keeps the first
+    settle, calls = house.vault.settle, list[str]()
+
+    def killed(controller_id: str) -> None:
+        calls.append(controller_id)
+        if len(calls) > 1:  # after the commit
+            raise KeyboardInterrupt
+        settle(controller_id)
+
+    with pytest.raises(KeyboardInterrupt):
+        house.erased(subject_id, "req_on", replace(house.vault, settle=killed))
+    before = {name: one["fields"] for name, one in house.tasks(subject_id).items()}
+    assert before == {"desk-a": ["email", "preferred_language"]}
+    assert finish_acts(house.opened.vault, house.controller_id) == 1
+    assert {name: one["fields"] for name, one in house.tasks(subject_id).items()} == before
+
+
+def test_what_is_on_its_way_is_not_widened(house: House) -> None:
+    """Seen failing with a claim that leaves the version: the row said more than was told."""
+    subject_id = house.person({"desk-a": ("email",)})
+    house.erased(subject_id, "req_way")
+
+    def widening(_url: str, _headers: Mapping[str, str], body: bytes, _most: int) -> Posted:
+        with house.vault.database.transaction(house.controller_id) as transaction:
+            (row,) = task_records.caused_by(transaction, house.controller_id, cause)
+            task_records.widen(transaction, house.controller_id, [replace(row, task_id="tsk_other", fields=["email", "iban"])])
+        assert json.loads(body)["data"]["fields"] == ["email"]
+        return Posted(204)
+
+    ((cause,),) = house.ledger.rows("vault.recipient_task", f"subject_id = '{subject_id}'", "cause")
+    assert deliver_tasks(house.vault, house.controller_id, widening) == 1
+    assert house.tasks(subject_id)["desk-a"]["fields"] == ["email"]
 
 
 def test_a_recipient_answers_for_its_own_tasks_alone(house: House) -> None:

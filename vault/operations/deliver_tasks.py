@@ -7,6 +7,7 @@ an endpoint that is gone was to hear, is for a person to do.
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -53,20 +54,29 @@ def tell_tasks(vault: Vault, controller_id: str) -> int:
     """Raise the alarm of each task whose deadline came before it ended; return how many. Each is on record and announced once."""
     with vault.database.snapshot(controller_id) as rows:
         late = tasks.to_alarm(rows, controller_id, vault.now())
-    for one in late:
+    return sum(_alarmed(vault, controller_id, one) for one in late)
+
+
+def _alarmed(vault: Vault, controller_id: str, one: TaskRow) -> bool:
+    """Raise one alarm; one that cannot be raised keeps no other from being."""
+    try:
         acting = _acting(vault, controller_id, one, "task-alarm")
         record(vault, acting, details={"result": "overdue", "task": one.task_id})
         with carrying_out(vault, acting) as transaction:
             tasks.alarmed(transaction, controller_id, [one.task_id], acting.at)
             announce(transaction, vault, controller_id, "task:overdue", acting.entry_id, acting.at, task_id=one.task_id)
-        log.warning("task_overdue", controller_id=controller_id, code=one.state, entry_id=acting.entry_id)
-    return len(late)
+    except VaultError as error:
+        log.error("job_put_off", controller_id=controller_id, code=error.code, entry_id=one.entry_id)
+        return False
+    log.warning("task_overdue", controller_id=controller_id, code=one.state, entry_id=acting.entry_id)
+    return True
 
 
 def _attempted(vault: Vault, controller_id: str, one: TaskRow, to: RecipientRow | None, post: Post) -> int:
     with vault.database.transaction(controller_id) as transaction:
         if not tasks.claim(transaction, controller_id, one, vault.now() + CLAIM):
             return 0
+    one = replace(one, version=one.version + 1)  # claimed: what it says is not changed any more
     acting = _acting(vault, controller_id, one, "deliver_task")
     number = one.attempts + 1
     if to is None or to.endpoint is None or to.disabled_at is not None or to.ended_at is not None:

@@ -253,9 +253,10 @@ def _tell_the_rest(vault: Vault, acting: Acting, made: ErasureRow, leaves: Colle
     controller_id = acting.context.controller_id
     with suppress(Unavailable):
         vault.settle(controller_id)
-    told = owed(read_off(vault, controller_id, acting.subject_id), leaves)
     with vault.database.snapshot(controller_id) as rows:
         known = {one.recipient: list(one.fields) for one in task_records.caused_by(rows, controller_id, made.entry_id)}
+    leaving = {*leaves, *(name for fields in known.values() for name in fields)}  # the ledger tells of what was destroyed alone
+    told = owed(read_off(vault, controller_id, acting.subject_id), leaving)
     if any(known.get(one.recipient) != list(one.fields) for one in told):
         with vault.database.transaction(controller_id) as transaction:
             late = tasks_of(vault, transaction, acting, "erasure", told, made.entry_id, made.request_id or None)

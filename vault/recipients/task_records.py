@@ -96,9 +96,10 @@ def widen(rows: sa.Connection, controller_id: str, made: Sequence[TaskRow]) -> N
 
 
 def claim(rows: sa.Connection, controller_id: str, one: TaskRow, until: datetime) -> bool:
-    """Keep a task from being sent by another until then; return whether it was still to be sent, as it was read."""
+    """Keep a task from being sent by another until then, a version on; return whether it was still to be sent, as it was read."""
     these = (_T.controller_id == controller_id, _T.task_id == one.task_id, _T.version == one.version, _T.next_at == one.next_at)
-    return rows.execute(sa.update(tables.recipient_task).where(*these).values(next_at=until)).rowcount == 1
+    claimed = sa.update(tables.recipient_task).where(*these).values(next_at=until, version=_T.version + 1)
+    return rows.execute(claimed).rowcount == 1
 
 
 def to_alarm(rows: sa.Connection, controller_id: str, at: datetime) -> list[TaskRow]:
