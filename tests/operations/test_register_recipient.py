@@ -20,6 +20,7 @@ from vault.operations.explain import explain
 from vault.operations.register_recipient import end_recipient, register_recipient
 from vault.operations.show_recipients import show_recipients
 from vault.operations.simulate import Supposed, Supposition, simulate
+from vault.operations.webhook_key import webhook_key
 from vault.policy.model import Context
 from vault.recipients.records import RecipientRow
 from vault.recipients.register import Entry
@@ -153,6 +154,21 @@ def test_a_line_is_changed_under_its_id_and_never_by_a_wrong_one(desk: Desk) -> 
     assert [one.pointer for one in refusal.value.faults] == ["/country"]
     with pytest.raises(NotFound, match="recipient-not-found"):
         end_recipient(desk.vault, desk.controller_id, "desk-unheard-of")
+
+
+def test_whoever_comes_under_an_ended_name_is_another(desk: Desk) -> None:
+    """Seen failing with the id kept: the former company's key signed what the new one was told, and open tasks went there."""
+    there = {"channel": "webhook", "endpoint": "https://desk.example/one"}
+    first = desk.put("desk-eight", **there)
+    old, _ = webhook_key(desk.vault, desk.controller_id, "desk-eight")
+    end_recipient(desk.vault, desk.controller_id, "desk-eight")
+    second = desk.put("desk-eight", **there)
+    new, _ = webhook_key(desk.vault, desk.controller_id, "desk-eight")
+    assert second.recipient_id != first.recipient_id
+    assert new != old
+    listed, _ = show_recipients(desk.vault, desk.dpo)
+    (line,) = [one for one in listed if one["name"] == "desk-eight"]
+    assert (line["recipient_id"], line["ended_at"]) == (second.recipient_id, None)
 
 
 def test_agents_do_not_read_the_register(desk: Desk) -> None:

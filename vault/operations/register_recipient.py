@@ -31,7 +31,8 @@ def register_recipient(vault: Vault, controller_id: str, entry: Entry) -> Recipi
     if wrong:
         raise InvalidValue(faults=wrong)
     acting = _prepared(vault, controller_id)
-    before = _known(vault, controller_id, entry.name)
+    known = _known(vault, controller_id, entry.name)
+    before = known if known is not None and known.ended_at is None else None  # whoever comes under an ended name is another
     moved = before is not None and before.endpoint != entry.endpoint
     made = RecipientRow(
         name=entry.name, recipient_id=before.recipient_id if before is not None else vault.new_id("rcp"), party=entry.party,

@@ -14,7 +14,8 @@ _R = tables.recipient.c
 _CONTROLLER: sa.BindParameter[str] = sa.bindparam("of_controller")
 _ALL = sa.select(tables.recipient).where(_R.controller_id == _CONTROLLER).order_by(_R.name)
 _KEY = ("secret_serial", "secret_version", "secret_at")
-_OWN = ("controller_id", "name", "recipient_id", "registered_at", *_KEY)  # what registering anew leaves as it was
+_PLACE = ("controller_id", "name")
+_OWN = ("recipient_id", "registered_at", *_KEY)  # what registering anew leaves as it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,14 @@ class RecipientRow:
 
 
 def put(rows: sa.Connection, controller_id: str, made: RecipientRow) -> None:
-    """Write a line, or over the line of that name: its id and its key stay."""
+    """Write a line, or over the line of that name: its id and its key stay, unless that one had ended."""
     new = upsert(tables.recipient)
-    changed = {c.name: new.excluded[c.name] for c in _R if c.name not in _OWN}
+    ended = _R.ended_at.is_not(None)
+    changed = {
+        c.name: new.excluded[c.name] if c.name not in _OWN else sa.case((ended, new.excluded[c.name]), else_=c)
+        for c in _R
+        if c.name not in _PLACE
+    }
     statement = new.on_conflict_do_update(index_elements=["controller_id", "name"], set_=changed)
     rows.execute(statement, {"controller_id": controller_id, **{name: getattr(made, name) for name in made.__slots__}})
 
