@@ -74,7 +74,7 @@ def _add(app: App, name: str, cron: str, act: Callable[[], int]) -> None:
 
 
 def _delivered(vault: Vault) -> int:
-    with closing(Webhooks()) as post:
+    with closing(Webhooks(vault.monotonic)) as post:
         return _in_each(vault, lambda governed, controller_id: deliver_tasks(governed, controller_id, post))
 
 

@@ -1,5 +1,8 @@
 """Posting to a recipient: one request, whatever it answers, and nothing of what it answers is believed."""
 
+import time
+from collections.abc import Iterator
+
 import httpx2
 import pytest
 
@@ -18,7 +21,7 @@ def posted(answer: httpx2.Response | Exception, url: str = URL) -> tuple[Posted,
             raise answer
         return answer
 
-    post = Webhooks(httpx2.MockTransport(there))
+    post = Webhooks(time.monotonic, httpx2.MockTransport(there))
     try:
         return post(url, {"webhook-id": "tsk_1"}, b"{}"), seen
     finally:
@@ -54,3 +57,22 @@ def test_who_does_not_answer(error: Exception, because: str) -> None:
 def test_nothing_goes_in_the_open(url: str) -> None:
     answer, seen = posted(httpx2.Response(200), url)
     assert (answer, seen) == (Posted(None, "address"), [])
+
+
+@pytest.mark.parametrize(("pieces", "pause_s", "said"), [(3, 1, b"xxx"), (65, 0, b""), (30, 1, b"")])
+def test_an_answer_that_is_long_or_drips_is_none(pieces: int, pause_s: int, said: bytes) -> None:
+    """Seen failing without the instant it ends at: one endpoint kept all others from being told."""
+    at = 0.0
+
+    def dripping() -> Iterator[bytes]:
+        nonlocal at
+        for _ in range(pieces):
+            at += pause_s
+            yield b"x"
+
+    post = Webhooks(lambda: at, httpx2.MockTransport(lambda _: httpx2.Response(201, content=dripping())))
+    try:
+        assert post(URL, {}, b"{}", 64).body == said
+        assert post(URL, {}, b"{}").body == b""
+    finally:
+        post.close()

@@ -137,7 +137,7 @@ class House:
         return erase(vault or self.vault, self.dpo, subject_id, order)
 
     def delivered(self) -> int:
-        with closing(Webhooks()) as post:
+        with closing(Webhooks(self.vault.monotonic)) as post:
             return deliver_tasks(self.vault, self.controller_id, post)
 
     def notified(self) -> int:

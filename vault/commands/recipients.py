@@ -83,7 +83,7 @@ def recipients_end(
 @recipients.command("tell")
 def recipients_tell(controller: ControllerOption = None, as_json: AsJson = False) -> None:
     """Make and send now what recipients are to be told; the worker does so each minute."""
-    with said(as_json=as_json), open_vault(read_settings()) as opened, closing(Webhooks()) as post:
+    with said(as_json=as_json), open_vault(read_settings()) as opened, closing(Webhooks(opened.vault.monotonic)) as post:
         here = the_controller(opened.vault.database.controllers(), controller)
         opened.trail.settle(here)
         vault = opened.vault.governed(here)

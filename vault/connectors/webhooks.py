@@ -3,7 +3,7 @@
 The answer's body is not read, unless whoever posts compares it. What goes wrong is told by a word, never by what was sent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx2
 
@@ -15,10 +15,11 @@ _SENT_AS = {"Content-Type": "application/json", "User-Agent": "riserbo", "Accept
 
 
 class Webhooks:
-    """Posts messages. `transport` replaces the network in tests."""
+    """Posts messages. `monotonic` is seconds; `transport` replaces the network in tests."""
 
-    def __init__(self, transport: httpx2.BaseTransport | None = None, patience_s: float = PATIENCE_S) -> None:
-        self._client = httpx2.Client(follow_redirects=False, trust_env=False, timeout=patience_s, transport=transport)
+    def __init__(self, monotonic: Callable[[], float], transport: httpx2.BaseTransport | None = None) -> None:
+        self._monotonic = monotonic
+        self._client = httpx2.Client(follow_redirects=False, trust_env=False, timeout=PATIENCE_S, transport=transport)
 
     def __call__(self, url: str, headers: Mapping[str, str], body: bytes, read: int = 0) -> Posted:
         """Post one message; never raises for what the other side does. `read`: so many bytes of the answer, or none."""
@@ -26,26 +27,25 @@ class Webhooks:
             return Posted(None, "address")
         try:
             with self._client.stream("POST", url, headers={**_SENT_AS, **headers}, content=body) as answer:
-                said = _read(answer, read)
+                said = self._read(answer, read)
                 return Posted(answer.status_code, wait_s=_seconds(answer.headers.get("Retry-After")), body=said)
         except httpx2.TimeoutException:
             return Posted(None, "timeout")
         except (httpx2.HTTPError, httpx2.InvalidURL):
             return Posted(None, "unreachable")
 
+    def _read(self, answer: httpx2.Response, most: int) -> bytes:
+        """Return the answer's bytes as they came, none where they are too many or take too long: others wait behind this one."""
+        said, ends_at = b"", self._monotonic() + PATIENCE_S
+        for piece in answer.iter_raw() if most else ():
+            said += piece
+            if len(said) > most or self._monotonic() > ends_at:
+                return b""
+        return said
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-
-
-def _read(answer: httpx2.Response, most: int) -> bytes:
-    """Return the answer's bytes as they came, none where they are too many."""
-    said = b""
-    for piece in answer.iter_raw() if most else ():
-        said += piece
-        if len(said) > most:
-            return b""
-    return said
 
 
 def _seconds(text: str | None) -> int | None:
