@@ -33,7 +33,7 @@ migrate: $(VENV)/run.stamp  ## bring the database to this version
 	@$(BIN)/riserbo migrate $(ARGS)
 
 test: $(VENV)/test.stamp  ## the suite, on a real PostgreSQL for each of three processes
-	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/test.stamp  ## what CI runs: form, layers, types, suite, coverage
 	@$(BIN)/python -m tests.gates

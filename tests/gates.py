@@ -46,8 +46,9 @@ EXACT = (
     "api/authentication.py",
 )
 
-# Three processes on two cores, each with a server of its own: half of a test's time is waiting for one.
-PYTEST = (sys.executable, "-m", "pytest", "--numprocesses", "3", "--dist", "worksteal")
+# Three processes on two cores, each with a server of its own: half of a test's time is waiting for one. What the tests of a file
+# share is made once: a file is one process's.
+PYTEST = (sys.executable, "-m", "pytest", "--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
 # What attacks a whole running vault shows promises, not lines: coverage never watches it, and each line of an exact file is to be
 # covered by the tests of its own folder.
