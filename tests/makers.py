@@ -13,7 +13,7 @@ from vault.assembly import Vault
 from vault.operations.callers import Registration, register_caller
 from vault.operations.enroll import AgreementTerms, Enrolled, agreed, enroll
 from vault.operations.enrolment import Author, Enrolment, new_subject, normalised
-from vault.operations.tickets import TicketFactsIn, put_ticket
+from vault.operations.tickets import REQUEST, TicketFactsIn, put_ticket, stand_for
 from vault.policy.engine import Policy
 from vault.policy.model import Caller, CallerKind, Channel, Context
 
@@ -25,7 +25,7 @@ PURPOSES = {
 CHANNELS: Mapping[str, Channel] = {"customer": "portal", "system": "api"}
 KINDS: Mapping[str, CallerKind] = {"dpo": "dpo", "customer": "subject", "system": "system", "operator": "operator"}
 RECIPIENTS = {"medical": "care-unit", "dsr-officer": "controller", "dpo": "controller", "operator": "controller"}
-TOPICS = {"medical": "care", "dsr-officer": "request"}
+TOPICS = {"medical": "care", "dsr-officer": REQUEST}
 
 EVERYTHING: Mapping[str, Any] = {
     "customer_number": "C0000001", "given_name": "Giulia", "family_name": "Bianchi", "gender": "female",
@@ -127,10 +127,18 @@ def make_complete_subject(vault: Vault, controller_id: str, template: str, **oth
 
 def make_ticket(vault: Vault, controller_id: str, subject_id: str, role: str, ticket: str = "TCK-1", **facts: Any) -> str:
     """Push a ticket about the person, open, assigned to this role's caller; return its id."""
-    context = make_context(controller_id, "system", channel="api")
     stated = {"state": "open", "assignee": f"{role}-1", "team": "support", "topic": TOPICS.get(role), **facts}
-    put_ticket(vault, context, ticket, TicketFactsIn(subject_id, **stated))
+    push_ticket(vault, make_context(controller_id, "system", channel="api"), ticket, TicketFactsIn(subject_id, **stated))
     return ticket
+
+
+def push_ticket(vault: Vault, context: Context, ticket: str, said: TicketFactsIn) -> None:
+    """Push a ticket as the helpdesk does, or let one stand for a request that was accepted, which no helpdesk can say."""
+    if said.topic != REQUEST:
+        put_ticket(vault, context, ticket, said)
+        return
+    with vault.database.transaction(context.controller_id) as transaction:
+        stand_for(transaction, context.controller_id, ticket, said, vault.now(), vault.new_id("ent"))
 
 
 def years_before(today: date, years: int) -> str:

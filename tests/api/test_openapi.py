@@ -54,7 +54,7 @@ DOCUMENTS = {  # what is handed out in a published form of its own
     "readCertificate": ["text/plain"],
     "exportEntries": ["application/x-ndjson", "text/csv"],
 }
-VERBS = ("verify", "ask", "answer", "extend", "accept", "refuse", "fulfil", "withdraw", "duplicate", "unidentify", "reopen")
+VERBS = ("verify", "ask", "answer", "extend", "accept", "take", "refuse", "fulfil", "withdraw", "duplicate", "unidentify", "reopen")
 HEADERS = {
     *("Vault-Purpose", "Vault-Channel", "Vault-Ticket", "Vault-Station", "Vault-Relationship", "If-Match", "Idempotency-Key"),
     *("Prefer", "X-OpenDSR-Processor-Domain", "X-OpenDSR-Signature"),

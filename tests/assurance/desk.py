@@ -11,7 +11,7 @@ import psycopg
 from fastapi.testclient import TestClient
 from psycopg.rows import dict_row
 
-from tests.makers import TOPICS, make_context
+from tests.makers import TOPICS, make_context, push_ticket
 from vault.assembly import Vault
 from vault.audit.reading import ReadEntry, open_details
 from vault.audit.records import entry_by_id
@@ -20,7 +20,7 @@ from vault.connectors.demo_issuer import HELPDESK, IDENTITIES, DemoIssuer
 from vault.keys.data_keys import open_bytes, unwrap_audit_key
 from vault.opening import Opened
 from vault.operations.callers import Registration, register_caller
-from vault.operations.tickets import TicketFactsIn, put_ticket
+from vault.operations.tickets import TicketFactsIn
 from vault.policy.model import Caller, Context
 
 NOBODY = "sub_" + "z" * 26
@@ -114,7 +114,7 @@ class Desk:
         """Push an open ticket about the person, the role's own, and return its id."""
         identity, name = IDENTITIES[role], ticket_id or f"TCK-{role}-{subject_id[-6:]}"
         stated = {"state": "open", "assignee": identity.caller_id, "team": identity.team, "topic": TOPICS.get(role), **facts}
-        put_ticket(self.vault, self.context("system"), name, TicketFactsIn(subject_id, **stated))
+        push_ticket(self.vault, self.context("system"), name, TicketFactsIn(subject_id, **stated))
         return name
 
     def entry(self, entry_id: str) -> ReadEntry:

@@ -120,11 +120,23 @@ def enrol(outside: Outside, template: str, values: Mapping[str, Any]) -> Person:
     assert outside.call(201, "POST", "/v1/subjects", "system", body, **key) == made
     outside.call(422, "POST", "/v1/subjects", "system", {**body, "agreements": [*body["agreements"], agreed("retail")]}, **key)
     tickets = {}
-    for role in ("t1", "t2", "billing", "medical", "dsr-officer"):
+    for role in ("t1", "t2", "billing", "medical"):
         who, tickets[role] = IDENTITIES[role], f"TCK-{role}-{made['subject_id'][-6:]}"
         about = {"subject_id": made["subject_id"], "state": "open", "assignee": who.caller_id, "team": who.team}
         outside.call(200, "PUT", f"/v1/tickets/{tickets[role]}", "system", {**about, "topic": TOPICS.get(role)})
+        outside.call(422, "PUT", f"/v1/tickets/{tickets[role]}", "system", {**about, "topic": "request"})
+    tickets["dsr-officer"] = accepted_request(outside, made["subject_id"])
     return Person(made["subject_id"], made["agreements"][0], tickets)
+
+
+def accepted_request(outside: Outside, subject_id: str) -> str:
+    """Let somebody ask for something, and the request officer accept it: from then on they may see what they hold."""
+    asked = {"kind": "restriction", "said": STRAYS["justification"]}
+    made = outside.call(201, "POST", "/v1/me/requests", "customer", asked, subject_id=subject_id)["request_id"]
+    why = {"Vault_Purpose": "rights-fulfilment"}
+    outside.call(200, "POST", f"/v1/requests/{made}:accept", "dsr-officer", {"said": STRAYS["justification"]}, **why)
+    outside.call(200, "POST", f"/v1/requests/{made}:take", "dsr-officer", {}, **why)
+    return str(made)
 
 
 def refuse_enrolments(outside: Outside) -> None:
@@ -380,7 +392,7 @@ def ask_for_rights(outside: Outside, person: Person, put_back: Callable[[str], N
     outside.call(409, "POST", f"{third}:unidentify", "dsr-officer", {"said": words}, **officer)
     put_back(repeats["same_as"])
     outside.call(200, "POST", f"{third}:unidentify", "dsr-officer", {"said": words}, **officer)
-    for verb in ("verify", "ask", "answer", "extend", "accept", "fulfil", "withdraw", "duplicate", "unidentify", "reopen"):
+    for verb in ("verify", "ask", "answer", "extend", "accept", "fulfil", "withdraw", "duplicate", "unidentify", "reopen", "take"):
         outside.call(422, "POST", f"{third}:{verb}", "dsr-officer", {STRAYS["unknown member"]: stray}, **officer)
 
 

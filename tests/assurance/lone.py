@@ -200,7 +200,7 @@ class Lone:
         desk, own, words = self.desk, {"kind": "access"}, {"said": "x" * 20}
         request = f"/v1/requests/req_{'a' * 26}"
         bodies: dict[str, dict[str, Any]] = {
-            "verify": {"level": 2, "method": "call-back"}, "ask": {"waiting": "identity"}, "answer": {}, "accept": {},
+            "verify": {"level": 2, "method": "call-back"}, "ask": {"waiting": "identity"}, "answer": {}, "accept": {}, "take": {},
             "extend": {"by_months": 1, "because": "complexity"}, "refuse": {"code": "excessive"}, "fulfil": {"outcome": "complete"},
             "withdraw": {}, "duplicate": {"same_as": f"req_{'b' * 26}"}, "unidentify": {}, "reopen": {"ordered_by": "x" * 20},
         }  # fmt: skip

@@ -22,6 +22,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "answer": ("received verified accepted", "request-officer dpo customer agent", ""),
     "extend": ("received verified accepted", "request-officer dpo", ""),
     "accept": ("verified accepted", "request-officer dpo system", "accepted"),
+    "take": ("accepted", "request-officer", ""),
     "refuse": ("received verified accepted", "dpo", "refused"),
     "fulfil": ("accepted", "request-officer dpo system", "fulfilled"),
     "withdraw": ("received verified accepted", "customer", "withdrawn"),

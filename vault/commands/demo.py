@@ -34,9 +34,10 @@ from vault.settings import Settings, environment_with, read_settings
 
 CONTROLLER = "demo"
 CUSTOMER = "C0000001"
-# Each role's own ticket, and its topic: an open one of topic `care` is a care relation, of `request` an accepted request.
-TICKETS = {"t1": "TCK-1", "t2": "TCK-2", "billing": "TCK-3", "medical": "TCK-4", "dsr-officer": "TCK-5"}
-TOPICS = {"medical": "care", "dsr-officer": "request"}
+# Each role's own ticket, and its topic: an open one of topic `care` is a care relation.
+TICKETS = {"t1": "TCK-1", "t2": "TCK-2", "billing": "TCK-3", "medical": "TCK-4"}
+TOPICS = {"medical": "care"}
+RIGHTS = "rights-fulfilment"
 SEES_NOTHING = ("dpo", "operator")
 STARTING_S = 30.0
 DECIDERS = {"policy": "ada", "dpo": "cora"}
@@ -191,7 +192,17 @@ def _customer(stage: _Stage) -> str:
         stated = {"subject_id": subject_id, "state": "open", "assignee": who.caller_id, "team": who.team, "topic": TOPICS.get(role)}
         ticket = {name: one for name, one in stated.items() if one is not None}
         _expect(ask(stage.url, "PUT", f"/v1/tickets/{ticket_id}", stage.token("system"), Why("customer-care", None, "api"), ticket))
+    _request(stage, subject_id)
     return subject_id
+
+
+def _request(stage: _Stage, subject_id: str) -> None:
+    """Let the customer ask what is held about them, and the request officer accept it: by that they see it. Once."""
+    own, officer = (stage.token("customer", subject_id), Why(RIGHTS, None, "portal")), Why(RIGHTS, None, "api")
+    asked = _expect(ask(stage.url, "GET", "/v1/me/requests", *own))["requests"]
+    if not any(one["state"] == "accepted" for one in asked):
+        made = _expect(ask(stage.url, "POST", "/v1/me/requests", *own, {"kind": "access"}))["request_id"]
+        _expect(ask(stage.url, "POST", f"/v1/requests/{made}:accept", stage.token("dsr-officer"), officer, {}))
 
 
 def _expect(reply: Reply) -> Any:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
+import sqlalchemy as sa
+
 from vault.assembly import Vault
 from vault.errors import Conflict, Fault, InvalidValue, NotFound, Stale
 from vault.exports import records as exports
@@ -17,6 +19,7 @@ from vault.operations.acting import Acting, carrying_out, prepare, record, refus
 from vault.operations.erase import Order, erase, plan_erasure
 from vault.operations.open_request import Stands, dated, local_day, patron_day, role_of, step_of
 from vault.operations.sealed_words import word_faults
+from vault.operations.tickets import TicketFactsIn, stand_for
 from vault.outbox import announce
 from vault.policy.model import Context
 from vault.policy.periods import Period, Stop, counts
@@ -81,6 +84,7 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
     made = step_of(vault, acting, request_id, len(done) + 1, move, words, **stated)
     with carrying_out(vault, acting) as transaction:
         records.move(transaction, context.controller_id, row, replace(to, entry_id=acting.entry_id), made)
+        _assign(transaction, acting, row, to, move)
         if after.state != row.state:
             announce(
                 transaction, vault, context.controller_id, "request:moved", acting.entry_id, acting.at, request_id=request_id,
@@ -98,6 +102,17 @@ def required_request(vault: Vault, context: Context, verb: str, request_id: str)
     if found is None:
         raise refuse(vault, acting, NotFound())
     return acting, found
+
+
+def _assign(transaction: sa.Connection, acting: Acting, row: RequestRow, to: RequestRow, move: Move) -> None:
+    """Let the request officer who accepts or takes a request see what it is about, until it has ended."""
+    if to.state == "accepted" and move.role == "request-officer" and move.verb in ("accept", "take"):
+        facts = TicketFactsIn(row.subject_id, "open", assignee=move.by)
+    elif row.state == "accepted" and to.state != "accepted":
+        facts = TicketFactsIn(row.subject_id, "closed")
+    else:
+        return
+    stand_for(transaction, acting.context.controller_id, row.request_id, facts, acting.at, acting.entry_id)
 
 
 def period_of(vault: Vault, acting: Acting, row: RequestRow) -> Period:

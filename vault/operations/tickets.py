@@ -1,7 +1,13 @@
-"""Take a ticket's state from the helpdesk: references, never text. It is what makes a purpose checkable."""
+"""Take a ticket's state from the helpdesk: references, never text. It is what makes a purpose checkable.
+
+For an accepted request stands a ticket of the vault's own, by which whoever has taken it may see what it is about. No helpdesk can
+make one: of what it says only that somebody asks for help is believed, never that they exercise a right.
+"""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -12,6 +18,9 @@ from vault.errors import Fault, InvalidValue
 from vault.operations.acting import carrying_out, prepare, record, require_permission
 from vault.operations.callers import CALLER_ID, TEAM
 from vault.policy.model import Context
+
+REQUEST: Final = "request"  # the topic of tickets that stand for accepted requests
+_OURS: Final = "riserbo"  # whose they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +37,12 @@ class TicketFactsIn:
 def put_ticket(vault: Vault, context: Context, ticket_id: str, facts: TicketFactsIn) -> str:
     """Store the ticket as it stands now and return the entry's id.
 
-    Raises AccessDenied for anyone but a helpdesk system, InvalidValue for an assignee or a team that is no id: somebody's words
-    have no place here.
+    Raises AccessDenied for anyone but a helpdesk system, InvalidValue for an assignee or a team that is no id (somebody's words
+    have no place here) and for what stands for an accepted request, which is the vault's alone.
     """
     acting = prepare(vault, "put_ticket", context)
     require_permission(vault, acting)
-    if faults := list(_faults(facts)):
+    if faults := list(_faults(ticket_id, facts)):
         raise InvalidValue(faults=faults)
     record(vault, acting, details={"ticket": {"id": ticket_id, "state": facts.state}}, internal={"ticket": _said(facts)})
     row = {
@@ -45,7 +54,19 @@ def put_ticket(vault: Vault, context: Context, ticket_id: str, facts: TicketFact
     return acting.entry_id
 
 
-def _faults(facts: TicketFactsIn) -> Iterator[Fault]:
+def stand_for(
+    transaction: sa.Connection, controller_id: str, request_id: str, facts: TicketFactsIn, at: datetime, entry_id: str
+) -> None:
+    """Let a ticket say how an accepted request stands, and who has taken it."""
+    row = {"controller_id": controller_id, "ticket_id": request_id, "system": _OURS, "updated_at": at, "entry_id": entry_id}
+    transaction.execute(_UPSERT, {**row, **asdict(facts), "topic": REQUEST})
+
+
+def _faults(ticket_id: str, facts: TicketFactsIn) -> Iterator[Fault]:
+    if ticket_id.startswith("req_"):
+        yield Fault("/ticket_id", "ticket.reserved")
+    if facts.topic == REQUEST:
+        yield Fault("/topic", "topic.reserved")
     if facts.assignee is not None and not CALLER_ID.fullmatch(facts.assignee):
         yield Fault("/assignee", "caller.syntax")
     if facts.team is not None and not TEAM.fullmatch(facts.team):

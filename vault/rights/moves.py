@@ -14,7 +14,9 @@ from vault.rights.kinds import KINDS, Decider, Kind
 
 State = Literal["received", "verified", "accepted", "fulfilled", "refused", "withdrawn", "duplicate", "unidentified"]
 Waiting = Literal["nothing", "identity", "clarification", "fee"]
-Verb = Literal["verify", "ask", "answer", "extend", "accept", "refuse", "fulfil", "withdraw", "duplicate", "unidentify", "reopen"]
+Verb = Literal[
+    "verify", "ask", "answer", "extend", "accept", "take", "refuse", "fulfil", "withdraw", "duplicate", "unidentify", "reopen",
+]  # fmt: skip
 Role = Literal["customer", "agent", "request-officer", "dpo", "system"]
 
 OPEN: Final[frozenset[State]] = frozenset({"received", "verified", "accepted"})
@@ -60,6 +62,7 @@ _RULES: Final[Mapping[Verb, tuple[frozenset[State], frozenset[Role], State | Non
     "answer": (OPEN, _OFFICERS | {"customer", "agent"}, None),
     "extend": (OPEN, _OFFICERS, None),
     "accept": (frozenset({"verified", "accepted"}), _OFFICERS | {"system"}, "accepted"),
+    "take": (frozenset({"accepted"}), frozenset({"request-officer"}), None),
     "refuse": (OPEN, frozenset({"dpo"}), "refused"),
     "fulfil": (frozenset({"accepted"}), _OFFICERS | {"system"}, "fulfilled"),
     "withdraw": (OPEN, frozenset({"customer"}), "withdrawn"),
@@ -81,6 +84,8 @@ def moved(at: Where, move: Move) -> Where | str:
         return code
     if move.verb in ("ask", "answer"):
         return replace(at, waiting=move.waiting if move.verb == "ask" else "nothing")
+    if move.verb == "take":
+        return at
     if to is None:
         return replace(at, extended=True)
     after = replace(at, state=to, waiting="nothing", level=move.level if move.verb == "verify" else at.level)
