@@ -52,3 +52,35 @@ request_step = _table(  # insert-only; what somebody wrote is sealed
     _text("entry_id"),
     key=("request_id", "number"),
 )
+
+rectification = _table(  # where a value came from that was corrected: kept; what was proposed goes when it ends
+    "rectification",
+    _text("request_id"),
+    Column("number", Integer, nullable=False),  # the last proposal of a request counts
+    _text("subject_id"),
+    _text("agreement_id"),
+    Column("replaces", JSONB, nullable=False),  # each field, and the version of the value before, 0 for none
+    _text("evidence"),
+    _text("asked_by"),
+    _instant("asked_at"),
+    Column("reachable", Boolean, nullable=False),  # there is a contact by which they can be told
+    _bytes("digest"),  # SHA-256 of what was proposed, as it is sealed
+    _text("told_by", nullable=True),
+    _text("told_through", nullable=True),  # a field: the contact as it was before
+    _instant("told_at", nullable=True),
+    _instant("applied_at", nullable=True),
+    Column("applied_version", Integer, nullable=True),  # of the person: that of the new values
+    _text("entry_id"),
+    key=("request_id", "number"),
+)
+
+rectification_draft = _table(  # what is proposed, sealed under the key of its class
+    "rectification_draft",
+    _text("subject_id"),
+    _text("request_id"),
+    Column("number", Integer, nullable=False),
+    _text("class"),
+    Column("generation", Integer, nullable=False),
+    _bytes("frame"),
+    key=("subject_id", "request_id", "number", "class"),
+)

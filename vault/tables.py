@@ -40,7 +40,7 @@ from vault.key_tables import (
     token,
 )
 from vault.recipient_tables import disclosure, disclosure_mark, recipient, recipient_task, recipient_task_step
-from vault.request_tables import request, request_step
+from vault.request_tables import rectification, rectification_draft, request, request_step
 from vault.trail_tables import (
     audit_checkpoint,
     audit_daily,
@@ -95,6 +95,8 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "recipient",
     "recipient_task",
     "recipient_task_step",
+    "rectification",
+    "rectification_draft",
     "request",
     "request_step",
     "retention_run",

@@ -129,6 +129,7 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         "put /v1/subjects/{subject_id}/death",
         "post /v1/namings",
         "post /v1/requests",
+        "post /v1/requests/{request_id}:propose",
         "post /v1/holds",
         "post /v1/me/requests",
         "post /v1/recipient-tasks/{task_id}:acknowledge",
@@ -144,6 +145,7 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         *("ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut", "NamedOut"),
         "PendingOut",
         *("WholeBreachOut", "AffectedOut", "StartedOut", "WholeRequestOut", "HoldOut", "HoldsOut", "WholeTaskOut"),
+        "ProposalOut",
     }
 
 

@@ -396,6 +396,29 @@ def ask_for_rights(outside: Outside, person: Person, put_back: Callable[[str], N
         outside.call(422, "POST", f"{third}:{verb}", "dsr-officer", {STRAYS["unknown member"]: stray}, **officer)
 
 
+def correct(outside: Outside, person: Person) -> None:
+    """Propose what is right, tell where somebody is reached, look at it, carry it out; rightly, wrongly, and as others."""
+    stray, own, why = STRAYS["short words"], {"subject_id": person.subject_id}, {"Vault_Purpose": "rights-fulfilment"}
+    asked = {"kind": "rectification", "fields": ["contact_hours"]}
+    path = f"/v1/requests/{outside.call(201, 'POST', '/v1/me/requests', 'customer', asked, **own)['request_id']}"
+    outside.call(409, "GET", f"{path}/proposal", "dsr-officer", **why)
+    wish = {"fields": {"contact_hours": stray}}
+    outside.call(403, "POST", f"{path}:propose", "t1", wish, Vault_Ticket=person.tickets["t1"])
+    for wrong in ({"fields": {"iban": STRAYS["bad iban"]}}, {**wish, "evidence": stray}, {"fields": {STRAYS["wrong type"]: stray}}):
+        outside.call(422, "POST", f"{path}:propose", "customer", wrong, **own)
+    made = outside.call(201, "POST", f"{path}:propose", "customer", wish, **own)
+    outside.call(200, "GET", f"{path}/proposal", "customer", **own)
+    outside.call(404, "GET", f"/v1/requests/req_{'a' * 26}/proposal", "dpo", **why)
+    outside.call(422, "POST", f"{path}:tell-contact", "system", {"through": stray}, **why)
+    outside.call(403, "POST", f"{path}:tell-contact", "customer", {"through": "email"}, **own)
+    outside.call(200, "POST", f"{path}:tell-contact", "system", {"through": "email"}, **why)
+    words = {"said": STRAYS["justification"]}
+    outside.call(409, "POST", f"{path}:accept", "dsr-officer", {**words, "plan": "0" * 64}, **why)
+    outside.call(200, "POST", f"{path}:accept", "dsr-officer", {**words, "plan": made["digest"]}, **why)
+    outside.call(200, "GET", f"{path}/proposal", "dsr-officer", **why)
+    outside.call(200, "POST", f"{path}:fulfil", "dsr-officer", {**words, "outcome": "complete"}, **why)
+
+
 def hold_back(outside: Outside, person: Person) -> None:
     """Hold somebody's data back from destruction, and let go of them; rightly, wrongly, and as others."""
     words, stray, why = STRAYS["justification"], STRAYS["wrong type"], {"Vault_Purpose": "legal-compliance"}

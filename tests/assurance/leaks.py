@@ -45,6 +45,8 @@ def _answers(house: House, search: Search) -> list[Hit]:
         if one.status == 200 and _REQUEST.fullmatch(one.asked):
             steps = [{**step, "said": None, "ordered_by": None} for step in json.loads(one.body)["steps"]]
             body = json.dumps({**json.loads(one.body), "steps": steps}).encode()  # what was written to whoever reads it
+        if one.status == 200 and one.asked.endswith("/proposal"):
+            body = json.dumps({**json.loads(one.body), "values": None}).encode()
         if one.status == 200 and _TASK.fullmatch(one.asked):
             steps = [{**step, "said": None, "evidence": None} for step in json.loads(one.body)["steps"]]
             body = json.dumps({**json.loads(one.body), "steps": steps}).encode()

@@ -213,6 +213,9 @@ class Lone:
             "openMyRequest": lambda: desk.call("POST", "/v1/me/requests", "customer", own, subject_id=self.subject_id),
             "listRequests": lambda: desk.call("GET", "/v1/requests", "dsr-officer"),
             "listMyRequests": lambda: desk.call("GET", "/v1/me/requests", "customer", subject_id=self.subject_id),
+            "proposeCorrection": lambda: desk.call("POST", f"{request}:propose", "dsr-officer", {"fields": {"email": "a@b.it"}}),
+            "tellContact": lambda: desk.call("POST", f"{request}:tell-contact", "dsr-officer", {"through": "email"}),
+            "readProposal": lambda: desk.call("GET", f"{request}/proposal", "dsr-officer"),
             "readRequest": lambda: desk.call("GET", request, "dsr-officer"),
             **{f"{verb}Request": moving(verb) for verb in bodies},
         }

@@ -166,7 +166,7 @@ def seal_class(
     data_key = secrets.token_bytes(envelope.KEY_BYTES)
     scope = envelope.scope(controller_id, subject_id, class_name, generation)
     place = envelope.class_place(controller_id, subject_id, class_name)
-    packed = frame.encode(_seal(data_key, place, generation, values))
+    packed = frame.encode(seal_values(data_key, place, generation, values))
     return NewClass(
         class_name,
         generation,
@@ -238,6 +238,16 @@ def wraps_for(
         holders += [("hold", companion_id) for companion_id in (held_for or {}).get(class_name, ())]
         wraps += [_wrap(keys, one.controller_id, class_name, one.generation, scope, data_key, id_, kind) for kind, id_ in holders]
     return wraps
+
+
+def data_key_of(keys: ControllerKeys, permit: ReadPermit, granted: Mapping[str, str], one: SealedClass, agreement_id: str) -> bytes:
+    """Return the data key of a class through the wrap of an agreement a spent permit names. Raises Unreadable, KeysUnavailable."""
+    _expect_granted(granted, {one.class_name: agreement_id})
+    _expect_subject(one, permit)
+    scope = _scope(one)
+    data_key = _unwrap(keys, one, scope, agreement_id)
+    _expect_manifest(data_key, scope, one)
+    return data_key
 
 
 def new_audit_key(keys: ControllerKeys, controller_id: str, subject_id: str) -> tuple[bytes, int, bytes]:
@@ -344,7 +354,8 @@ def _wrap(
     return NewWrap(class_name, generation, holder_kind, holder_id, epoch, wrap)
 
 
-def _seal(data_key: bytes, shared: bytes, generation: int, values: Sequence[NewValue]) -> list[FrameEntry]:
+def seal_values(data_key: bytes, shared: bytes, generation: int, values: Sequence[NewValue]) -> list[FrameEntry]:
+    """Return values sealed, each for its place: `shared`, then field, version and collection agreement. Raises InvalidValue."""
     cipher = AESGCM(data_key)
     nonces = secrets.token_bytes(envelope.NONCE_BYTES * len(values))  # one draw for all: each takes its own twelve bytes
     entries = []
@@ -360,7 +371,7 @@ def _seal(data_key: bytes, shared: bytes, generation: int, values: Sequence[NewV
 def _amend(one: SealedClass, scope: bytes, data_key: bytes, change: Changes) -> AmendedClass:
     entries = frame.read(one.frame).unpacked()
     place = envelope.class_place(one.controller_id, one.subject_id, one.class_name)
-    added = _seal(data_key, place, one.generation, change.values)
+    added = seal_values(data_key, place, one.generation, change.values)
     before = {name: entries.pop(name) for name in {*change.removed, *(new.field for new in added)} if name in entries}
     if any(new.field in before and new.value_version <= before[new.field].value_version for new in added):
         raise Stale

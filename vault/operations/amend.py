@@ -1,6 +1,6 @@
 """Change values under a named agreement: the intent is recorded, the class's key is opened through that agreement's wrap alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,19 @@ class Amended:
     entry_id: str
 
 
-def amend(vault: Vault, context: Context, subject_id: str, agreement_id: str, fields: Mapping[str, Any], if_match: int) -> Amended:
-    """Set the given values; null removes. Raises InvalidValue, Stale, Conflict, NotFound; nothing is half changed."""
+def amend(
+    vault: Vault,
+    context: Context,
+    subject_id: str,
+    agreement_id: str,
+    fields: Mapping[str, Any],
+    if_match: int,
+    also: Callable[[sa.Connection, int], None] | None = None,
+) -> Amended:
+    """Set the given values; null removes. `also` is done in the same transaction, given the person's new version.
+
+    Raises InvalidValue, Stale, Conflict, NotFound; nothing is half changed.
+    """
     classes = {vault.catalogue.fields[name].class_name for name in fields if name in vault.catalogue.fields}
     acting = prepare(vault, "amend", context, subject_id, classes)
     require_permission(vault, acting)
@@ -56,6 +67,8 @@ def amend(vault: Vault, context: Context, subject_id: str, agreement_id: str, fi
         _set_age(vault, transaction, acting, values)
         announce(transaction, vault, context.controller_id, "subject:amended", acting.entry_id, acting.at,
                  subject_id=subject_id, fields=sorted(fields))  # fmt: skip
+        if also is not None:
+            also(transaction, version)
     return Amended(version, acting.entry_id)
 
 

@@ -93,6 +93,9 @@ def close_classes(vault: Vault, transaction: sa.Connection, acting: Acting) -> t
         transaction.execute(_DELETE_FRAME, at)
         transaction.execute(_DELETE_HISTORY, at)
     archived = {(key.class_name, key.generation) for key in keys.archive_held(transaction, *place, dependent)}
+    for class_name, generation in sorted(gone | archived):
+        at = {"of_controller": place[0], "of_subject": place[1], "of_class": class_name, "of_generation": generation}
+        transaction.execute(_DELETE_DRAFTS, at)
     left = keys.lock_data_keys(transaction, *place)
     emptied = {class_name for class_name, _ in gone} - {key.class_name for key in left}
     unread = {class_name for class_name, _ in gone | archived} - {key.class_name for key in left if key.state == "current"}
@@ -137,3 +140,4 @@ def _of_generation(table: sa.Table) -> sa.Delete:
 
 _DELETE_FRAME = _of_generation(tables.profile_frame)
 _DELETE_HISTORY = _of_generation(tables.field_history)
+_DELETE_DRAFTS = _of_generation(tables.rectification_draft)

@@ -16,6 +16,7 @@ from vault.assembly import Vault
 from vault.errors import Conflict, Fault, InvalidValue, NotFound, Stale
 from vault.exports import records as exports
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_in_person, require_permission
+from vault.operations.carry_out_correction import accepted_digest, carry_out_correction
 from vault.operations.erase import Order, erase, plan_erasure
 from vault.operations.open_request import Stands, dated, local_day, patron_day, role_of, step_of
 from vault.operations.sealed_words import word_faults
@@ -23,6 +24,7 @@ from vault.operations.tickets import TicketFactsIn, stand_for
 from vault.outbox import announce
 from vault.policy.model import Context
 from vault.policy.periods import Period, Stop, counts
+from vault.rights import correction_records as corrections
 from vault.rights import records
 from vault.rights.moves import OPEN, OUTCOMES, Move, Role, Verb, Waiting, Where, moved
 from vault.rights.records import RequestRow, StepRow
@@ -75,6 +77,8 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
     if not isinstance(after, Where):
         raise refuse(vault, acting, Conflict(after))
     to = row.after(after, **_changes(vault, acting, row, done, step))
+    if step.verb == "fulfil" and row.kind == "rectification":
+        carry_out_correction(vault, context, row)
     if step.verb == "fulfil" and row.kind == "erasure":
         row = _erased(vault, context, row, move)
         to = replace(to, begun=True, outcome=row.outcome)
@@ -85,6 +89,8 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
     with carrying_out(vault, acting) as transaction:
         records.move(transaction, context.controller_id, row, replace(to, entry_id=acting.entry_id), made)
         _assign(transaction, acting, row, to, move)
+        if to.state not in OPEN:
+            corrections.end_drafts(transaction, context.controller_id, request_id)
         if after.state != row.state:
             announce(
                 transaction, vault, context.controller_id, "request:moved", acting.entry_id, acting.at, request_id=request_id,
@@ -210,7 +216,12 @@ def _stops(vault: Vault, acting: Acting, done: Sequence[StepRow], step: Step) ->
 
 
 def _accepted_plan(vault: Vault, acting: Acting, row: RequestRow, step: Step) -> bytes | None:
-    """Return the digest of the plan that is accepted: of an erasure, as it is now. Raises Conflict `plan-changed`."""
+    """Return the digest of what is accepted: of an erasure the plan as it is now, of a correction what was proposed last.
+
+    Raises Conflict `plan-changed`.
+    """
+    if row.kind == "rectification":
+        return accepted_digest(vault, acting, row, step.plan)
     if row.kind != "erasure":
         return None
     if plan_erasure(vault, acting.context, row.subject_id).digest != step.plan:

@@ -62,7 +62,7 @@ VERBS: Final = (
     *("ask_unmask", "approve_unmask", "unmask"),
     *("open_breach", "advance_breach", "show_breach", "show_affected", "erase"),
     *("open_request", "show_request", "move_request", "hold", "show_recipients", "show_processing"),
-    *("show_tasks", "answer_task", "show_retention", "approve_retention", "show_certificate"),
+    *("show_tasks", "answer_task", "show_retention", "approve_retention", "show_certificate", "rectify", "tell_contact"),
 )
 
 Alarm = Callable[[str], None]

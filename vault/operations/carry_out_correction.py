@@ -1,0 +1,70 @@
+"""Carry out what somebody wanted corrected (GDPR 16): what was accepted, by its digest, and nothing else, once it has waited.
+
+The values take their place by `amend`, under the agreement and by the right of the officer who carries it out; in the same
+transaction it is noted as done, so that whoever is killed does it once.
+"""
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from vault.assembly import Vault
+from vault.errors import Conflict
+from vault.keys.drafts import Draft, open_drafts
+from vault.operations.acting import Acting, record, refuse, telling
+from vault.operations.amend import amend
+from vault.operations.facts import as_known, sealed_classes
+from vault.operations.rectify import VERB, prepared, versions
+from vault.policy.model import Context
+from vault.rights import correction_records as corrections
+from vault.rights.correcting import hindrance
+from vault.rights.correction_records import CorrectionRow
+from vault.rights.records import RequestRow
+
+
+def accepted_digest(vault: Vault, acting: Acting, row: RequestRow, stated: str | None) -> bytes | None:
+    """Return the digest of what is accepted, None where nothing was proposed. Raises Conflict `plan-changed` for another."""
+    with vault.database.snapshot(acting.context.controller_id) as rows:
+        last = corrections.last(rows, acting.context.controller_id, row.request_id)
+    if last is None and stated is None:
+        return None
+    if last is None or stated != last.digest.hex():
+        raise refuse(vault, acting, Conflict("plan-changed"))
+    return last.digest
+
+
+def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> None:
+    """Put what was proposed and accepted in the place of what is there. Repeated, it answers that it was done.
+
+    Raises what `amend` raises, and Conflict `plan-changed`, `changed-since`, `contact-not-told`, `contact-wait`.
+    """
+    with vault.database.snapshot(context.controller_id) as rows:
+        last = corrections.last(rows, context.controller_id, row.request_id)
+        drafts = [Draft(*one) for one in corrections.drafts(rows, context.controller_id, row.request_id)]
+    if last is None or last.applied_at is not None:
+        return
+    acting, _ = prepared(vault, VERB, context, row.request_id, last.replaces)
+    present = versions(as_known(context, row.subject_id, acting.person)[1])
+    code = "plan-changed" if row.plan != last.digest else hindrance(last.proposal, present, acting.at)
+    if code is not None:
+        raise refuse(vault, acting, Conflict(code))
+    permit = record(
+        vault, acting, opens=dict.fromkeys(last.replaces, last.agreement_id), count=len(last.replaces),
+        details={"result": "carried-out", "request": row.request_id},
+    )  # fmt: skip
+    with telling(vault, acting):
+        sealed = sealed_classes(context.controller_id, row.subject_id, acting.person)
+        opened = open_drafts(vault.keys, permit, sealed, drafts, last.place, vault.monotonic())
+        values = {name: one.value for name, one in opened.items()}
+        version = acting.person.subject.version if acting.person.subject is not None else 0
+        amend(vault, context, row.subject_id, last.agreement_id, values, version, _applied(acting, last))
+
+
+def _applied(acting: Acting, last: CorrectionRow) -> Callable[[sa.Connection, int], None]:
+    """Return what is done in the transaction of the change."""
+
+    def keep(transaction: sa.Connection, version: int) -> None:
+        corrections.change(transaction, acting.context.controller_id, last, applied_at=acting.at, applied_version=version)
+        corrections.end_drafts(transaction, acting.context.controller_id, last.request_id)
+
+    return keep
