@@ -122,7 +122,7 @@ def outside(opened: Opened) -> Iterator[tuple[TestClient, DemoIssuer]]:
         yield client, issuer
 
 
-@pytest.mark.parametrize("what", ["verification", "reveal", "profile"])
+@pytest.mark.parametrize("what", ["verification", "reveal", "profile", "request", "export"])
 def test_without_a_right_somebody_here_and_nobody_take_the_same_time(
     opened: Opened, controller_id: str, outside: tuple[TestClient, DemoIssuer], what: str, tell: Any
 ) -> None:
@@ -134,16 +134,21 @@ def test_without_a_right_somebody_here_and_nobody_take_the_same_time(
         opened.vault, controller_id, {"given_name": "Giulia", "email": EVERYTHING["email"], **NUMBERS}, ("marketing",)
     ).subject_id
     headers = house.headers("t2", ticket="TCK-unheard")
-    bodies = {
+    bodies: dict[str, tuple[str, str, dict[str, Any] | None]] = {
         "verification": ("POST", "/verifications", {"field": "mobile", "value": NUMBERS["mobile"]}),
         "reveal": ("POST", "/reveals", {"fields": ["mobile"], "reason": "CALLBACK"}),
         "profile": ("GET", "/profile?fields=mobile,email", None),
+        "request": ("POST", "", {"kind": "erasure", "said": "sono io, cancellate tutto di me"}),
+        "export": ("POST", "/exports", {}),
     }
     method, path, body = bodies[what]
 
     def refused(subject_id: str) -> Callable[[], None]:
+        where = f"/v1/subjects/{subject_id}{path}" if path else "/v1/requests"
+        sent = body if path else {**(body or {}), "subject_id": subject_id}
+
         def act() -> None:
-            assert client.request(method, f"/v1/subjects/{subject_id}{path}", headers=headers, json=body).status_code == 404
+            assert client.request(method, where, headers=headers, json=sent).status_code == 404
 
         return act
 
