@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     )
     key_exports: Path | None = Field(default=None, description="where exports of keys go; unset: a directory of the home")
     patron_days: dict[str, str] = Field(default_factory=dict, description="MM-DD of a patron saint, for controllers that keep it")
+    erasure_grace_hours: int = Field(
+        default=24,
+        ge=0,
+        le=168,
+        description="how long an erasure asked for in the portal can be taken back before it is carried out",
+    )
     banks: tuple[str, ...] = Field(default=(), description="controllers that must keep the register of accesses of a bank")
     policies: Path | None = Field(default=None, description="directory of the policy bundle; unset: the one shipped")
     policy_keys: Path | None = Field(default=None, description="file of the public keys of those who decide policy")

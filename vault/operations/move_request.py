@@ -62,7 +62,8 @@ class Step:
 def move_request(vault: Vault, context: Context, request_id: str, step: Step) -> Stands:
     """Move a request. Raises InvalidValue, NotFound, AccessDenied, Stale, Conflict naming what stands in the way.
 
-    Conflict: a code of `vault.rights.moves`, `plan-changed`, `not-done` where nothing shows that it was carried out.
+    Conflict: a code of `vault.rights.moves`, `plan-changed`, `not-done` where nothing shows that it was carried out,
+    `erasure-grace` while an erasure asked for in the portal is not a day old.
     """
     acting, row = required_request(vault, context, VERB, request_id)
     role = role_of(acting)
@@ -80,6 +81,7 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
     if step.verb == "fulfil" and row.kind == "rectification":
         carry_out_correction(vault, context, row)
     if step.verb == "fulfil" and row.kind == "erasure":
+        _require_grace(vault, acting, row)
         row = _erased(vault, context, row, move)
         to = replace(to, begun=True, outcome=row.outcome)
     record(vault, acting, details={"result": step.verb, "request": request_id})
@@ -269,6 +271,13 @@ def _erased(vault: Vault, context: Context, row: RequestRow, move: Move) -> Requ
         _marked(vault, context, begun, begun=False)
         raise
     return replace(begun, outcome=str(done.result["outcome"]))
+
+
+def _require_grace(vault: Vault, acting: Acting, row: RequestRow) -> None:
+    """Refuse, on record, an erasure a session asked for a short while ago: whoever's it is may still take it back, or be told."""
+    grace = timedelta(hours=vault.settings.erasure_grace_hours)
+    if row.channel == "portal" and not row.begun and acting.at < row.registered_at + grace:
+        raise refuse(vault, acting, Conflict("erasure-grace"))
 
 
 def _marked(vault: Vault, context: Context, row: RequestRow, *, begun: bool) -> RequestRow:
