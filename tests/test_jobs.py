@@ -13,12 +13,14 @@ from procrastinate import App
 from procrastinate.exceptions import AlreadyEnqueued
 from structlog.testing import capture_logs
 
-from tests.makers import make_subject
+from tests.makers import make_context, make_subject
+from tests.relay import relaying
 from vault import answers
 from vault.assembly import Vault
 from vault.database import Database
 from vault.errors import AuditUnavailable
 from vault.jobs import job_app
+from vault.operations.open_request import Asked, open_request
 
 VALUES = {"given_name": "Giulia", "email": "giulia@example.it"}
 
@@ -89,6 +91,19 @@ def test_a_worker_clears_the_answers_whose_day_is_over(later: Vault, controller_
         assert [answers.find(rows, controller_id, bytes([number])) is None for number in range(3)] == [True, True, False]
 
 
+def test_a_worker_writes_letters_where_there_is_a_relay(vault: Vault, later: Vault, controller_id: str, database_url: str) -> None:
+    subject_id = make_subject(vault, controller_id, VALUES).subject_id
+    own = make_context(controller_id, "customer", subject_id=subject_id, purpose="rights-fulfilment")
+    open_request(vault, own, subject_id, Asked("access"))
+    now = replace(later, now=vault.now)
+    assert job_app(now, database_url, lambda _: 0, lambda: 0).tasks["write_letters"].func(0) == 0
+    with relaying() as relay:
+        stated = {"mail_url": f"smtp://127.0.0.1:{relay.port}", "mail_from": "privacy@acme.example"}
+        sending = replace(now, settings=vault.settings.model_copy(update=stated))
+        assert job_app(sending, database_url, lambda _: 0, lambda: 0).tasks["write_letters"].func(0) == 1
+        assert [to for to, _ in relay.taken] == [VALUES["email"]]
+
+
 def test_a_worker_finds_nobody_to_tell_where_nothing_was_opened(jobs: App) -> None:
     assert jobs.tasks["tell_of_grants"].func(0) == 0
 
@@ -109,6 +124,7 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "run_retention": "10 2 * * *",
         "deliver_tasks": "* * * * *",
         "tell_tasks": "35 * * * *",
+        "write_letters": "* * * * *",
         "build_exports": "* * * * *",
         "scrub_trails": "0 3 * * *",
         "tend_keys": "40 * * * *",

@@ -9,6 +9,7 @@ import structlog
 from procrastinate import App, PsycopgConnector
 
 from vault.assembly import Vault
+from vault.connectors.mail import Mailer
 from vault.connectors.webhooks import Webhooks
 from vault.errors import PolicyUnavailable, VaultError
 from vault.operations.build_exports import build_exports
@@ -22,6 +23,7 @@ from vault.operations.notify_recipients import notify_recipients
 from vault.operations.project_disclosures import project_disclosures
 from vault.operations.recheck_agreements import recheck_agreements
 from vault.operations.retain import run_retention
+from vault.operations.send_letters import make_letters, send_letters
 from vault.operations.tell_deadlines import tell_deadlines
 from vault.operations.tell_of_grants import tell_of_grants
 
@@ -37,7 +39,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
     queueing lock holds for what waits alone, so of a task that comes each minute a second would begin beside the first, and what
     ends agreements would wait for both.
     """
-    confirming, projecting, notifying, delivering, scrubbing, packing, tending = (Lock() for _ in range(7))
+    confirming, projecting, notifying, delivering, writing, scrubbing, packing, tending = (Lock() for _ in range(8))
     arguments = sa.make_url(url).set(username="riserbo_app").translate_connect_args(username="user", database="dbname")
     query = dict(sa.make_url(url).query)
     app = App(connector=PsycopgConnector(kwargs={**arguments, **query, "options": f"-c search_path={SCHEMA}"}))
@@ -55,6 +57,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
         ("project_disclosures", "* * * * *", lambda: _alone(projecting, lambda: _in_each(vault, project_disclosures))),
         ("notify_recipients", "* * * * *", lambda: _alone(notifying, lambda: _in_each(vault, notify_recipients))),
         ("deliver_tasks", "* * * * *", lambda: _alone(delivering, lambda: _delivered(vault))),
+        ("write_letters", "* * * * *", lambda: _alone(writing, lambda: _written(vault))),  # where there is a relay
         ("tell_tasks", "35 * * * *", lambda: _in_each(vault, tell_tasks)),  # of what recipients have not answered in time
         ("build_exports", "* * * * *", lambda: _alone(packing, lambda: _in_each(vault, build_exports))),
         ("scrub_trails", "0 3 * * *", lambda: _alone(scrubbing, lambda: _scrubbed_all(scrub, vault.database.controllers()))),
@@ -76,6 +79,16 @@ def _add(app: App, name: str, cron: str, act: Callable[[], int]) -> None:
 def _delivered(vault: Vault) -> int:
     with closing(Webhooks(vault.monotonic)) as post:
         return _in_each(vault, lambda governed, controller_id: deliver_tasks(governed, controller_id, post))
+
+
+def _written(vault: Vault) -> int:
+    """Make and send what people are written about their requests; nothing without a relay. Raises InvalidValue for a wrong one."""
+    settings = vault.settings
+    if settings.mail_url is None or settings.mail_from is None:
+        return 0
+    send = Mailer(settings.mail_url, settings.mail_from, settings.mail_credentials)
+    _in_each(vault, make_letters)
+    return _in_each(vault, lambda governed, controller_id: send_letters(governed, controller_id, send))
 
 
 def _rechecked(vault: Vault, controller_id: str) -> int:

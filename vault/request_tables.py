@@ -84,3 +84,21 @@ rectification_draft = _table(  # what is proposed, sealed under the key of its c
     _bytes("frame"),
     key=("subject_id", "request_id", "number", "class"),
 )
+
+letter = _table(  # what people were written about a request: never to which address, never the text
+    "letter",
+    _text("letter_id"),
+    _text("request_id"),
+    _text("subject_id"),
+    _text("about"),  # received accepted fulfilled refused withdrawn duplicate unidentified contact-changing
+    _text("state"),  # waiting sent failed: of what failed a person tells
+    _text("code", nullable=True),  # what the last attempt came to, where it was not taken
+    _instant("made_at"),
+    Column("attempts", Integer, nullable=False),
+    _instant("next_at", nullable=True),
+    _instant("sent_at", nullable=True),
+    _text("entry_id"),
+    key=("letter_id",),
+)
+Index("letter_of_request", letter.c.controller_id, letter.c.request_id)
+Index("letter_waiting", letter.c.controller_id, letter.c.next_at, postgresql_where=letter.c.next_at.is_not(None))

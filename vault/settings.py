@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     )
     key_exports: Path | None = Field(default=None, description="where exports of keys go; unset: a directory of the home")
     patron_days: dict[str, str] = Field(default_factory=dict, description="MM-DD of a patron saint, for controllers that keep it")
+    mail_url: str | None = Field(default=None, description="relay of letters: smtps, smtp+starttls; smtp on loopback")
+    mail_from: str | None = Field(default=None, description="the address letters are sent from")
+    mail_credentials: Path | None = Field(default=None, description="file of two lines: user and password of the relay")
     erasure_grace_hours: int = Field(
         default=24,
         ge=0,

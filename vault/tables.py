@@ -40,7 +40,7 @@ from vault.key_tables import (
     token,
 )
 from vault.recipient_tables import disclosure, disclosure_mark, recipient, recipient_task, recipient_task_step
-from vault.request_tables import rectification, rectification_draft, request, request_step
+from vault.request_tables import letter, rectification, rectification_draft, request, request_step
 from vault.trail_tables import (
     audit_checkpoint,
     audit_daily,
@@ -91,6 +91,7 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "key_export",
     "ledger_mark",
     "legal_hold",
+    "letter",
     "metadata",
     "recipient",
     "recipient_task",

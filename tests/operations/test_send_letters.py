@@ -1,0 +1,158 @@
+"""Letters about requests: each fact once, to the address there is when it leaves, on record before, and kept nowhere."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from tests.conftest import Controllers
+from tests.makers import register
+from tests.operations.test_requests import House
+from tests.relay import Relay, relaying
+from vault.connectors.mail import Mailer
+from vault.opening import Opened
+from vault.operations.rectify import Wanted, propose_correction, show_correction
+from vault.operations.send_letters import PAUSES, make_letters, send_letters
+from vault.operations.withdraw import withdraw
+from vault.rights.letters import Mail, Mailed
+
+SENDER = "privacy@acme.example"
+
+
+@pytest.fixture
+def house(opened: Opened, controllers: Controllers) -> House:
+    found = House(opened, controllers())
+    register(opened.vault, found.controller_id, "dpo", "dsr-officer", "t1", "system")
+    return found
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    with relaying() as one:
+        yield one
+
+
+def written(house: House, relay: Relay) -> int:
+    send = Mailer(f"smtp://127.0.0.1:{relay.port}", SENDER, None)
+    make_letters(house.vault, house.controller_id)
+    return send_letters(house.vault, house.controller_id, send)
+
+
+def texts(relay: Relay) -> list[str]:
+    payloads = [message.get_payload(decode=True) for _, message in relay.taken]
+    return [one.decode() for one in payloads if isinstance(one, bytes)]
+
+
+def letters(house: House) -> list[tuple[str, str, str | None]]:
+    with psycopg.connect(house.opened.addresses.url) as owner:
+        said = "SELECT about, state, code FROM vault.letter WHERE controller_id = %s ORDER BY made_at, letter_id"
+        return owner.execute(said, (house.controller_id,)).fetchall()
+
+
+def test_a_person_is_told_that_it_came_and_what_became_of_it(house: House, relay: Relay) -> None:
+    subject_id = house.person(email="anna.prova@example.it")
+    made = house.asked(subject_id)
+    assert written(house, relay) == 1
+    house.moved(made, house.dpo(), "refuse", code="excessive")
+    assert (written(house, relay), written(house, relay)) == (1, 0)
+    assert [to for to, _ in relay.taken] == ["anna.prova@example.it"] * 2
+    first, second = texts(relay)
+    assert made.request.request_id in first
+    assert "abbiamo ricevuto" in first
+    assert "Eccessiva o ripetitiva" in second
+    assert "Garante" in second
+    assert "Giulia" not in first + second  # nobody's name, nothing that is kept
+    assert letters(house) == [("received", "sent", None), ("refused", "sent", None)]
+    assert house.ledger.outcomes("send_letter") == ["done"] * 4
+
+
+def test_it_is_written_in_the_language_they_speak(house: House, relay: Relay) -> None:
+    house.asked(house.person(preferred_language="en"))
+    written(house, relay)
+    assert "we have received your request" in texts(relay)[0]
+
+
+def test_whoever_is_reached_now_is_told_of_the_change_and_the_day_begins(house: House, relay: Relay) -> None:
+    """Seen failing with the new address written to."""
+    subject_id = house.person(email="vecchia@example.it")
+    made = house.asked(subject_id, "rectification", house.own(subject_id), fields=["email"])
+    propose_correction(house.vault, house.own(subject_id), made.request.request_id, Wanted({"email": "nuova@example.it"}))
+    written(house, relay)
+    assert {to for to, _ in relay.taken} == {"vecchia@example.it"}
+    assert any("24 ore" in one for one in texts(relay))
+    row = show_correction(house.vault, house.officer(), made.request.request_id).row
+    assert (row.told_by, row.told_through) == ("job:letters", "email")
+    assert row.told_at is not None
+    assert row.proposal.from_when == row.told_at + timedelta(hours=24)
+
+
+def test_what_no_relay_takes_is_tried_again_and_then_a_person_s_to_tell(house: House) -> None:
+    house.asked(house.person())
+    tried: list[Mail] = []
+
+    def busy(mail: Mail) -> Mailed:
+        tried.append(mail)
+        return Mailed("unreachable")
+
+    make_letters(house.vault, house.controller_id)
+    later = house
+    for pause in (*PAUSES, timedelta(0)):
+        assert send_letters(later.vault, house.controller_id, busy) == 1
+        assert send_letters(later.vault, house.controller_id, busy) == 0
+        later = later.later(seconds=pause.total_seconds() + 1)
+    assert send_letters(later.later(days=9).vault, house.controller_id, busy) == 0
+    assert len({one.message_id for one in tried}) == 1
+    assert letters(house) == [("received", "failed", "unreachable")]
+    assert house.ledger.outcomes("send_letter")[-1] == "failed"
+
+
+def test_an_address_that_is_refused_for_good_is_not_tried_again(house: House, relay: Relay) -> None:
+    relay.answers["RCPT"] = "550 nobody"
+    house.asked(house.person())
+    assert (written(house, relay), written(house, relay)) == (1, 0)
+    assert letters(house) == [("received", "failed", "refused")]
+
+
+def test_nobody_is_written_to_without_an_agreement_that_covers_it_or_of_what_is_long_ago(house: House, relay: Relay) -> None:
+    """Seen failing with any agreement's wrap tried."""
+    subject_id = house.person()
+    house.asked(subject_id)
+    agreement = show_agreement(house, subject_id)
+    withdraw(house.vault, house.own(subject_id), agreement, {"call_id": "C-1"})
+    written(house, relay)
+    house.asked(house.person())
+    assert make_letters(house.later(days=3).vault, house.controller_id) == 0
+    assert relay.taken == []
+    assert {state for _, state, _ in letters(house)} == {"failed"}
+    assert {code for _, _, code in letters(house)} == {"no-address"}
+
+
+def test_whoever_has_no_address_is_told_by_a_person(house: House, relay: Relay) -> None:
+    subject_id = house.person(email=None, mobile="333 1234567")
+    house.asked(subject_id)
+    assert written(house, relay) == 1
+    assert letters(house) == [("received", "failed", "no-address")]
+
+
+def test_two_processes_send_it_once(house: House, relay: Relay) -> None:
+    house.asked(house.person())
+    other = replace(house)
+    send = Mailer(f"smtp://127.0.0.1:{relay.port}", SENDER, None)
+
+    def meanwhile(mail: Mail) -> Mailed:
+        assert send_letters(other.vault, house.controller_id, send) == 0
+        return send(mail)
+
+    make_letters(house.vault, house.controller_id)
+    assert send_letters(house.vault, house.controller_id, meanwhile) == 1
+    assert len(relay.taken) == 1
+
+
+def show_agreement(house: House, subject_id: str) -> str:
+    with psycopg.connect(house.opened.addresses.url) as owner:
+        said = "SELECT agreement_id FROM vault.agreement WHERE subject_id = %s AND template_id LIKE 'retail%%'"
+        found = owner.execute(said, (subject_id,)).fetchone()
+    assert found is not None
+    return str(found[0])
