@@ -51,6 +51,7 @@ Instant = Annotated[
     StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)$"),
     AfterValidator(_there_is),
 ]
+Day = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\d$"), AfterValidator(_there_is)]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(max_length=16_384)]
 Parts = Annotated[dict[str, Text | None], Field(max_length=16, description="a value with members, such as an address")]

@@ -123,7 +123,7 @@ subject = _table(
     _instant("objected_at", nullable=True),  # to marketing: a consent given later stands
     _text("minor"),  # under-14 14-17 adult unknown, as it was when the date of birth was written
     _instant("adult_at", nullable=True),  # of minors alone: the beginning of a month, never the birthday itself
-    Column("time_barred", Boolean, nullable=False, server_default=text("false")),
+    _instant("time_barred_at", nullable=True),  # from when an old cancer is nobody's to ask about; nothing of it is said
     Column("deceased_on", Date, nullable=True),
     Column("obscured", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # values by field@value_version
     _instant("created_at"),

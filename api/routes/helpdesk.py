@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -14,7 +15,20 @@ from api.described import FIELDS, IDEMPOTENCY, IF_MATCH, SUBJECT, answers, heade
 from api.express import Direct
 from api.idempotency import Idempotent
 from api.problems import PreconditionRequired
-from api.shapes import SUBJECT_ID, AgreementIdText, Changes, FieldName, PersonalBody, SubjectId, TermsIn, Text, Values
+from api.shapes import (
+    SUBJECT_ID,
+    AgreementIdText,
+    Body,
+    Changes,
+    Day,
+    FieldName,
+    PersonalBody,
+    Slug,
+    SubjectId,
+    TermsIn,
+    Text,
+    Values,
+)
 from api.waiting import ask_lane
 from vault.errors import ContextIncomplete, Fault, NotFound, Stale
 from vault.operations.amend import amend
@@ -22,6 +36,7 @@ from vault.operations.disclosure import Ask
 from vault.operations.enroll import enroll
 from vault.operations.find import find
 from vault.operations.remember import Answered
+from vault.policy.model import Treatment
 
 router = APIRouter(prefix="/v1", tags=["helpdesk"], route_class=Guarded)
 MOST_FIELDS = 64
@@ -155,10 +170,23 @@ def find_subjects(body: FindIn, context: AccessContext, vault: RunningVault, req
     return FoundOut(matches=[MatchOut(subject_id=one.subject_id, label=one.label) for one in found.matches])
 
 
+class TreatmentIn(Body):
+    """Of an old cancer: when its treatment ended, null while it goes on. Kept is only from when it is barred."""
+
+    ended_on: Day | None
+    before_21: bool = False
+    kind: Slug | None = None
+
+    def said(self) -> Treatment:
+        """Return it as operations take it."""
+        return Treatment(date.fromisoformat(self.ended_on) if self.ended_on is not None else None, self.before_21, self.kind)
+
+
 class EnrolmentIn(PersonalBody):
     """A person to be: their values, and what they agreed to. The first agreement collects the values."""
 
     fields: Values
+    treatment: TreatmentIn | None = None
     agreements: Annotated[list[TermsIn], Field(min_length=1, max_length=8)]
 
 
@@ -182,7 +210,8 @@ def enroll_subject(body: EnrolmentIn, context: AccessContext, vault: RunningVaul
     """Enrol a person: identity fields and the agreements they are shared under, in one call."""
 
     def act() -> Answered:
-        done = enroll(vault, context, body.fields, tuple(one.terms() for one in body.agreements))
+        treatment = body.treatment.said() if body.treatment is not None else None
+        done = enroll(vault, context, body.fields, tuple(one.terms() for one in body.agreements), treatment)
         answer = {
             "subject_id": done.subject_id,
             "version": done.version,
@@ -199,6 +228,7 @@ class AmendmentIn(PersonalBody):
 
     agreement_id: AgreementIdText
     fields: Changes
+    treatment: TreatmentIn | None = None
 
 
 class AmendedOut(BaseModel):
@@ -221,7 +251,8 @@ def amend_fields(
     version = _if_match(request)
 
     def act() -> Answered:
-        done = amend(vault, context, subject_id, body.agreement_id, body.fields, version)
+        treatment = body.treatment.said() if body.treatment is not None else None
+        done = amend(vault, context, subject_id, body.agreement_id, body.fields, version, treatment=treatment)
         return Answered(200, {"version": done.version, "entry_id": done.entry_id}, subject_id)
 
     return once.answer(vault, context, act)

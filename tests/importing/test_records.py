@@ -32,7 +32,7 @@ def index_rows(controller_id: str, count: int) -> list[dict[str, Any]]:
 def test_rows_of_every_type_arrive_as_they_were(app: Database) -> None:
     subject = {
         "controller_id": "copy-1", "subject_id": "sub_1", "version": 1, "state": "active", "restricted": ["email", "iban"],
-        "objected": True, "objected_marketing": False, "time_barred": False, "minor": "adult", "created_at": AT,
+        "objected": True, "objected_marketing": False, "time_barred_at": None, "minor": "adult", "created_at": AT,
         "entry_id": "ent_1",
     }  # fmt: skip
     event = {

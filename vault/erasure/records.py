@@ -59,7 +59,7 @@ _TAKE_OUT = (
     )
     .values(
         version=_S.version + 1, state=sa.bindparam("new_state"), restricted=[], restricted_at=None, objected=False,
-        objected_marketing=False, objected_at=None, minor="unknown", adult_at=None, time_barred=False, deceased_on=None,
+        objected_marketing=False, objected_at=None, minor="unknown", adult_at=None, time_barred_at=None, deceased_on=None,
         obscured=[], entry_id=sa.bindparam("new_entry"),
     )
 )  # fmt: skip

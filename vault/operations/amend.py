@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,11 +14,11 @@ from vault.keys import frame
 from vault.keys import records as keys
 from vault.keys.data_keys import AmendedClass, Changes, NewClass, NewValue, amend_classes, seal_class
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person, telling
-from vault.operations.enrolment import age, birth, index_entries, normalised
+from vault.operations.enrolment import age, birth, index_entries, normalised, time_barred_at
 from vault.operations.facts import as_known, sealed_classes, subject_facts
 from vault.outbox import announce
 from vault.permit import ReadPermit
-from vault.policy.model import AgreementFacts, Context
+from vault.policy.model import AgreementFacts, Context, Treatment
 from vault.profiles import ages, versions
 
 
@@ -37,8 +38,11 @@ def amend(
     fields: Mapping[str, Any],
     if_match: int,
     also: Callable[[sa.Connection, int], None] | None = None,
+    treatment: Treatment | None = None,
 ) -> Amended:
     """Set the given values; null removes. `also` is done in the same transaction, given the person's new version.
+
+    `treatment`: what is said of an old cancer, where a value is of one; it is not kept.
 
     Raises InvalidValue, Stale, Conflict, NotFound; nothing is half changed.
     """
@@ -49,6 +53,7 @@ def amend(
     _require_changeable(vault, acting, fields)
     values = normalised(vault.catalogue, fields)
     removed = frozenset(name for name, value in fields.items() if value is None)
+    barred_at = _barred_at(vault, acting, values, treatment)
     agreement = _in_force(vault, acting, agreement_id)
     _require_granted(vault, agreement, fields)
     _require_version(acting, if_match)
@@ -62,9 +67,11 @@ def amend(
         _refuse_taken(vault, transaction, acting, values)
         keys.lock_data_keys(transaction, context.controller_id, subject_id)  # keys before the person, as in `withdraw`: no deadlock
         version = versions.raise_version(transaction, context.controller_id, subject_id, if_match)
-        _write(transaction, acting, changed, created)
+        write_changes(transaction, acting, changed, created)
         _reindex(vault, transaction, acting, values, removed)
         _set_age(vault, transaction, acting, values)
+        if barred_at is not None:
+            ages.set_barred(transaction, context.controller_id, subject_id, barred_at)
         announce(transaction, vault, context.controller_id, "subject:amended", acting.entry_id, acting.at,
                  subject_id=subject_id, fields=sorted(fields))  # fmt: skip
         if also is not None:
@@ -85,6 +92,15 @@ def _require_changeable(vault: Vault, acting: Acting, fields: Mapping[str, Any])
     if faults and (known or len(faults) == len(decision.fields)):
         known_person = acting.ticket.state == "verified" and not decision.failed
         raise refuse(vault, acting, AccessDenied(faults=faults if known else ()) if known_person else NotFound())
+
+
+def _barred_at(vault: Vault, acting: Acting, values: Mapping[str, Any], treatment: Treatment | None) -> datetime | None:
+    """Return from when what is written of an old cancer is barred; what is barred already is not written anew."""
+    row = acting.person.subject
+    barred = [name for name in values if vault.catalogue.fields[name].time_barred]
+    if barred and row is not None and row.time_barred_at is not None and row.time_barred_at <= acting.at:
+        raise InvalidValue(faults=[Fault(f"/fields/{name}", "value.time-barred") for name in barred])
+    return time_barred_at(vault, acting.context.controller_id, values, treatment, acting.at)
 
 
 def _in_force(vault: Vault, acting: Acting, agreement_id: str) -> AgreementFacts:
@@ -160,7 +176,8 @@ def _new_class(vault: Vault, acting: Acting, class_name: str, new: Sequence[NewV
     return seal_class(vault.keys, *place, vault.new_id("dk"), new, holders, generation, held_for)
 
 
-def _write(transaction: sa.Connection, acting: Acting, changed: Sequence[AmendedClass], created: Sequence[NewClass]) -> None:
+def write_changes(transaction: sa.Connection, acting: Acting, changed: Sequence[AmendedClass], created: Sequence[NewClass]) -> None:
+    """Write what was sealed: frames in the place of those that were read, what they held before as history. Raises Stale."""
     place = {"controller_id": acting.context.controller_id, "subject_id": acting.subject_id}
     for one in changed:
         keys.amend_data_key(transaction, acting.context.controller_id, acting.subject_id, one)

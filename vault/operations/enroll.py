@@ -19,7 +19,7 @@ from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, bi
 from vault.operations.keeping import keep_templates
 from vault.operations.known_again import known_again
 from vault.outbox import announce
-from vault.policy.model import Context
+from vault.policy.model import Context, Treatment
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,14 @@ class Enrolled:
     entry_id: str
 
 
-def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements: tuple[AgreementTerms, ...]) -> Enrolled:
-    """Enrol.
+def enroll(
+    vault: Vault,
+    context: Context,
+    fields: Mapping[str, Any],
+    agreements: tuple[AgreementTerms, ...],
+    treatment: Treatment | None = None,
+) -> Enrolled:
+    """Enrol. `treatment`: what is said of an old cancer, where a value is of one; it is not kept.
 
     Raises InvalidValue (every field at fault, by code), AccessDenied, Conflict (`already-enrolled`, `previously-erased`,
     `template-changed`).
@@ -55,7 +61,7 @@ def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements
     made = tuple(agreed(vault, context, one, acting.at, f"/agreements/{n}") for n, one in enumerate(agreements))
     _require_guardians(vault, context.controller_id, values, made, acting.at)
     author = Author(context.caller.id, ",".join(sorted(acting.caller.roles)))
-    person = new_subject(vault, context.controller_id, Enrolment(values, made), author, acting.entry_id, acting.at)
+    person = new_subject(vault, context.controller_id, Enrolment(values, made, treatment), author, acting.entry_id, acting.at)
     entry = replace(
         draft(vault, acting, "done", details={"subject_id": person.subject_id}, count=len(values)),
         chain=Chain(person.subject_id, *person.audit_key, 0, 0, b""),

@@ -6,7 +6,7 @@ grants it. Nothing here touches the database.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, time, tzinfo
 from typing import Any
 
 import orjson
@@ -18,6 +18,8 @@ from vault.assembly import Vault
 from vault.errors import Fault, InvalidValue
 from vault.keys.data_keys import NewValue, new_audit_key, seal_bytes, seal_class
 from vault.octets import lp, u32
+from vault.policy.model import Treatment
+from vault.policy.onco import barred_from, treatment_faults
 from vault.profiles.blind_index import bidx
 from vault.profiles.catalogue import Catalogue, Field
 from vault.profiles.normalise import index_text, normalise
@@ -39,10 +41,14 @@ class Agreed:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """A person to be: normalised values by field name, and the agreements they are shared under (the first collects)."""
+    """A person to be: normalised values by field name, and the agreements they are shared under (the first collects).
+
+    `treatment`: what was said of an old cancer, where a value is of one.
+    """
 
     values: Mapping[str, Any]
     agreements: Sequence[Agreed]
+    treatment: Treatment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +114,9 @@ def new_subject(vault: Vault, controller_id: str, enrolment: Enrolment, author: 
             (held if agreed.companion else granted).setdefault(class_name, []).append(agreement_id)
     _seal(vault, made, enrolment.values, collected, (granted, held), at)
     made.add(
-        tables.subject, version=1, state="active", restricted=[], objected=False, objected_marketing=False, time_barred=False,
-        created_at=at, **age(birth(enrolment.values), at, vault.controller(controller_id).zone),
+        tables.subject, version=1, state="active", restricted=[], objected=False, objected_marketing=False, created_at=at,
+        time_barred_at=time_barred_at(vault, controller_id, enrolment.values, enrolment.treatment, at),
+        **age(birth(enrolment.values), at, vault.controller(controller_id).zone),
     )  # fmt: skip
     made.index(vault, enrolment.values)
     return NewSubject(subject_id, tuple(one for one, _, _ in collected), (epoch, wrap), made.rows)
@@ -246,6 +253,24 @@ def age(born_on: date | None, at: datetime, zone: tzinfo) -> dict[str, Any]:
     band = minor_band(born_on, at.astimezone(zone).date())
     minor = born_on is not None and band in ("under-14", "14-17")
     return {"minor": band, "adult_at": adult_at(born_on, zone) if born_on is not None and minor else None}
+
+
+def time_barred_at(
+    vault: Vault, controller_id: str, values: Mapping[str, Any], said: Treatment | None, at: datetime
+) -> datetime | None:
+    """Return from when what is written of an old cancer is barred (L. 193/2023 art. 2). Raises InvalidValue where it is already."""
+    barred = sorted(name for name in values if vault.catalogue.fields[name].time_barred)
+    terms = vault.policy.onco_terms
+    if not barred or terms is None:
+        return None
+    zone = vault.controller(controller_id).zone
+    today = at.astimezone(zone).date()
+    if faults := list(treatment_faults(terms, said, today)) if said is not None else []:
+        raise InvalidValue(faults=faults)
+    begins = barred_from(terms, said, today)
+    if begins is not None and begins <= today:
+        raise InvalidValue(faults=[Fault(f"/fields/{name}", "value.time-barred") for name in barred])
+    return datetime.combine(begins, time.min, zone) if begins is not None else None
 
 
 def birth(values: Mapping[str, Any]) -> date | None:

@@ -225,7 +225,7 @@ def subject_facts(subject_id: str, person: Person, at: datetime, frames: Iterabl
         objected=row.objected,
         objected_marketing=row.objected_marketing,
         minor=band_at(row.minor, row.adult_at, at),
-        time_barred=row.time_barred,
+        time_barred=row.time_barred_at is not None and at >= row.time_barred_at,
         deceased=row.deceased,
     )
 

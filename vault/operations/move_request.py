@@ -18,12 +18,14 @@ from vault.exports import records as exports
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_in_person, require_permission
 from vault.operations.carry_out_correction import accepted_digest, carry_out_correction
 from vault.operations.erase import Order, erase, plan_erasure
+from vault.operations.forget_barred import forget_barred
 from vault.operations.open_request import Stands, dated, local_day, patron_day, role_of, step_of
 from vault.operations.sealed_words import word_faults
 from vault.operations.tickets import TicketFactsIn, stand_for
 from vault.outbox import announce
 from vault.policy.model import Context
 from vault.policy.periods import Period, Stop, counts
+from vault.profiles import ages
 from vault.rights import correction_records as corrections
 from vault.rights import records
 from vault.rights.moves import OPEN, OUTCOMES, Move, Role, Verb, Waiting, Where, moved
@@ -80,6 +82,8 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
     to = row.after(after, **_changes(vault, acting, row, done, step))
     if step.verb == "fulfil" and row.kind == "rectification":
         carry_out_correction(vault, context, row)
+    if step.verb == "fulfil" and row.kind == "onco-oblivion":
+        forget_barred(vault, context.controller_id, row.subject_id, request_id)
     if step.verb == "fulfil" and row.kind == "erasure":
         _require_grace(vault, acting, row)
         row = _erased(vault, context, row, move)
@@ -91,6 +95,8 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
     with carrying_out(vault, acting) as transaction:
         records.move(transaction, context.controller_id, row, replace(to, entry_id=acting.entry_id), made)
         _assign(transaction, acting, row, to, move)
+        if step.verb == "accept" and row.kind == "onco-oblivion":
+            ages.set_barred(transaction, context.controller_id, row.subject_id, acting.at)
         if to.state not in OPEN:
             corrections.end_drafts(transaction, context.controller_id, request_id)
         if after.state != row.state:

@@ -13,6 +13,7 @@ from vault.policy.cedar import compiled, distinctions, families
 from vault.policy.groups import field_groups
 from vault.policy.lexicon import Lexicon
 from vault.policy.lint import faults
+from vault.policy.onco import OncoTerms, onco_terms_of
 from vault.policy.periods import Period, periods_of
 from vault.policy.refusing import Refusal, refusals_of
 from vault.policy.regimes import Regime, regimes_of
@@ -65,6 +66,12 @@ class Bundle:
         """Why a request is not met, by code; none in a bundle from before there were any."""
         held = self.files.get("refusals.yaml")
         return refusals_of(bundle_files.parsed(held)) if held is not None else {}
+
+    @cached_property
+    def onco_terms(self) -> OncoTerms | None:
+        """From when a cancer of long ago is barred; None in a bundle from before that was said."""
+        held = self.files.get("onco_terms.yaml")
+        return onco_terms_of(bundle_files.parsed(held)) if held is not None else None
 
     @property
     def matrix(self) -> Json:

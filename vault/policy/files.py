@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 PATTERNS: Final = (
     *("schema.cedarschema", "catalogue.yaml", "vocabulary.yaml", "masks.yaml", "recipients.yaml", "limits.yaml"),
-    *("regimes.yaml", "refusals.yaml"),
+    *("regimes.yaml", "refusals.yaml", "onco_terms.yaml"),
     *("exemptions.txt", "templates.lock", "tests/matrix/roles.yaml", "gates/*.cedar", "roles/*.cedar"),
     *("agreements/*.v*.yaml", "texts/*.v*.??.md", "tests/matrix/*.yaml", "plan/*.yaml"),
 )

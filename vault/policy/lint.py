@@ -23,6 +23,7 @@ from vault.policy.lexicon import TRAINING
 from vault.policy.limits import Limits
 from vault.policy.literals import OPERATORS, conditions, entities, exemption_lines, exemptions, operators, strings
 from vault.policy.model import CHANNELS
+from vault.policy.onco import onco_terms_of
 from vault.policy.periods import periods_of
 from vault.policy.refusing import refusals_of
 from vault.policy.regimes import regimes_of
@@ -39,6 +40,7 @@ _SCHEMAS: Final = {
     "limits.yaml": "riserbo-limits/1",
     "regimes.yaml": "riserbo-regimes/1",
     "refusals.yaml": "riserbo-refusals/1",
+    "onco_terms.yaml": "riserbo-onco-terms/1",
     "agreements/": "riserbo-template/1",
     "tests/matrix/": "riserbo-matrix/1",
     "plan/": "riserbo-accepted/1",
@@ -117,6 +119,10 @@ def _regime_faults(files: Mapping[str, bytes]) -> Iterator[str]:
         refusals_of(bundle_files.parsed(files["refusals.yaml"]))
     except ValueError as error:
         yield f"refusals.yaml: {error}"
+    try:
+        onco_terms_of(bundle_files.parsed(files["onco_terms.yaml"]))
+    except ValueError as error:
+        yield f"onco_terms.yaml: {error}"
 
 
 def _accepted_faults(files: Mapping[str, bytes]) -> Iterator[str]:

@@ -6,6 +6,7 @@ time reaches a decision only as an agreement's phase, so a decision is a functio
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
@@ -126,6 +127,15 @@ class SubjectFacts(NamedTuple):
     minor: MinorBand = "adult"
     time_barred: bool = False
     deceased: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What is said of a treatment, and not kept. `ended_on`: None where it goes on; `before_21`: the illness began before."""
+
+    ended_on: date | None
+    before_21: bool = False
+    kind: str | None = None
 
 
 class FieldDecision(NamedTuple):

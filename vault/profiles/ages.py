@@ -1,4 +1,4 @@
-"""How old a person is, as far as decisions must know: a band, and of minors the beginning of the month in which they are of age."""
+"""What follows from somebody's age, as far as decisions must know, and from when an old cancer of theirs is barred."""
 
 from datetime import datetime
 
@@ -12,12 +12,18 @@ _OF = sa.update(tables.subject).where(
 )
 _SET = _OF.values(minor=sa.bindparam("new_minor"), adult_at=sa.bindparam("new_adult_at"))
 _FORGET = _OF.values(adult_at=None)
+_BAR = _OF.values(time_barred_at=sa.bindparam("new_barred_at"))
 
 
 def set_age(rows: sa.Connection, controller_id: str, subject_id: str, band: str, adult_at: datetime | None) -> None:
     """Keep what follows from a date of birth that has been written."""
     of = {"of_controller": controller_id, "of_subject": subject_id}
     rows.execute(_SET, {**of, "new_minor": band, "new_adult_at": adult_at})
+
+
+def set_barred(rows: sa.Connection, controller_id: str, subject_id: str, at: datetime) -> None:
+    """Keep from when what is held of an old cancer is nobody's to ask about; nothing of the illness. Whole seconds."""
+    rows.execute(_BAR, {"of_controller": controller_id, "of_subject": subject_id, "new_barred_at": at.replace(microsecond=0)})
 
 
 def forget_date(rows: sa.Connection, controller_id: str, subject_id: str) -> None:

@@ -46,7 +46,7 @@ class SubjectRow(NamedTuple):
     objected_marketing: bool
     objected_at: datetime | None
     minor: str
-    time_barred: bool
+    time_barred_at: datetime | None
     adult_at: datetime | None
     deceased: bool
     obscured: frozenset[str]
@@ -250,7 +250,7 @@ def _subject(read: Snapshot, row: _Row) -> None:
         objected_marketing=bool(row.m & 2),
         objected_at=row.until,
         minor=row.b,
-        time_barred=bool(row.m & 4),
+        time_barred_at=None if row.d is None else datetime.fromtimestamp(int(row.d), UTC),
         adult_at=None if row.c is None else datetime.fromtimestamp(int(row.c), UTC),
         deceased=bool(row.m & 8),
         obscured=frozenset(row.q),
@@ -368,10 +368,9 @@ def _people() -> list[Select[Any]]:
     s, a, h, k = tables.subject.c, tables.agreement_state.c, tables.audit_subject_head.c, tables.subject_audit_key.c
     token = tables.token.c
     flags = sa.cast(s.objected, sa.Integer) + sa.literal_column("2") * sa.cast(s.objected_marketing, sa.Integer)
-    flags = flags + sa.literal_column("4") * sa.cast(s.time_barred, sa.Integer)
     flags = flags + sa.literal_column("8") * sa.cast(s.deceased_on.is_not(None), sa.Integer)
-    of_age = sa.cast(sa.extract("epoch", s.adult_at), BigInteger)
-    stands = {"a": s.state, "b": s.minor, "c": of_age, "n": s.version, "m": flags}
+    of_age, barred = (sa.cast(sa.extract("epoch", one), BigInteger) for one in (s.adult_at, s.time_barred_at))
+    stands = {"a": s.state, "b": s.minor, "c": of_age, "d": barred, "n": s.version, "m": flags}
     subject = {**stands, "since": s.restricted_at, "until": s.objected_at}
     agreement = {"a": a.agreement_id, "b": a.template, "c": a.status, "d": a.consent, "since": a.valid_from, "until": a.valid_until}
     return [

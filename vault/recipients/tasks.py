@@ -30,6 +30,7 @@ CAUSES: Final[Mapping[str, Kind]] = {  # facts of the outbox that recipients hea
     "agreement:withdrawn": "withdrawal",
     "agreement:narrowed": "withdrawal",
     "class:emptied": "erasure",
+    "field:erased": "erasure",
 }
 OVERLAP_MS: Final = 5_000
 _OPEN: Final[tuple[State, ...]] = ("pending", "sent", "acknowledged", "manual", "refused")

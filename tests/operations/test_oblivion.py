@@ -1,0 +1,116 @@
+"""Oblivion of an old cancer: not written once it is barred, shown to nobody from that day on, and gone with a certificate."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import Controllers
+from tests.makers import EVERYTHING, HEALTH, make_context, make_ticket, register, terms
+from tests.operations.test_requests import House
+from vault.errors import AccessDenied, InvalidValue
+from vault.opening import Opened
+from vault.operations.amend import amend
+from vault.operations.disclose import disclose
+from vault.operations.disclosure import Ask
+from vault.operations.enroll import enroll
+from vault.operations.project_disclosures import project_disclosures
+from vault.policy.model import Treatment
+
+FIELD = "oncology_history"
+VALUE = HEALTH[FIELD]
+
+
+@pytest.fixture(scope="module")
+def house(opened: Opened, shared_controllers: Controllers) -> House:
+    found = House(opened, shared_controllers())
+    register(opened.vault, found.controller_id, "dpo", "dsr-officer", "medical", "system")
+    return found
+
+
+def enrolled(house: House, said: Treatment | None, **values: Any) -> tuple[str, str]:
+    """Enrol somebody with a health insurance; return them and the agreement."""
+    system = make_context(house.controller_id, "system", channel="phone")
+    email = {"email": f"paziente{len(values)}{house.vault.new_id('x')[2:8]}@example.it"}
+    fields = {"given_name": EVERYTHING["given_name"], **email, FIELD: VALUE, **values}
+    shown = {name: value for name, value in fields.items() if value is not None}
+    made = enroll(house.vault, system, shown, (terms("health-insurance"),), said)
+    return made.subject_id, made.agreements[0]
+
+
+def seen(house: House, subject_id: str) -> str:
+    """Return how the field stands to whoever treats them."""
+    ticket = make_ticket(house.opened.vault, house.controller_id, subject_id, "medical", f"TCK-{subject_id[-5:]}")
+    context = make_context(house.controller_id, "medical", ticket=ticket)
+    one = disclose(house.vault, Ask(context, subject_id, (FIELD,))).fields[FIELD]
+    return one.state if one.state != "withheld" else one.because
+
+
+def years(house: House, number: int) -> date:
+    return house.vault.now().date() - timedelta(days=round(365.25 * number))
+
+
+def test_what_is_barred_is_not_written(house: House) -> None:
+    """Seen failing with the day of the law ignored; in each place somebody may write it."""
+    for said in (
+        Treatment(years(house, 11)),
+        Treatment(years(house, 6), before_21=True),
+        Treatment(years(house, 2), kind="testis"),
+    ):
+        with pytest.raises(InvalidValue) as refused:
+            enrolled(house, said)
+        assert [(one.pointer, one.code) for one in refused.value.faults] == [(f"/fields/{FIELD}", "value.time-barred")]
+    for wrong in (Treatment(years(house, -1)), Treatment(None, kind="plague")):
+        with pytest.raises(InvalidValue):
+            enrolled(house, wrong)
+    subject_id, agreement = enrolled(house, None, **{FIELD: None})
+    medical = make_context(
+        house.controller_id, "medical", ticket=make_ticket(house.vault, house.controller_id, subject_id, "medical", "TCK-W")
+    )
+    with pytest.raises(InvalidValue):
+        amend(house.vault, medical, subject_id, agreement, {FIELD: VALUE}, 1, treatment=Treatment(years(house, 11)))
+    assert seen(house, subject_id) == "absent"
+    amend(house.vault, medical, subject_id, agreement, {FIELD: VALUE}, 1, treatment=Treatment(years(house, 9)))
+    assert seen(house, subject_id) == "clear"
+    assert seen(house.later(days=370), subject_id) == "time-barred"
+
+
+def test_from_its_day_on_it_is_shown_to_nobody_but_the_person(house: House) -> None:
+    """Seen failing with the day not read: nobody has to do anything for it to be in force."""
+    subject_id, agreement = enrolled(house, Treatment(years(house, 9)))
+    assert seen(house, subject_id) == "clear"
+    later = house.later(days=370)
+    assert seen(later, subject_id) == "time-barred"
+    assert disclose(later.vault, Ask(later.own(subject_id), subject_id, (FIELD,))).fields[FIELD].value == VALUE
+    medical = make_context(
+        house.controller_id, "medical", ticket=make_ticket(house.vault, house.controller_id, subject_id, "medical", "TCK-B")
+    )
+    with pytest.raises(AccessDenied):  # what is barred is not written anew either
+        amend(later.vault, medical, subject_id, agreement, {FIELD: "x"}, 1, treatment=Treatment(None))
+    going_on, _ = enrolled(house, Treatment(None))
+    assert seen(later, going_on) == "clear"
+
+
+def test_a_certificate_bars_it_at_once_and_then_it_is_gone_with_its_history(house: House) -> None:
+    """Seen failing with the history left, and with the bar set at the end."""
+    subject_id, agreement = enrolled(house, Treatment(None))
+    ticket = make_ticket(house.vault, house.controller_id, subject_id, "medical", "TCK-C")
+    medical = make_context(house.controller_id, "medical", ticket=ticket)
+    amend(house.vault, medical, subject_id, agreement, {FIELD: "guarita del tutto"}, 1, treatment=Treatment(None))
+    made = house.asked(subject_id, "onco-oblivion")
+    assert seen(house, subject_id) == "clear"
+    house.moved(made, house.dpo(), "accept")
+    assert seen(house, subject_id) == "time-barred"
+    assert house.moved(made, house.dpo(), "fulfil", outcome="complete").request.state == "fulfilled"
+    own = disclose(house.vault, Ask(house.own(subject_id), subject_id, (FIELD, "given_name"))).fields
+    assert (own[FIELD].state, own["given_name"].value) == ("absent", EVERYTHING["given_name"])
+    with psycopg.connect(house.opened.addresses.url) as owner:
+        left = "SELECT count(*) FROM vault.field_history WHERE subject_id = %s AND field = %s"
+        assert owner.execute(left, (subject_id, FIELD)).fetchone() == (0,)
+        told = "SELECT data -> 'fields' FROM vault.event WHERE name = 'field:erased' AND data ->> 'subject_id' = %s"
+        assert owner.execute(told, (subject_id,)).fetchone() == ([FIELD],)
+    again = house.asked(subject_id, "onco-oblivion")
+    house.moved(again, house.dpo(), "accept")
+    assert house.moved(again, house.dpo(), "fulfil", outcome="nothing-held").request.outcome == "nothing-held"
+    project_disclosures(house.vault, house.controller_id)
