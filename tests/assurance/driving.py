@@ -531,6 +531,7 @@ def send_odd_requests(outside: Outside, person: Person) -> None:
         outside.call(404, "POST", f"/v1/agreements/{place}/withdrawal", "t1", {}, Vault_Ticket=ticket)
         outside.call(404, "GET", f"/v1/agreements/{place}/receipt", "t1", Vault_Ticket=ticket)
         outside.call(404, "GET", f"/v1/templates/{place}/1/odrl", "t1")
+        outside.call(404, "GET", f"/v1/notices/{place}", "t1")
     outside.call(405, "DELETE", f"/v1/tickets/{STRAYS['path']}?{STRAYS['query']}", "t1")
     for public in ("/livez", "/readyz", "/.well-known/riserbo", "/v1/templates"):
         outside.call(200, "GET", f"{public}?{STRAYS['query']}={STRAYS['path']}", "t1")
@@ -602,6 +603,8 @@ def read_receipts(outside: Outside, person: Person, marketing: str) -> None:
     outside.call(406, "GET", path, "customer", Accept=STRAYS["header"], **own)
     outside.call(404, "GET", path, "customer", subject_id=NOBODY)
     outside.call(200, "GET", "/v1/templates/marketing/1/odrl", "t1")
+    outside.call(200, "GET", "/v1/notices", "t1")
+    outside.call(200, "GET", "/v1/notices/customers", "t1")
 
 
 def read_accesses(outside: Outside, person: Person) -> None:

@@ -13,6 +13,7 @@ from vault.policy.cedar import compiled, distinctions, families
 from vault.policy.groups import field_groups
 from vault.policy.lexicon import Lexicon
 from vault.policy.lint import faults
+from vault.policy.notices import Notice, notices_of
 from vault.policy.periods import Period, periods_of
 from vault.policy.refusing import Refusal, refusals_of
 from vault.policy.regimes import Regime, regimes_of
@@ -65,6 +66,12 @@ class Bundle:
         """Why a request is not met, by code; none in a bundle from before there were any."""
         held = self.files.get("refusals.yaml")
         return refusals_of(bundle_files.parsed(held)) if held is not None else {}
+
+    @cached_property
+    def notices(self) -> Mapping[str, Notice]:
+        """What people are told, by `name@version`; none in a bundle from before there were any."""
+        held = self.files.get("notices.yaml")
+        return notices_of(bundle_files.parsed(held)) if held is not None else {}
 
     @property
     def matrix(self) -> Json:
