@@ -14,7 +14,7 @@ from api.described import FIELDS, IDEMPOTENCY, IF_MATCH, SUBJECT, answers, heade
 from api.express import Direct
 from api.idempotency import Idempotent
 from api.problems import PreconditionRequired
-from api.shapes import SUBJECT_ID, AgreementIdText, Changes, FieldName, PersonalBody, SubjectId, TermsIn, Text, Values
+from api.shapes import SUBJECT_ID, AgreementIdText, Changes, FieldName, GivenIn, PersonalBody, SubjectId, TermsIn, Text, Values
 from api.waiting import ask_lane
 from vault.errors import ContextIncomplete, Fault, NotFound, Stale
 from vault.operations.amend import amend
@@ -156,10 +156,11 @@ def find_subjects(body: FindIn, context: AccessContext, vault: RunningVault, req
 
 
 class EnrolmentIn(PersonalBody):
-    """A person to be: their values, and what they agreed to. The first agreement collects the values."""
+    """A person to be: their values, what they agreed to, the notice they were given. The first agreement collects the values."""
 
     fields: Values
     agreements: Annotated[list[TermsIn], Field(min_length=1, max_length=8)]
+    notice: GivenIn | None = None
 
 
 class EnrolledOut(BaseModel):
@@ -182,7 +183,8 @@ def enroll_subject(body: EnrolmentIn, context: AccessContext, vault: RunningVaul
     """Enrol a person: identity fields and the agreements they are shared under, in one call."""
 
     def act() -> Answered:
-        done = enroll(vault, context, body.fields, tuple(one.terms() for one in body.agreements))
+        given = body.notice.given() if body.notice is not None else None
+        done = enroll(vault, context, body.fields, tuple(one.terms() for one in body.agreements), given)
         answer = {
             "subject_id": done.subject_id,
             "version": done.version,

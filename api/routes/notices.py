@@ -1,13 +1,19 @@
-"""Notices (GDPR 13, 14): what people are told of the processing of their data, by version and language."""
+"""Notices (GDPR 13, 14): what people are told of the processing of their data, and that they were."""
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from api.context import Guarded, RunningVault
-from api.described import answers
+from api.call import call_of
+from api.context import AccessContext, Guarded, RunningVault
+from api.described import IDEMPOTENCY, answers, headers
+from api.idempotency import Idempotent
+from api.shapes import GivenIn, SubjectId
+from vault.operations.remember import Answered
+from vault.operations.serve_notice import serve_notice
 from vault.operations.show_notices import show_notice, show_notices
+from vault.operations.show_served_notices import show_served_notices
 
 router = APIRouter(prefix="/v1", tags=["notices"], route_class=Guarded)
 
@@ -52,3 +58,75 @@ def read_notice(
 ) -> NoticeTextOut:
     """Read a notice as people read it. It concerns nobody in particular, so no context is asked."""
     return NoticeTextOut.model_validate(show_notice(vault, notice, version, language))
+
+
+class ServedOut(BaseModel):
+    """It is put down."""
+
+    notice: str
+    version: int
+    language: str
+    entry_id: str
+
+
+@router.post(
+    "/subjects/{subject_id}/notices",
+    operation_id="serveNotice",
+    status_code=201,
+    responses=answers(ServedOut, "Put down.", 403, 409, 410, status=201, body=True),
+    openapi_extra=headers(IDEMPOTENCY),
+)
+def post_served(subject_id: SubjectId, body: GivenIn, context: AccessContext, vault: RunningVault, once: Idempotent) -> Response:
+    """Put down that a person was given a notice."""
+
+    def act() -> Answered:
+        done = serve_notice(vault, context, subject_id, body.given())
+        answer = {
+            "notice": done.row.notice,
+            "version": done.row.version,
+            "language": done.row.language,
+            "entry_id": done.entry_id,
+        }
+        return Answered(201, answer, subject_id)
+
+    return once.answer(vault, context, act)
+
+
+class GivenOut(BaseModel):
+    """A notice somebody was given. `sha256`: of its words; `role`: in which role somebody put it down."""
+
+    notice: str
+    version: int
+    language: str
+    sha256: str
+    channel: str
+    given_at: str
+    recorded_at: str
+    role: str
+    entry_id: str
+
+
+class ServedNoticesOut(BaseModel):
+    """Every notice somebody was given, the first one first."""
+
+    model_config = {"json_schema_extra": {"x-has-pii": True}}
+
+    subject_id: str
+    notices: list[GivenOut]
+    entry_id: str
+
+
+@router.get(
+    "/subjects/{subject_id}/notices",
+    operation_id="listServedNotices",
+    responses=answers(ServedNoticesOut, "What they were given.", 403),
+    openapi_extra=headers(),
+)
+def list_served(
+    subject_id: SubjectId, context: AccessContext, vault: RunningVault, request: Request, response: Response
+) -> ServedNoticesOut:
+    """List the notices a person was given. The reading is on record."""
+    found, entry_id = show_served_notices(vault, context, subject_id)
+    call_of(request).entry_id = response.headers["Vault-Entry"] = entry_id
+    response.headers["Cache-Control"] = "no-store"
+    return ServedNoticesOut.model_validate({"subject_id": subject_id, "notices": found, "entry_id": entry_id})

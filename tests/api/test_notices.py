@@ -5,6 +5,7 @@ from hashlib import sha256
 import pytest
 
 from tests.api.desk import Desk
+from tests.makers import evidence
 
 
 def test_every_notice_is_listed_with_the_digests_of_its_texts(desk: Desk) -> None:
@@ -30,3 +31,26 @@ def test_a_notice_is_read_in_its_language(desk: Desk, query: str, language: str,
 )
 def test_what_there_is_not_is_not_found(desk: Desk, path: str, status: int) -> None:
     assert desk.call("GET", f"/v1/notices/{path}", "t1").status_code == status
+
+
+def test_that_somebody_was_given_a_notice_is_put_down_and_read_again(desk: Desk, customer: str) -> None:
+    given = {"notice": "customers", "language": "en", "channel": "email", "given_at": "2026-01-02T10:00:00Z"}
+    done = desk.call("POST", f"/v1/subjects/{customer}/notices", "system", given)
+    assert (done.status_code, done.json()["version"]) == (201, 1)
+    answer = desk.call("GET", f"/v1/subjects/{customer}/notices", "dpo")
+    (told,) = [one for one in answer.json()["notices"] if one["entry_id"] == done.json()["entry_id"]]
+    assert (told["channel"], told["given_at"], told["role"]) == ("email", "2026-01-02T10:00:00+00:00", "system")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_enrolment_takes_the_notice_in_the_same_call(desk: Desk) -> None:
+    new = {
+        "fields": {"given_name": "Ada"},
+        "agreements": [{"template": "retail", "language": "it", "evidence": evidence("retail", channel="phone")}],
+        "notice": {"notice": "customers", "language": "it"},
+    }
+    made = desk.call("POST", "/v1/subjects", "system", new).json()
+    (told,) = desk.call("GET", f"/v1/subjects/{made['subject_id']}/notices", "system").json()["notices"]
+    assert told["entry_id"] == made["entry_id"]
+    unfit = desk.call("POST", "/v1/subjects", "system", {**new, "notice": {"notice": "others", "language": "it"}})
+    assert (unfit.status_code, unfit.json()["errors"]) == (422, [{"pointer": "/notice/notice", "code": "notice.unknown"}])

@@ -145,7 +145,16 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
     assert shows == {
         *("ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut", "NamedOut"),
         "PendingOut",
-        *("WholeBreachOut", "AffectedOut", "StartedOut", "WholeRequestOut", "HoldOut", "HoldsOut", "WholeTaskOut"),
+        *(
+            "WholeBreachOut",
+            "AffectedOut",
+            "StartedOut",
+            "ServedNoticesOut",
+            "WholeRequestOut",
+            "HoldOut",
+            "HoldsOut",
+            "WholeTaskOut",
+        ),
     }
 
 

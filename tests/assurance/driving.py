@@ -729,6 +729,14 @@ def end(outside: Outside, person: Person, marketing: str) -> None:
     spoken = {"call_id": STRAYS["evidence"].replace(" ", "-")}
     outside.call(200, "POST", f"/v1/agreements/{person.agreement_id}/withdrawal", "t2", spoken, **desk)
     outside.call(409, "POST", f"/v1/agreements/{person.agreement_id}/withdrawal", "t2", spoken, **desk)
+    told = {"notice": "customers", "language": "it"}
+    outside.call(201, "POST", f"{person.path}/notices", "t2", told, **desk)
+    outside.call(
+        422, "POST", f"{person.path}/notices", "t2", {**told, "notice": STRAYS["unknown member"].replace(" ", "-")}, **desk
+    )
+    outside.call(404, "POST", f"/v1/subjects/{NOBODY}/notices", "customer", told, subject_id=person.subject_id)
+    outside.call(200, "GET", f"{person.path}/notices", "customer", subject_id=person.subject_id)
+    outside.call(404, "GET", f"{person.path}/notices", "customer", subject_id=NOBODY)
     for path in (f"{person.path}/agreements", f"/v1/agreements/{marketing}/history"):
         outside.call(200, "GET", path, "t2", **desk)
         outside.call(200, "GET", path, "customer", subject_id=person.subject_id)

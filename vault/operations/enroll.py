@@ -18,6 +18,7 @@ from vault.operations.acting import carrying_out, draft, prepare, require_permis
 from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, birth, new_subject, normalised
 from vault.operations.keeping import keep_templates
 from vault.operations.known_again import known_again
+from vault.operations.noticing import Given, keep_served, said_of, told
 from vault.outbox import announce
 from vault.policy.model import Context
 
@@ -43,11 +44,17 @@ class Enrolled:
     entry_id: str
 
 
-def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements: tuple[AgreementTerms, ...]) -> Enrolled:
-    """Enrol.
+def enroll(
+    vault: Vault,
+    context: Context,
+    fields: Mapping[str, Any],
+    agreements: tuple[AgreementTerms, ...],
+    given: Given | None = None,
+) -> Enrolled:
+    """Enrol; `given` is the notice the person was given.
 
     Raises InvalidValue (every field at fault, by code), AccessDenied, Conflict (`already-enrolled`, `previously-erased`,
-    `template-changed`).
+    `template-changed`, `notice-changed`).
     """
     acting = prepare(vault, "enroll", context)
     require_permission(vault, acting)
@@ -55,9 +62,11 @@ def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements
     made = tuple(agreed(vault, context, one, acting.at, f"/agreements/{n}") for n, one in enumerate(agreements))
     _require_guardians(vault, context.controller_id, values, made, acting.at)
     author = Author(context.caller.id, ",".join(sorted(acting.caller.roles)))
+    notice = told(vault, given, acting.at, "/notice") if given is not None else None
     person = new_subject(vault, context.controller_id, Enrolment(values, made), author, acting.entry_id, acting.at)
+    said = said_of(notice, given) if notice is not None and given is not None else {}
     entry = replace(
-        draft(vault, acting, "done", details={"subject_id": person.subject_id}, count=len(values)),
+        draft(vault, acting, "done", details={"subject_id": person.subject_id, **said}, count=len(values)),
         chain=Chain(person.subject_id, *person.audit_key, 0, 0, b""),
         subject_id=person.subject_id,
         terms=tuple(sorted({one.template.reference for one in made})),
@@ -69,6 +78,8 @@ def enroll(vault: Vault, context: Context, fields: Mapping[str, Any], agreements
         keep_templates(vault, transaction, context.controller_id, person.rows[tables.agreement], acting.at)
         for table, rows in person.rows.items():
             transaction.execute(sa.insert(table), rows)
+        if notice is not None and given is not None:
+            keep_served(vault, transaction, acting, person.subject_id, notice, given)
         announce(
             transaction, vault, context.controller_id, "subject:enrolled", acting.entry_id, acting.at, subject_id=person.subject_id
         )

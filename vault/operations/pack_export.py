@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from vault import notices
 from vault.agreements import records as agreements
 from vault.agreements.receipts import CONTEXT, instant, receipt_line
 from vault.assembly import Vault
@@ -32,6 +33,7 @@ from vault.operations.pack_accesses import Report, begin_report, pack_accesses
 from vault.operations.receiving import named_recipients
 from vault.operations.show_accesses import LEVEL_FOR_SPECIAL
 from vault.operations.show_receipt import receipt_facts
+from vault.operations.show_served_notices import shown
 from vault.operations.signing import signature_under
 from vault.policy.model import Context
 from vault.profiles.records import AgreementRow
@@ -84,6 +86,7 @@ def pack_export(vault: Vault, order: Order, write: Callable[[bytes], object], ad
     progress.add(progress.fields)
     if report is not None:
         _pack_agreements(vault, report.acting, package)
+        _pack_notices(vault, report.acting, package)
         pack_accesses(report, package, recipients, progress.add)
         categories = {one.name: one.category for one in vault.catalogue.fields.values()}
         package.add("info/recipients.json", [orjson.dumps(recipients.told(parties, categories), option=_JSON)])
@@ -221,6 +224,13 @@ def _pack_agreements(vault: Vault, acting: Acting, package: Package) -> None:
             package.add(f"{name}.{made.text_language}.md", [text])
 
 
+def _pack_notices(vault: Vault, acting: Acting, package: Package) -> None:
+    """Write which notices the person was given, in which words, when."""
+    with vault.database.snapshot(acting.context.controller_id) as rows:
+        found = notices.served(rows, acting.context.controller_id, acting.subject_id)
+    package.add("info/notices.json", [orjson.dumps([shown(one) for one in found], option=_JSON)])
+
+
 def _receipts(vault: Vault, acting: Acting, agreement_id: str, numbers: Iterable[int]) -> Iterator[bytes]:
     """Yield the receipt of each event; none where the controller says nothing of itself, or the template is in no bundle."""
     for number in numbers:
@@ -245,7 +255,7 @@ def _finish(vault: Vault, order: Order, package: Package, made: Contents, named:
     labels: Mapping[str, Mapping[str, str]] = {one.name: one.labels for one in vault.catalogue.fields.values()}
     written = ["data/portability.json", "data/portability.csv", "info/processing.json", "info/withheld.json"]
     if order.set == "access":
-        written += ["data/profile.json", "data/profile.csv", "info/recipients.json", "info/agreements/"]
+        written += ["data/profile.json", "data/profile.csv", "info/recipients.json", "info/agreements/", "info/notices.json"]
         written += ["accesses/accesses.json", "accesses/accesses.csv", "accesses/proofs/", "accesses/checkpoint"]
     package.add("index.html", [page(order.language, controller, snapshot_at, labels, made.profile, made.withheld, written)])
     about = About(
