@@ -14,7 +14,19 @@ from api.described import FIELDS, IDEMPOTENCY, IF_MATCH, SUBJECT, answers, heade
 from api.express import Direct
 from api.idempotency import Idempotent
 from api.problems import PreconditionRequired
-from api.shapes import SUBJECT_ID, AgreementIdText, Changes, FieldName, GivenIn, PersonalBody, SubjectId, TermsIn, Text, Values
+from api.shapes import (
+    SUBJECT_ID,
+    AgreementIdText,
+    Changes,
+    FieldName,
+    GivenIn,
+    PersonalBody,
+    SourcesIn,
+    SubjectId,
+    TermsIn,
+    Text,
+    Values,
+)
 from api.waiting import ask_lane
 from vault.errors import ContextIncomplete, Fault, NotFound, Stale
 from vault.operations.amend import amend
@@ -161,6 +173,7 @@ class EnrolmentIn(PersonalBody):
     fields: Values
     agreements: Annotated[list[TermsIn], Field(min_length=1, max_length=8)]
     notice: GivenIn | None = None
+    sources: SourcesIn
 
 
 class EnrolledOut(BaseModel):
@@ -184,7 +197,8 @@ def enroll_subject(body: EnrolmentIn, context: AccessContext, vault: RunningVaul
 
     def act() -> Answered:
         given = body.notice.given() if body.notice is not None else None
-        done = enroll(vault, context, body.fields, tuple(one.terms() for one in body.agreements), given)
+        sources = {name: one.sourced() for name, one in body.sources.items()}
+        done = enroll(vault, context, body.fields, tuple(one.terms() for one in body.agreements), given, sources)
         answer = {
             "subject_id": done.subject_id,
             "version": done.version,
@@ -201,6 +215,7 @@ class AmendmentIn(PersonalBody):
 
     agreement_id: AgreementIdText
     fields: Changes
+    sources: SourcesIn
 
 
 class AmendedOut(BaseModel):
@@ -223,7 +238,8 @@ def amend_fields(
     version = _if_match(request)
 
     def act() -> Answered:
-        done = amend(vault, context, subject_id, body.agreement_id, body.fields, version)
+        sources = {name: one.sourced() for name, one in body.sources.items()}
+        done = amend(vault, context, subject_id, body.agreement_id, body.fields, version, sources)
         return Answered(200, {"version": done.version, "entry_id": done.entry_id}, subject_id)
 
     return once.answer(vault, context, act)

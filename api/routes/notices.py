@@ -14,10 +14,12 @@ from vault.operations.remember import Answered
 from vault.operations.serve_notice import serve_notice
 from vault.operations.show_notices import show_notice, show_notices
 from vault.operations.show_served_notices import show_served_notices
+from vault.operations.show_sources import show_sources
 
 router = APIRouter(prefix="/v1", tags=["notices"], route_class=Guarded)
 
 NoticeName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{0,63}$", description="the notice, such as customers")]
+Skip = Annotated[int, Query(ge=0, le=1_000_000, description="how many to pass over: a page has 200")]
 Language = Annotated[Literal["it", "en"], Query(description="in which language")]
 
 
@@ -130,3 +132,37 @@ def list_served(
     call_of(request).entry_id = response.headers["Vault-Entry"] = entry_id
     response.headers["Cache-Control"] = "no-store"
     return ServedNoticesOut.model_validate({"subject_id": subject_id, "notices": found, "entry_id": entry_id})
+
+
+class SourceOut(BaseModel):
+    """A value that is not from the person. `because`: what its date comes from; no date where they must not learn of it."""
+
+    subject_id: str
+    field: str
+    source: str
+    obtained_at: str
+    regime: str | None
+    due_at: str | None
+    because: Literal["obtained", "contacted", "disclosed"]
+    told_at: str | None
+    overdue: bool
+    entry_id: str
+
+
+class SourcesOut(BaseModel):
+    """A page; `more`: there is another."""
+
+    sources: list[SourceOut]
+    more: bool
+    entry_id: str
+
+
+@router.get("/sources", operation_id="listSources", responses=answers(SourcesOut, "A page.", 403), openapi_extra=headers())
+def list_sources(
+    context: AccessContext, vault: RunningVault, request: Request, response: Response, every: bool = False, skip: Skip = 0
+) -> SourcesOut:
+    """List data that did not come from the person and of which they were not told, the next due first; with `every` all of them."""
+    shown, entry_id = show_sources(vault, context, only_open=not every, skip=skip)
+    call_of(request).entry_id = response.headers["Vault-Entry"] = entry_id
+    response.headers["Cache-Control"] = "no-store"
+    return SourcesOut.model_validate({**shown, "entry_id": entry_id})

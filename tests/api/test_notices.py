@@ -54,3 +54,25 @@ def test_enrolment_takes_the_notice_in_the_same_call(desk: Desk) -> None:
     assert told["entry_id"] == made["entry_id"]
     unfit = desk.call("POST", "/v1/subjects", "system", {**new, "notice": {"notice": "others", "language": "it"}})
     assert (unfit.status_code, unfit.json()["errors"]) == (422, [{"pointer": "/notice/notice", "code": "notice.unknown"}])
+
+
+def test_where_values_are_from_is_said_in_the_same_call_and_listed_for_the_officer(desk: Desk) -> None:
+    new = {
+        "fields": {"given_name": "Ada", "mobile": "+39 333 7654321"},
+        "agreements": [{"template": "retail", "language": "it", "evidence": evidence("retail", channel="phone")}],
+        "sources": {"mobile": {"source": "agency", "obtained_at": "2026-01-31T10:00:00Z"}},
+    }
+    made = desk.call("POST", "/v1/subjects", "system", new).json()
+    (told,) = [one for one in desk.call("GET", "/v1/sources", "dpo").json()["sources"] if one["subject_id"] == made["subject_id"]]
+    assert (told["field"], told["source"], told["regime"], told["overdue"]) == ("mobile", "agency", "gdpr-14-3@1", True)
+    unfit = desk.call("POST", "/v1/subjects", "system", {**new, "sources": {"mobile": {"source": "Ada Neri"}}})
+    assert (unfit.status_code, "Neri" in unfit.text) == (422, False)
+    change = {
+        "agreement_id": made["agreements"][0],
+        "fields": {"email": "a@example.it"},
+        "sources": {"phone": {"source": "agency"}},
+    }
+    refused = desk.call("PATCH", f"/v1/subjects/{made['subject_id']}/fields", "system", change, **{"If-Match": '"1"'})
+    assert (refused.status_code, refused.json()["errors"]) == (
+        422, [{"pointer": "/sources/phone", "code": "source.without-value"}],
+    )  # fmt: skip

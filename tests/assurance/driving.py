@@ -737,6 +737,8 @@ def end(outside: Outside, person: Person, marketing: str) -> None:
     outside.call(404, "POST", f"/v1/subjects/{NOBODY}/notices", "customer", told, subject_id=person.subject_id)
     outside.call(200, "GET", f"{person.path}/notices", "customer", subject_id=person.subject_id)
     outside.call(404, "GET", f"{person.path}/notices", "customer", subject_id=NOBODY)
+    outside.call(200, "GET", "/v1/sources?every=true", "dpo")
+    outside.call(400, "GET", f"/v1/sources?skip={STRAYS['query']}", "dpo")
     for path in (f"{person.path}/agreements", f"/v1/agreements/{marketing}/history"):
         outside.call(200, "GET", path, "t2", **desk)
         outside.call(200, "GET", path, "customer", subject_id=person.subject_id)

@@ -176,6 +176,7 @@ class Lone:
         path = f"/v1/subjects/{self.subject_id}/notices"
         return {
             "serveNotice": lambda: desk.call("POST", path, "t2", given, ticket=self.ticket),
+            "listSources": lambda: desk.call("GET", "/v1/sources", "dpo"),
             "listServedNotices": lambda: desk.call("GET", path, "t2", ticket=self.ticket),
         }
 

@@ -14,7 +14,15 @@ from vault.errors import Stale
 
 GONE = ("archived", "erased")  # states of a person nothing is written about any more
 # What is a person's and goes as a whole, by subject_id. Keys and values go by generation, for some may be archived.
-_WHOLE = (tables.blind_index, tables.token, tables.stored_answer, tables.import_line, tables.verification, tables.ticket)
+_WHOLE = (
+    tables.blind_index,
+    tables.token,
+    tables.stored_answer,
+    tables.import_line,
+    tables.verification,
+    tables.ticket,
+    tables.data_source,
+)
 _BY_GENERATION = (tables.data_key_wrap, tables.data_key, tables.profile_frame, tables.field_history)
 
 _M, _S, _K, _W, _F, _H = (

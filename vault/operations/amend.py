@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,10 +16,12 @@ from vault.keys.data_keys import AmendedClass, Changes, NewClass, NewValue, amen
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person, telling
 from vault.operations.enrolment import age, birth, index_entries, normalised
 from vault.operations.facts import as_known, sealed_classes, subject_facts
+from vault.operations.sourcing import Sources, require_sources, said_of, source_rows
 from vault.outbox import announce
 from vault.permit import ReadPermit
 from vault.policy.model import AgreementFacts, Context
 from vault.profiles import ages, versions
+from vault.sources import add as add_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +32,34 @@ class Amended:
     entry_id: str
 
 
-def amend(vault: Vault, context: Context, subject_id: str, agreement_id: str, fields: Mapping[str, Any], if_match: int) -> Amended:
-    """Set the given values; null removes. Raises InvalidValue, Stale, Conflict, NotFound; nothing is half changed."""
+def amend(
+    vault: Vault,
+    context: Context,
+    subject_id: str,
+    agreement_id: str,
+    fields: Mapping[str, Any],
+    if_match: int,
+    sources: Sources = MappingProxyType({}),
+) -> Amended:
+    """Set the given values; null removes. `sources`: of those that are not from the person.
+
+    Raises InvalidValue, Stale, Conflict, NotFound; nothing is half changed.
+    """
     classes = {vault.catalogue.fields[name].class_name for name in fields if name in vault.catalogue.fields}
     acting = prepare(vault, "amend", context, subject_id, classes)
     require_permission(vault, acting)
     require_person(vault, acting)
     _require_changeable(vault, acting, fields)
     values = normalised(vault.catalogue, fields)
+    require_sources(vault, values, sources, acting.at)
     removed = frozenset(name for name, value in fields.items() if value is None)
     agreement = _in_force(vault, acting, agreement_id)
     _require_granted(vault, agreement, fields)
     _require_version(acting, if_match)
+    from_others = source_rows(vault, context.controller_id, subject_id, if_match + 1, sources, acting.entry_id, acting.at)
     permit = record(
         vault, acting, opens=dict.fromkeys(fields, agreement_id), terms=(agreement.template,), count=len(fields),
-        details={"agreements": {agreement_id: sorted(fields)}},
+        details={"agreements": {agreement_id: sorted(fields)}}, internal=said_of(sources),
     )  # fmt: skip
     with telling(vault, acting):
         changed, created = _seal(vault, acting, permit, agreement_id, values, removed)
@@ -54,6 +70,7 @@ def amend(vault: Vault, context: Context, subject_id: str, agreement_id: str, fi
         _write(transaction, acting, changed, created)
         _reindex(vault, transaction, acting, values, removed)
         _set_age(vault, transaction, acting, values)
+        add_sources(transaction, context.controller_id, from_others)
         announce(transaction, vault, context.controller_id, "subject:amended", acting.entry_id, acting.at,
                  subject_id=subject_id, fields=sorted(fields))  # fmt: skip
     return Amended(version, acting.entry_id)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,8 +20,11 @@ from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, bi
 from vault.operations.keeping import keep_templates
 from vault.operations.known_again import known_again
 from vault.operations.noticing import Given, keep_served, said_of, told
+from vault.operations.sourcing import Sources, require_sources, source_rows
+from vault.operations.sourcing import said_of as said_of_sources
 from vault.outbox import announce
 from vault.policy.model import Context
+from vault.sources import add as add_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,9 @@ def enroll(
     fields: Mapping[str, Any],
     agreements: tuple[AgreementTerms, ...],
     given: Given | None = None,
+    sources: Sources = MappingProxyType({}),
 ) -> Enrolled:
-    """Enrol; `given` is the notice the person was given.
+    """Enrol; `given` is the notice the person was given, `sources` says where values are from that are not from them.
 
     Raises InvalidValue (every field at fault, by code), AccessDenied, Conflict (`already-enrolled`, `previously-erased`,
     `template-changed`, `notice-changed`).
@@ -59,14 +64,16 @@ def enroll(
     acting = prepare(vault, "enroll", context)
     require_permission(vault, acting)
     values = normalised(vault.catalogue, fields)
+    require_sources(vault, values, sources, acting.at)
     made = tuple(agreed(vault, context, one, acting.at, f"/agreements/{n}") for n, one in enumerate(agreements))
     _require_guardians(vault, context.controller_id, values, made, acting.at)
     author = Author(context.caller.id, ",".join(sorted(acting.caller.roles)))
     notice = told(vault, given, acting.at, "/notice") if given is not None else None
     person = new_subject(vault, context.controller_id, Enrolment(values, made), author, acting.entry_id, acting.at)
-    said = said_of(notice, given) if notice is not None and given is not None else {}
+    said = {"subject_id": person.subject_id, **(said_of(notice, given) if notice is not None and given is not None else {})}
+    from_others = source_rows(vault, context.controller_id, person.subject_id, 1, sources, acting.entry_id, acting.at)
     entry = replace(
-        draft(vault, acting, "done", details={"subject_id": person.subject_id, **said}, count=len(values)),
+        draft(vault, acting, "done", details=said, count=len(values), internal=said_of_sources(sources)),
         chain=Chain(person.subject_id, *person.audit_key, 0, 0, b""),
         subject_id=person.subject_id,
         terms=tuple(sorted({one.template.reference for one in made})),
@@ -78,6 +85,7 @@ def enroll(
         keep_templates(vault, transaction, context.controller_id, person.rows[tables.agreement], acting.at)
         for table, rows in person.rows.items():
             transaction.execute(sa.insert(table), rows)
+        add_sources(transaction, context.controller_id, from_others)
         if notice is not None and given is not None:
             keep_served(vault, transaction, acting, person.subject_id, notice, given)
         announce(

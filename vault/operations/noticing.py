@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from vault import notices
+from vault import notices, sources
 from vault.assembly import Vault
 from vault.errors import Fault, InvalidValue
 from vault.notices import ServedRow
@@ -61,5 +61,7 @@ def keep_served(vault: Vault, rows: sa.Connection, acting: Acting, subject_id: s
         subject_id, acting.entry_id, notice.name, notice.version, given.language, notice.texts[given.language], channel,
         min(given.given_at or acting.at, acting.at), acting.at, context.caller.id, role,
     )  # fmt: skip
+    if 14 in notice.articles:
+        sources.told(rows, context.controller_id, subject_id, row.given_at, acting.entry_id)
     notices.keep(rows, context.controller_id, row, vault.policy.bundle.files[notice.path(given.language)])
     return row

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from vault import notices
+from vault import notices, sources
 from vault.agreements import records as agreements
 from vault.agreements.receipts import CONTEXT, instant, receipt_line
 from vault.assembly import Vault
@@ -135,14 +135,34 @@ def lacks_level(case: Case) -> bool:
 
 def _sorted_out(vault: Vault, case: Case, answer: Profile) -> Contents:
     collected = {name: under for one in case.frames.values() for name, under in one.collected().items()}
+    from_others = _sources(vault, case)
     answers = {
-        name: Answered(one.state, name in case.present, one.because, one.value, one.mask, collected.get(name))
+        name: Answered(
+            one.state,
+            name in case.present,
+            one.because,
+            one.value,
+            one.mask,
+            collected.get(name),
+            False,
+            *from_others.get(name, (None, None)),
+        )
         for name, one in answer.fields.items()
     }
     described = [
         Described(one.name, one.category, one.origin, one.labels, one.never_to_subject) for one in vault.catalogue.fields.values()
     ]
     return sorted_out(described, answers, {one.agreement_id: _ground(vault, one) for one in case.person.agreements}, REASONS)
+
+
+def _sources(vault: Vault, case: Case) -> dict[str, tuple[str, str]]:
+    """Return where the values that are there now are from, by field, of those that are not from the person."""
+    with vault.database.snapshot(case.ask.context.controller_id) as rows:
+        found = sources.of_subject(rows, case.ask.context.controller_id, case.ask.subject_id)
+    versions = {(name, entry[0]) for one in case.frames.values() for name, entry in one.entries.items()}
+    return {
+        field: (one.source, instant(one.obtained_at)) for (field, version), one in found.items() if (field, version) in versions
+    }
 
 
 def _ground(vault: Vault, one: AgreementRow) -> Ground:
