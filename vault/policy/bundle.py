@@ -17,6 +17,7 @@ from vault.policy.notices import Notice, notices_of
 from vault.policy.periods import Period, periods_of
 from vault.policy.refusing import Refusal, refusals_of
 from vault.policy.regimes import Regime, regimes_of
+from vault.policy.retention import BEFORE, Keeping, keeping_of
 
 Json = dict[str, Any]
 
@@ -72,6 +73,12 @@ class Bundle:
         """What people are told, by `name@version`; none in a bundle from before there were any."""
         held = self.files.get("notices.yaml")
         return notices_of(bundle_files.parsed(held)) if held is not None else {}
+
+    @cached_property
+    def keeping(self) -> Mapping[str, Keeping]:
+        """How long the house keeps its own records; what held before, in a bundle that does not say."""
+        held = self.files.get("retention.yaml")
+        return keeping_of(bundle_files.parsed(held)) if held is not None else BEFORE
 
     @property
     def matrix(self) -> Json:

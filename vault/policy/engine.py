@@ -92,7 +92,7 @@ class Policy:
         self.limits = Limits.of(bundle.limits)
         self.regimes = bundle.regimes
         self.periods, self.refusals = bundle.periods, bundle.refusals
-        self.notices = bundle.notices
+        self.notices, self.keeping = bundle.notices, bundle.keeping
         self._granted = {reference: self._lexicon.granted(reference) for reference in self._lexicon.terms}
         self._held_classes = {reference: self._lexicon.held_classes(reference, frozenset()) for reference in self._lexicon.terms}
         self._engine = engine or CedarEngine(bundle.policies, bundle.lexicon)

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 PATTERNS: Final = (
     *("schema.cedarschema", "catalogue.yaml", "vocabulary.yaml", "masks.yaml", "recipients.yaml", "limits.yaml"),
-    *("regimes.yaml", "refusals.yaml", "notices.yaml"),
+    *("regimes.yaml", "refusals.yaml", "notices.yaml", "retention.yaml"),
     *("exemptions.txt", "templates.lock", "tests/matrix/roles.yaml", "gates/*.cedar", "roles/*.cedar"),
     *("agreements/*.v*.yaml", "texts/*.v*.??.md", "notices/*.v*.??.md", "tests/matrix/*.yaml", "plan/*.yaml"),
 )
