@@ -21,10 +21,10 @@ _KEY = (_D.subject_id, _D.field, _D.value_version)
 _SINCE_MS = sa.cast(sa.extract("epoch", _D.recorded_at) * 1000, sa.BigInteger)
 
 _OF = sa.select(tables.data_source).where(_D.controller_id == _CONTROLLER, _D.subject_id == _SUBJECT)
-_UNTOLD = sa.select(tables.data_source).where(*_OPEN).order_by(_D.due_at, *_KEY)
 _VISIBLE = sa.select(tables.data_source).join_from(
     tables.data_source, tables.subject, sa.and_(_S.controller_id == _D.controller_id, _S.subject_id == _D.subject_id)
 ).where(~_HIDDEN)  # fmt: skip
+_UNTOLD = _VISIBLE.where(*_OPEN).order_by(_D.due_at, *_KEY)
 _TOLD = (
     sa.update(tables.data_source)
     .where(*_OPEN, _D.subject_id == _SUBJECT, _D.obtained_at <= sa.bindparam("given_at"))
@@ -108,7 +108,7 @@ def page(rows: sa.Connection, controller_id: str, *, only_open: bool, skip: int)
 
 
 def untold(rows: sa.Connection, controller_id: str) -> Sequence[SourceRow]:
-    """Return everything somebody is still to be told of, the next due first."""
+    """Return everything somebody is still to be told of, the next due first; what they obscured they know of."""
     return _rows(rows, _UNTOLD, of_controller=controller_id)
 
 
@@ -130,6 +130,12 @@ def move(rows: sa.Connection, controller_id: str, changed: Iterable[SourceRow]) 
         this = (_D.controller_id == controller_id, _D.told_at.is_(None), sa.tuple_(*_KEY) == sa.tuple_(*map(sa.literal, one.key)))
         moved = {"due_at": one.due_at, "because": one.because, "alarm": one.alarm}
         rows.execute(sa.update(tables.data_source).where(*this).values(moved))
+
+
+def forget(rows: sa.Connection, controller_id: str, subject_id: str, fields: Sequence[str]) -> None:
+    """Delete where values are from that are no more: nobody is to be told of them."""
+    ours = (_D.controller_id == controller_id, _D.subject_id == subject_id)
+    rows.execute(sa.delete(tables.data_source).where(*ours, _D.field.in_(fields)))
 
 
 def _instant(ms: int) -> datetime:

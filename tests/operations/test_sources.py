@@ -29,7 +29,9 @@ from vault.operations.serve_notice import serve_notice
 from vault.operations.show_sources import show_sources
 from vault.operations.sourcing import Sourced
 from vault.operations.tell_sources import tell_sources
+from vault.operations.withdraw import withdraw
 from vault.policy.model import Context
+from vault.sources import untold
 
 NOTICE = Given("customers", None, "it")
 AGENCY = {"account_holder": Sourced("agency")}
@@ -197,6 +199,8 @@ def test_what_a_person_obscured_is_not_in_the_list(vault: Vault, controller_id: 
     assert sorted(listed()) == ["allergies", "given_name"]
     obscure(vault, make_context(controller_id, "customer", subject_id=person.subject_id), person.subject_id, ["allergies"])
     assert listed() == listed(only_open=False) == ["given_name"]
+    with vault.database.snapshot(controller_id) as rows:
+        assert [one.field for one in untold(rows, controller_id)] == ["given_name"]  # nor does an alarm tell of it
     serve_notice(vault, make_context(controller_id, "system"), person.subject_id, NOTICE)
     assert (listed(), listed(only_open=False)) == ([], ["given_name"])
 
@@ -237,3 +241,11 @@ def test_a_file_says_where_its_values_of_others_are_from(house: Ledger, vault: V
     assert found[0][:3] == ("annual_income", "bureau", "gdpr-14-3@1")
     assert found[0][3] in ("2026-02-28", "2026-03-01")  # in whatever zone the database tells days
     assert [one[0] for one in found] == ["annual_income", "iban"]
+
+
+def test_of_what_is_no_more_nobody_is_told(house: Ledger, vault: Vault) -> None:
+    agreed = (terms("marketing", channel="phone"),)
+    person = enroll(vault, named(house, "system"), {"email": "x.y@example.it"}, agreed, None, {"email": Sourced("agency")})
+    assert len(rows_of(house, person.subject_id)) == 1
+    withdraw(vault, named(house, "customer", subject_id=person.subject_id), person.agreements[0], {})
+    assert rows_of(house, person.subject_id) == []
