@@ -36,9 +36,12 @@ from vault.operations.enroll import enroll
 from vault.operations.erase import Done, Order, erase, plan_erasure
 from vault.operations.export_subject import export_subject
 from vault.operations.find import find
+from vault.operations.noticing import Given
 from vault.operations.object_to import object_to
 from vault.operations.replay import finish_acts
 from vault.operations.restrict import restrict
+from vault.operations.serve_notice import serve_notice
+from vault.operations.show_served_notices import show_served_notices
 from vault.operations.signing import document_key
 from vault.operations.withdraw import withdraw
 from vault.policy.model import Context
@@ -270,6 +273,16 @@ def test_what_is_left_is_kept_for_as_long_as_the_bundle_in_force_says(house: Hou
     assert (shredded - house.vault.now()).days <= 1
     assert 3 * 365 <= (ends - house.vault.now()).days <= 3 * 366 + 1
     assert (kept["tombstones"]["law"], "law" in kept["audit-details"]) == (["our own"], False)
+
+
+def test_of_somebody_erased_the_officer_still_sees_which_notices_they_were_given(house: House) -> None:
+    subject_id, system = house.person(), make_context(house.controller_id, "system")
+    serve_notice(house.vault, system, subject_id, Given("customers", None, "it"))
+    house.erased(subject_id, "req_told")
+    found, _ = show_served_notices(house.vault, house.dpo, subject_id)
+    assert [one["notice"] for one in found] == ["customers"]
+    with pytest.raises(Erased):
+        serve_notice(house.vault, system, subject_id, Given("customers", None, "it"))
 
 
 def test_its_epoch_is_the_databases_and_not_what_a_process_remembers(house: House) -> None:
