@@ -87,6 +87,17 @@ def test_a_value_of_others_without_a_source_is_refused_and_nothing_is_stored(hou
     assert house.rows("vault.subject", f"subject_id = '{person.subject_id}'", "version") == [(1,)]
 
 
+def test_what_the_person_says_needs_no_source(house: Ledger, vault: Vault) -> None:
+    hours = replace(vault.catalogue.fields["contact_hours"], origin="third-party")
+    told = replace(vault, catalogue=replace(vault.catalogue, fields={**vault.catalogue.fields, "contact_hours": hours}))
+    person = enroll(told, named(house, "system"), {"given_name": "Ada"}, (terms("retail", channel="phone"),))
+    change = (person.subject_id, person.agreements[0], {"contact_hours": "dopo le 18"})
+    assert faults(lambda: amend(told, named(house, "system"), *change, 1)) == [("/fields/contact_hours", "source.missing")]
+    first = amend(told, named(house, "customer", subject_id=person.subject_id), *change, 1)
+    amend(told, named(house, "system"), *change, first.version, own=True)
+    assert rows_of(house, person.subject_id) == []
+
+
 def test_with_a_source_the_month_of_the_law_begins(house: Ledger, vault: Vault) -> None:
     obtained = datetime(2026, 1, 31, 10, tzinfo=UTC)
     person = made(house, vault, {"account_holder": Sourced("agency", obtained)})

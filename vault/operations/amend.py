@@ -15,7 +15,7 @@ from vault.keys import records as keys
 from vault.keys.data_keys import AmendedClass, Changes, NewClass, NewValue, amend_classes, seal_class
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person, telling
 from vault.operations.enrolment import age, birth, index_entries, normalised
-from vault.operations.facts import as_known, sealed_classes, subject_facts
+from vault.operations.facts import as_known, is_self, sealed_classes, subject_facts
 from vault.operations.sourcing import Sources, require_sources, said_of, source_rows
 from vault.outbox import announce
 from vault.permit import ReadPermit
@@ -40,8 +40,10 @@ def amend(
     fields: Mapping[str, Any],
     if_match: int,
     sources: Sources = MappingProxyType({}),
+    *,
+    own: bool = False,
 ) -> Amended:
-    """Set the given values; null removes. `sources`: of those that are not from the person.
+    """Set the given values; null removes. `sources`: of those that are not from the person; `own`: they said them all.
 
     Raises InvalidValue, Stale, Conflict, NotFound; nothing is half changed.
     """
@@ -51,7 +53,7 @@ def amend(
     require_person(vault, acting)
     _require_changeable(vault, acting, fields)
     values = normalised(vault.catalogue, fields)
-    require_sources(vault, values, sources, acting.at)
+    require_sources(vault, values, sources, acting.at, own=own or is_self(context, subject_id, acting.person))
     removed = frozenset(name for name, value in fields.items() if value is None)
     agreement = _in_force(vault, acting, agreement_id)
     _require_granted(vault, agreement, fields)

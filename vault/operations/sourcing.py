@@ -24,9 +24,12 @@ class Sourced:
 Sources = Mapping[str, Sourced]  # by field
 
 
-def require_sources(vault: Vault, values: Mapping[str, Any], sources: Sources, at: datetime) -> None:
-    """Raise InvalidValue where a value of others says no source, where there is a source and no value, or it is of the future."""
-    if faults := list(_faults(vault, values, sources, at)):
+def require_sources(vault: Vault, values: Mapping[str, Any], sources: Sources, at: datetime, *, own: bool = False) -> None:
+    """Raise InvalidValue where a value of others says no source, where there is a source and no value, or it is of the future.
+
+    `own`: the person said them, so that none needs one.
+    """
+    if faults := list(_faults(vault, values, sources, at, own=own)):
         raise InvalidValue(faults=faults)
 
 
@@ -47,9 +50,9 @@ def said_of(sources: Sources) -> dict[str, Any]:
     return {"sources": {name: one.source for name, one in sorted(sources.items())}} if sources else {}
 
 
-def _faults(vault: Vault, values: Mapping[str, Any], sources: Sources, at: datetime) -> Iterator[Fault]:
+def _faults(vault: Vault, values: Mapping[str, Any], sources: Sources, at: datetime, *, own: bool) -> Iterator[Fault]:
     for name in values:
-        if vault.catalogue.fields[name].origin == "third-party" and name not in sources:
+        if not own and vault.catalogue.fields[name].origin == "third-party" and name not in sources:
             yield Fault(f"/fields/{name}", "source.missing")
     for name, one in sources.items():
         if name not in values:
