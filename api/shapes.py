@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from vault.operations.enroll import AgreementTerms
+from vault.operations.noticing import Given
+from vault.operations.sourcing import Sourced
 from vault.policy.model import Channel
 
 _YEARS: Final = range(1970, 3000)  # those the log counts in, far enough from what no calendar has
@@ -142,3 +144,35 @@ class TermsIn(Body):
     def terms(self) -> AgreementTerms:
         """Return the operation's argument."""
         return AgreementTerms(self.template, self.version, self.language, self.evidence.said(), frozenset(self.excluded))
+
+
+class GivenIn(Body):
+    """Which notice somebody was given (GDPR 13, 14). `channel`: where, when it is a system that says so; `given_at`: not now."""
+
+    notice: Slug
+    version: Annotated[int, Field(ge=1, le=999_999)] | None = None
+    language: Language
+    channel: Channel | None = None
+    given_at: Instant | None = None
+
+    def given(self) -> Given:
+        """Return the operation's argument."""
+        at = datetime.fromisoformat(self.given_at) if self.given_at is not None else None
+        return Given(self.notice, self.version, self.language, self.channel, at)
+
+
+class SourceIn(Body):
+    """Where a value is from that is not from the person (GDPR 14(2)(f)): a code, never a name. `obtained_at`: not now."""
+
+    source: Slug
+    obtained_at: Instant | None = None
+
+    def sourced(self) -> Sourced:
+        """Return the operation's argument."""
+        return Sourced(self.source, datetime.fromisoformat(self.obtained_at) if self.obtained_at is not None else None)
+
+
+SourcesIn = Annotated[
+    dict[FieldName, SourceIn],
+    Field(max_length=64, default_factory=dict, description="by field: values that are not from the person"),
+]

@@ -118,6 +118,7 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "end_archives": "45 1 * * *",
         "end_holds": "5 * * * *",
         "tell_deadlines": "25 * * * *",
+        "tell_sources": "50 * * * *",
         "confirm_affected": "* * * * *",
         "project_disclosures": "* * * * *",
         "notify_recipients": "* * * * *",

@@ -26,6 +26,7 @@ from vault.operations.retain import run_retention
 from vault.operations.send_letters import make_letters, send_letters
 from vault.operations.tell_deadlines import tell_deadlines
 from vault.operations.tell_of_grants import tell_of_grants
+from vault.operations.tell_sources import tell_sources
 
 SCHEMA = "jobs"
 
@@ -53,6 +54,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
         ("run_retention", "10 2 * * *", lambda: _in_each(vault, run_retention)),  # what no agreement keeps any more
         ("end_holds", "5 * * * *", lambda: _in_each(vault, end_holds)),  # what lapsed, and what nobody reviewed
         ("tell_deadlines", "25 * * * *", lambda: _in_each(vault, tell_deadlines)),  # of requests, before they come
+        ("tell_sources", "50 * * * *", lambda: _in_each(vault, tell_sources)),  # of data from others, before people must know
         ("confirm_affected", "* * * * *", lambda: _alone(confirming, lambda: _in_each(vault, confirm_affected))),
         ("project_disclosures", "* * * * *", lambda: _alone(projecting, lambda: _in_each(vault, project_disclosures))),
         ("notify_recipients", "* * * * *", lambda: _alone(notifying, lambda: _in_each(vault, notify_recipients))),

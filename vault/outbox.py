@@ -17,7 +17,7 @@ NAMES = frozenset({
     "subject:restricted", "subject:unrestricted", "subject:objected", "subject:objection-ended", "subject:died",
     "subject:death-retracted", "subject:erased",
     "request:received", "request:moved", "request:alarm",
-    "task:overdue", "retention:waiting", "contact:changing", "field:erased", "letter:failed",
+    "task:overdue", "retention:waiting", "contact:changing", "field:erased", "letter:failed", "source:alarm",
 })  # fmt: skip
 _INSERT = sa.insert(tables.event)
 

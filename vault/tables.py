@@ -39,6 +39,7 @@ from vault.key_tables import (
     subject_audit_key,
     token,
 )
+from vault.notice_tables import data_source, notice_served, notice_text
 from vault.recipient_tables import disclosure, disclosure_mark, recipient, recipient_task, recipient_task_step
 from vault.request_tables import letter, rectification, rectification_draft, request, request_step
 from vault.trail_tables import (
@@ -82,6 +83,7 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "controller_secret",
     "data_key",
     "data_key_wrap",
+    "data_source",
     "disclosure",
     "disclosure_mark",
     "epoch_change",
@@ -93,6 +95,8 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "legal_hold",
     "letter",
     "metadata",
+    "notice_served",
+    "notice_text",
     "recipient",
     "recipient_task",
     "recipient_task_step",

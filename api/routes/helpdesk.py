@@ -22,8 +22,10 @@ from api.shapes import (
     Changes,
     Day,
     FieldName,
+    GivenIn,
     PersonalBody,
     Slug,
+    SourcesIn,
     SubjectId,
     TermsIn,
     Text,
@@ -183,11 +185,13 @@ class TreatmentIn(Body):
 
 
 class EnrolmentIn(PersonalBody):
-    """A person to be: their values, and what they agreed to. The first agreement collects the values."""
+    """A person to be: their values, what they agreed to, the notice they were given. The first agreement collects the values."""
 
     fields: Values
     treatment: TreatmentIn | None = None
     agreements: Annotated[list[TermsIn], Field(min_length=1, max_length=8)]
+    notice: GivenIn | None = None
+    sources: SourcesIn
 
 
 class EnrolledOut(BaseModel):
@@ -211,7 +215,10 @@ def enroll_subject(body: EnrolmentIn, context: AccessContext, vault: RunningVaul
 
     def act() -> Answered:
         treatment = body.treatment.said() if body.treatment is not None else None
-        done = enroll(vault, context, body.fields, tuple(one.terms() for one in body.agreements), treatment)
+        given = body.notice.given() if body.notice is not None else None
+        sources = {name: one.sourced() for name, one in body.sources.items()}
+        agreed = tuple(one.terms() for one in body.agreements)
+        done = enroll(vault, context, body.fields, agreed, given, sources, treatment=treatment)
         answer = {
             "subject_id": done.subject_id,
             "version": done.version,
@@ -229,6 +236,7 @@ class AmendmentIn(PersonalBody):
     agreement_id: AgreementIdText
     fields: Changes
     treatment: TreatmentIn | None = None
+    sources: SourcesIn
 
 
 class AmendedOut(BaseModel):
@@ -252,7 +260,8 @@ def amend_fields(
 
     def act() -> Answered:
         treatment = body.treatment.said() if body.treatment is not None else None
-        done = amend(vault, context, subject_id, body.agreement_id, body.fields, version, treatment=treatment)
+        sources = {name: one.sourced() for name, one in body.sources.items()}
+        done = amend(vault, context, subject_id, body.agreement_id, body.fields, version, sources, treatment=treatment)
         return Answered(200, {"version": done.version, "entry_id": done.entry_id}, subject_id)
 
     return once.answer(vault, context, act)

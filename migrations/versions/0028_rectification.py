@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0028"
-down_revision = "0024"
+down_revision = "0027"
 
 INSTANT = sa.DateTime(timezone=True)
 RIGHTS = {"rectification": "SELECT, INSERT, UPDATE", "rectification_draft": "SELECT, INSERT, DELETE"}

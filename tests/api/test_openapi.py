@@ -30,6 +30,8 @@ HARMLESS = {
         "every",
         "skip",
         "export_id",
+        "notice",
+        "language",
         "breach_id",
         "list_id",
         "station",
@@ -145,7 +147,7 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         *("ProfileOut", "FoundOut", "AgreementsOut", "HistoryOut", "RevealedOut", "AccessesOut", "OpenedOut", "NamedOut"),
         "PendingOut",
         *("WholeBreachOut", "AffectedOut", "StartedOut", "WholeRequestOut", "HoldOut", "HoldsOut", "WholeTaskOut"),
-        "ProposalOut",
+        *("ProposalOut", "ServedNoticesOut"),
     }
 
 
@@ -182,7 +184,15 @@ def test_whoever_touches_a_person_says_why(described: dict[str, Any]) -> None:
         if not {"Vault-Purpose", "Vault-Channel", "Vault-Ticket"} <= stated:
             unasked.add(path)
     in_the_body = {"/access/v1/evaluation", "/access/v1/evaluations"}  # AuthZEN: the same, as the question's context
-    about_nobody = {"/v1/templates", "/v1/templates/{template}/{version}/odrl", "/livez", "/readyz", "/.well-known/riserbo"}
+    about_nobody = {
+        "/v1/notices",
+        "/v1/notices/{notice}",
+        "/v1/templates",
+        "/v1/templates/{template}/{version}/odrl",
+        "/livez",
+        "/readyz",
+        "/.well-known/riserbo",
+    }
     about_nobody |= {"/opendsr/{controller_id}/{task_id}"}  # a task, by whoever signs for it
     about_nobody |= {"/v1/audit/checkpoint", "/v1/audit/tile/{level}/{index}", "/v1/audit/consistency"}  # digests, and leaves
     about_nobody |= {"/audit/{controller_id}/{era}/checkpoint", "/audit/{controller_id}/{era}/tile/{level}/{index}"}

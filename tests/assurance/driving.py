@@ -566,6 +566,7 @@ def send_odd_requests(outside: Outside, person: Person) -> None:
         outside.call(404, "POST", f"/v1/agreements/{place}/withdrawal", "t1", {}, Vault_Ticket=ticket)
         outside.call(404, "GET", f"/v1/agreements/{place}/receipt", "t1", Vault_Ticket=ticket)
         outside.call(404, "GET", f"/v1/templates/{place}/1/odrl", "t1")
+        outside.call(404, "GET", f"/v1/notices/{place}", "t1")
     outside.call(405, "DELETE", f"/v1/tickets/{STRAYS['path']}?{STRAYS['query']}", "t1")
     for public in ("/livez", "/readyz", "/.well-known/riserbo", "/v1/templates"):
         outside.call(200, "GET", f"{public}?{STRAYS['query']}={STRAYS['path']}", "t1")
@@ -637,6 +638,8 @@ def read_receipts(outside: Outside, person: Person, marketing: str) -> None:
     outside.call(406, "GET", path, "customer", Accept=STRAYS["header"], **own)
     outside.call(404, "GET", path, "customer", subject_id=NOBODY)
     outside.call(200, "GET", "/v1/templates/marketing/1/odrl", "t1")
+    outside.call(200, "GET", "/v1/notices", "t1")
+    outside.call(200, "GET", "/v1/notices/customers", "t1")
 
 
 def read_accesses(outside: Outside, person: Person) -> None:
@@ -761,6 +764,16 @@ def end(outside: Outside, person: Person, marketing: str) -> None:
     spoken = {"call_id": STRAYS["evidence"].replace(" ", "-")}
     outside.call(200, "POST", f"/v1/agreements/{person.agreement_id}/withdrawal", "t2", spoken, **desk)
     outside.call(409, "POST", f"/v1/agreements/{person.agreement_id}/withdrawal", "t2", spoken, **desk)
+    told = {"notice": "customers", "language": "it"}
+    outside.call(201, "POST", f"{person.path}/notices", "t2", told, **desk)
+    outside.call(
+        422, "POST", f"{person.path}/notices", "t2", {**told, "notice": STRAYS["unknown member"].replace(" ", "-")}, **desk
+    )
+    outside.call(404, "POST", f"/v1/subjects/{NOBODY}/notices", "customer", told, subject_id=person.subject_id)
+    outside.call(200, "GET", f"{person.path}/notices", "customer", subject_id=person.subject_id)
+    outside.call(404, "GET", f"{person.path}/notices", "customer", subject_id=NOBODY)
+    outside.call(200, "GET", "/v1/sources?every=true", "dpo")
+    outside.call(400, "GET", f"/v1/sources?skip={STRAYS['query']}", "dpo")
     for path in (f"{person.path}/agreements", f"/v1/agreements/{marketing}/history"):
         outside.call(200, "GET", path, "t2", **desk)
         outside.call(200, "GET", path, "customer", subject_id=person.subject_id)

@@ -162,7 +162,23 @@ class Lone:
         }
 
     def _rights(self) -> dict[str, Callable[[], Any]]:
-        return {**self._exports(), **self._requests(), **self._holds(), **self._recipients(), **self._retention()}
+        return {
+            **self._notices(),
+            **self._exports(),
+            **self._requests(),
+            **self._holds(),
+            **self._recipients(),
+            **self._retention(),
+        }
+
+    def _notices(self) -> dict[str, Callable[[], Any]]:
+        desk, given = self.desk, {"notice": "customers", "language": "it"}
+        path = f"/v1/subjects/{self.subject_id}/notices"
+        return {
+            "serveNotice": lambda: desk.call("POST", path, "t2", given, ticket=self.ticket),
+            "listSources": lambda: desk.call("GET", "/v1/sources", "dpo"),
+            "listServedNotices": lambda: desk.call("GET", path, "t2", ticket=self.ticket),
+        }
 
     def _holds(self) -> dict[str, Callable[[], Any]]:
         desk, hold = self.desk, f"/v1/holds/hld_{'a' * 26}"

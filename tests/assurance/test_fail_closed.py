@@ -27,7 +27,8 @@ from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.settings import Settings
 
-OPENS_NOTHING = (  # texts of the bundle; digests; nobody's data
+OPENS_NOTHING = (
+    "/v1/notices",  # texts of the bundle; digests; nobody's data
     *("/v1/templates", "/v1/audit/checkpoint", "/v1/audit/consistency", "/v1/audit/counts"),
 )
 

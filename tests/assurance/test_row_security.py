@@ -27,7 +27,7 @@ SEALED = (
     *("vault.policy_bundle", "vault.policy_activation", "vault.audit_pruned", "vault.review_remark"),
     *("vault.breach", "vault.breach_phase", "vault.breach_deadline", "vault.affected_list", "vault.affected_part"),
     *("vault.request_step", "vault.recipient_task_step"),
-    *("vault.erasure", "vault.certificate"),
+    *("vault.erasure", "vault.certificate", "vault.notice_text", "vault.notice_served"),
 )
 GUARDED = (*SEALED, "vault.audit_checkpoint", "vault.audit_witnessed")  # a trigger refuses even the owner
 EVERY_TABLE = """
@@ -278,7 +278,7 @@ def test_the_application_changes_nothing_that_is_on_record(neighbour: str, datab
         assert count(connection, table) > 0
         columns = {
             "vault.audit_entry": "leaf", "vault.template": "digest", "vault.template_text": "text", "vault.policy_bundle": "digest",
-            "vault.affected_part": "reached",
+            "vault.affected_part": "reached", "vault.notice_text": "text",
         }  # fmt: skip
         column = columns.get(table, "entry_id")
         for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"TRUNCATE {table}"):

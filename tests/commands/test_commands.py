@@ -327,7 +327,7 @@ def test_pruning_says_when_there_is_nothing_to_prune_and_keeps_two_years(control
     assert (nothing.exit_code, json.loads(nothing.stdout)) == (0, {"pruned": False})
     refused = runner.invoke(app, [*line, "2200-01-01"])
     assert refused.exit_code == 1
-    assert json.loads(refused.stdout)["errors"] == [{"pointer": "--before", "code": "kept-two-years"}]
+    assert json.loads(refused.stdout)["errors"] == [{"pointer": "--before", "code": "kept-by-law"}]
     assert list(tmp_path.iterdir()) == []
 
 

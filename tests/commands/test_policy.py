@@ -84,3 +84,16 @@ def test_a_plan_of_what_is_no_bundle_ends_1(tmp_path: Path) -> None:
         ran = runner.invoke(app, ["policy", command, str(tmp_path)])
         assert ran.exit_code == 1
         assert ran.stderr.startswith(f"{tmp_path} is not a sound bundle (no catalogue.yaml):\n")
+
+
+def test_how_long_the_house_keeps_its_records_is_said(tmp_path: Path) -> None:
+    said = json.loads(runner.invoke(app, ["policy", "keeping", "--json"]).stdout)["keeping"]
+    assert {one["what"]: one["period"] for one in said} == {
+        "tombstones": "P24M", "audit-details": "P24M", "agreement-history": "P10Y", "trail": "P731D",
+    }  # fmt: skip
+    told = runner.invoke(app, ["policy", "keeping"])
+    assert (told.exit_code, "tombstones" in told.stderr, "(counsel)" in told.stderr) == (0, True, True)
+    unfit = altered(tmp_path, {"retention.yaml": shipped_text("retention.yaml").replace("P731D", "P700D")})
+    failing = runner.invoke(app, ["policy", "keeping", str(unfit)])
+    assert (failing.exit_code, failing.stdout) == (1, "")
+    assert "retention.yaml: trail: the law keeps it 24 months at least" in " ".join(failing.stderr.split())

@@ -111,6 +111,15 @@ def test_a_value_says_what_the_format_says_it_says() -> None:
     assert (other["purposes"], other["accuracy"]) == ([], "accepted")
 
 
+def test_a_value_from_others_says_where_it_is_from_and_is_not_portable() -> None:
+    answers = everything(agreement_id="a")
+    answers["email"] = Answered("clear", True, "x", "a@b.it", None, "a", False, "agency", "2026-01-31T10:00:00Z")
+    made = exported(answers, a=Ground("contract", ()))
+    told = next(one for one in made.profile if one["field"] == "email")
+    assert (told["origin"], told["source"], told["collected_at"]) == ("third-party", "agency", "2026-01-31T10:00:00Z")
+    assert "email" not in {one["field"] for one in made.portable}
+
+
 def test_the_portable_subset_says_what_it_leaves_out() -> None:
     made = exported(everything(agreement_id="a"), a=Ground("contract", ()))
     subset = as_portable(made)

@@ -36,18 +36,23 @@ from vault.operations.enroll import enroll
 from vault.operations.erase import Done, Order, erase, plan_erasure
 from vault.operations.export_subject import export_subject
 from vault.operations.find import find
+from vault.operations.noticing import Given
 from vault.operations.object_to import object_to
 from vault.operations.replay import finish_acts
 from vault.operations.restrict import restrict
+from vault.operations.serve_notice import serve_notice
+from vault.operations.show_served_notices import show_served_notices
 from vault.operations.signing import document_key
 from vault.operations.withdraw import withdraw
 from vault.policy.model import Context
+from vault.policy.retention import BEFORE, Keeping
 
 MARKETED: Mapping[str, Any] = {"given_name": "Giulia", "email": "giulia@example.it", "mobile": "+39 333 1234567"}
 WHOLE = {name: value for name, value in EVERYTHING.items() if name != "related_person"}  # what a contract grants
 TABLES = (
     "keys.data_key", "keys.data_key_wrap", "keys.blind_index", "keys.token", "vault.profile_frame", "vault.field_history",
     "vault.stored_answer", "vault.import_line", "vault.verification", "vault.ticket",
+    "vault.data_source",
 )  # fmt: skip
 
 
@@ -251,6 +256,33 @@ def test_the_certificate_is_checked_with_the_public_key_alone(house: House) -> N
     assert {one["what"] for one in said["kept"]} == {"audit-details", "agreement-history", "tombstones"}
     for secret in (subject_id, "giulia@example.it", "Giulia", "dpo-1"):
         assert secret not in done.certificate.decode()
+
+
+def test_what_is_left_is_kept_for_as_long_as_the_bundle_in_force_says(house: House) -> None:
+    bundle = replace(house.vault.policy.bundle)
+    bundle.__dict__["keeping"] = {
+        **BEFORE,
+        "tombstones": Keeping("P36M", ("our own",), counsel=True),
+        "audit-details": Keeping("P0D", (), counsel=False),
+    }
+    other, subject_id = replace(house.vault, policy=type(house.vault.policy)(bundle)), house.person()
+    done = erase(other, house.dpo, subject_id, house.order(subject_id, "req_kept"))
+    kept = {one["what"]: one for one in orjson.loads(split_note(done.certificate.decode())[0])["kept"]}
+    ((shredded,),) = house.ledger.rows("keys.subject_audit_key", f"subject_id = '{subject_id}'", "shred_after")
+    ((ends,),) = house.ledger.rows("vault.tombstone", f"entry_id = '{done.entry_id}'", "DISTINCT ends_at")
+    assert (shredded - house.vault.now()).days <= 1
+    assert 3 * 365 <= (ends - house.vault.now()).days <= 3 * 366 + 1
+    assert (kept["tombstones"]["law"], "law" in kept["audit-details"]) == (["our own"], False)
+
+
+def test_of_somebody_erased_the_officer_still_sees_which_notices_they_were_given(house: House) -> None:
+    subject_id, system = house.person(), make_context(house.controller_id, "system")
+    serve_notice(house.vault, system, subject_id, Given("customers", None, "it"))
+    house.erased(subject_id, "req_told")
+    found, _ = show_served_notices(house.vault, house.dpo, subject_id)
+    assert [one["notice"] for one in found] == ["customers"]
+    with pytest.raises(Erased):
+        serve_notice(house.vault, system, subject_id, Given("customers", None, "it"))
 
 
 def test_its_epoch_is_the_databases_and_not_what_a_process_remembers(house: House) -> None:

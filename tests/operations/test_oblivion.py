@@ -35,7 +35,7 @@ def enrolled(house: House, said: Treatment | None, **values: Any) -> tuple[str, 
     email = {"email": f"paziente{len(values)}{house.vault.new_id('x')[2:8]}@example.it"}
     fields = {"given_name": EVERYTHING["given_name"], **email, FIELD: VALUE, **values}
     shown = {name: value for name, value in fields.items() if value is not None}
-    made = enroll(house.vault, system, shown, (terms("health-insurance"),), said)
+    made = enroll(house.vault, system, shown, (terms("health-insurance"),), treatment=said)
     return made.subject_id, made.agreements[0]
 
 

@@ -24,10 +24,14 @@ from vault.opening import Opened
 from vault.operations import pack_accesses
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
+from vault.operations.noticing import Given
 from vault.operations.pack_export import Order, Packed, pack_export
 from vault.operations.restrict import restrict
+from vault.operations.serve_notice import serve_notice
 from vault.operations.signing import document_key
+from vault.operations.sourcing import Sourced, source_rows
 from vault.policy.model import Context
+from vault.sources import add as add_sources
 
 CANARY = "Zanzibarù"
 
@@ -47,7 +51,13 @@ class Desk:
         self.subject_id = make_complete_subject(self.vault, controller_id, "health-insurance", family_name=CANARY)
         make_ticket(self.vault, controller_id, self.subject_id, "t1", "TCK-1")
         make_ticket(self.vault, controller_id, self.subject_id, "dsr-officer", "TCK-2")
+        with self.vault.database.transaction(controller_id) as rows:
+            stated = {"email": Sourced("agency")}
+            add_sources(
+                rows, controller_id, source_rows(self.vault, controller_id, self.subject_id, 1, stated, "ent_x", self.vault.now())
+            )
         describe(opened.vault.settings, controller_id)
+        serve_notice(self.vault, make_context(controller_id, "system"), self.subject_id, Given("customers", None, "it"))
         disclose(self.vault, Ask(make_context(controller_id, "t1", ticket="TCK-1"), self.subject_id, ("email", "family_name")))
 
     def own(self, level: int = 3) -> Context:
@@ -156,6 +166,18 @@ def test_recipients_are_those_who_were_shown_something(files: dict[str, bytes]) 
     (told,) = json.loads(files["info/recipients.json"])
     assert (told["recipient"], told["times"], told["fields"]) == ("helpdesk", 1, ["email", "family_name"])
     assert told["categories"] == ["pd:EmailAddress", "pd:Name"]
+
+
+def test_the_notices_the_person_was_given_are_listed(files: dict[str, bytes]) -> None:
+    (told,) = json.loads(files["info/notices.json"])
+    assert (told["notice"], told["version"], told["language"], told["channel"]) == ("customers", 1, "it", "api")
+
+
+def test_a_value_from_others_names_its_source(files: dict[str, bytes]) -> None:
+    told = {one["field"]: (one["origin"], one["source"]) for one in json.loads(files["data/profile.json"])}
+    assert told["email"] == ("third-party", "agency")
+    assert told["mobile"] == ("provided", None)
+    assert "email" not in fields(files, "data/portability.json")
 
 
 def test_agreements_come_with_text_history_and_receipts(files: dict[str, bytes]) -> None:

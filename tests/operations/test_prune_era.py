@@ -16,7 +16,7 @@ from vault.audit.scan import GivenNote, Report
 from vault.audit.verify import verify_log
 from vault.notes import VerifierKey
 from vault.opening import CHECKPOINT_KEY, Opened
-from vault.operations.prune_trail import KEPT
+from vault.policy.retention import BEFORE
 
 
 def _verify(opened: Opened, controller_id: str) -> Report:
@@ -97,7 +97,7 @@ def test_a_pruned_era_says_what_it_follows(opened: Opened, tmp_path: Path, monke
         _load(opened, controller_id, monkeypatch)
         before = _verify(opened, controller_id)
         assert (before.ok, before.lost) == (True, 1), before
-        assert opened.prune(controller_id, datetime.now(UTC) - KEPT, tmp_path) is not None
+        assert opened.prune(controller_id, datetime.now(UTC) - BEFORE["trail"].days, tmp_path) is not None
         after = _verify(opened, controller_id)
         assert (after.ok, after.lost) == (True, 1), after
         with psycopg.connect(opened.addresses.url, autocommit=True) as owner:

@@ -45,10 +45,12 @@ from vault.notes import VerifierKey
 from vault.opening import CHECKPOINT_KEY, Opened
 from vault.operations import prune_trail as pruning
 from vault.operations.in_force import _archived, in_force
-from vault.operations.prune_trail import KEPT, Pruning
+from vault.operations.prune_trail import Pruning
 from vault.operations.verify_trail import scrub_keys
+from vault.policy.retention import BEFORE
 
 ENTRIES = STEP + 4_000
+KEPT = BEFORE["trail"].days
 LONG_AGO = KEPT + timedelta(days=2)
 
 

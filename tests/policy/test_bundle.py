@@ -112,6 +112,7 @@ VERB_REASONS = (
     "verb-states",
     "verb-review",
     "verb-breaches",
+    "verb-notices",
     "rights-own-data",
     "rights-request",
 )

@@ -77,6 +77,21 @@ DOCUMENTS: tuple[Row, ...] = (
     ("a card's code has a field", "catalogue.yaml", ("  credit_score:", "  card_cvv2:"), "card_cvv2: is never taken"),
     ("a mask is of another type", "catalogue.yaml", ("masks: [last4]", "masks: [initial]"), "masks are not of its type"),
     ("a card shows more", "catalogue.yaml", ("masks: [card_bin_last4, card_last4]", "masks: [card_last4]"), "card: masks are not"),
+    (
+        "an impact assessment is told and not named",
+        "vocabulary.yaml",
+        (
+            "purposes:\n  customer-management:\n",
+            "purposes:\n  customer-management:\n    impact_assessments: [as we wrote in March]\n",
+        ),
+        "impact_assessments are references, or the member is left out",
+    ),
+    (
+        "no impact assessment is named",
+        "agreements/retail.v1.yaml",
+        ("assessment: null\n", "assessment: null\nimpact_assessments: []\n"),
+        "impact_assessments are references, or the member is left out",
+    ),
     ("an edge leads nowhere", "vocabulary.yaml", ("broader: [pd:Identifying]", "broader: [pd:X]"), "pd:X is no term"),
     (
         "a purpose in use lacks a label",

@@ -121,6 +121,25 @@ def test_an_activity_says_ground_data_recipients_and_how_long() -> None:
     ]  # fmt: skip
 
 
+def test_an_activity_names_the_impact_assessments_of_its_purpose_of_a_broader_one_and_of_its_templates() -> None:
+    rules = ruled()
+    purposes = {name: dict(one) for name, one in rules.vocabulary["purposes"].items()}
+    purposes["customer-management"]["impact_assessments"] = ["dpia-desk-1"]
+    purposes["marketing"]["impact_assessments"] = ["dpia-offers-2"]
+    templates = {**rules.templates, "marketing@1": {**rules.templates["marketing@1"], "impact_assessments": ["dpia-offers-1"]}}
+    changed = replace(rules, vocabulary={**rules.vocabulary, "purposes": purposes}, templates=templates)
+    activities = named(made(ruled=changed)["activities"], "purpose")
+    told = {name: one["impact_assessments"] for name, one in activities.items() if one["impact_assessments"]}
+    assert told["customer-care"] == told["customer-management"] == ["dpia-desk-1"]
+    assert told["marketing"] == ["dpia-offers-1", "dpia-offers-2"]
+    assert {"billing", RIGHTS}.isdisjoint(told)
+    processes = {one["@id"].rpartition("#purpose-")[2]: one for one in document(ruled=changed)["dpv:hasProcess"]}
+    assert processes["marketing"]["vault:impactAssessments"] == ["dpia-offers-1", "dpia-offers-2"]
+    assert "vault:impactAssessments" not in processes["billing"]
+    (row,) = [one for one in table(ruled=changed) if (one["section"], one["name"]) == ("activity", "marketing")]
+    assert "dpia-offers-2" in row["value"]
+
+
 def test_people_s_own_rights_are_a_duty_and_reach_nobody_else() -> None:
     one = named(made()["activities"], "purpose")[RIGHTS]
     assert (one["bases"], one["recipients"], one["assessments"]) == (["eu-gdpr:A6-1-c"], [], [])

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vault.commands.activating import new_key, policy_activate, policy_history, rollback, sign
 from vault.commands.denying import denials, deny, lift
 from vault.commands.explaining import explain
-from vault.commands.say import AsJson, people
+from vault.commands.say import AsJson, answer, people
 from vault.policy.bundle import load_bundle, shipped
 from vault.policy.mutation import Mutations, mutants, mutation
 from vault.policy.plan import plan
@@ -65,6 +65,19 @@ def policy_test(directory: BundleArgument = None, as_json: AsJson = False) -> No
     for one in slips.survivors:
         people.print(f"[yellow]unnoticed[/yellow]  {one}")
     _end(outcome, slips, ok=not outcome.failed and slips.enough, as_json=as_json)
+
+
+@policy.command("keeping")
+def policy_keeping(directory: BundleArgument = None, as_json: AsJson = False) -> None:
+    """Say how long the house keeps its own records under a bundle, by which law, and what counsel is to confirm."""
+    try:
+        keeping = load_bundle(directory or shipped()).keeping
+    except ValueError as error:
+        _unfit(directory or shipped(), error)
+        raise typer.Exit(1) from None
+    rows = [{"what": what, "period": one.period, "law": list(one.law), "counsel": one.counsel} for what, one in keeping.items()]
+    lines = [f"{what:18}{one.period:8}{', '.join(one.law)}{' (counsel)' if one.counsel else ''}" for what, one in keeping.items()]
+    answer({"keeping": rows}, as_json=as_json, text="\n".join(lines))
 
 
 @policy.command("plan")

@@ -62,7 +62,8 @@ def prune(
 ) -> None:
     """Move the oldest leaves of a controller's trail to an archive; every proof of what is left stays as it was.
 
-    In whole stretches of 65,536 entries, two years old at least. The trail is verified first: exit status 1 if it does not hold.
+    In whole stretches of 65,536 entries, as old at least as the policy in force keeps the log: two years. The trail is verified
+    first: exit status 1 if it does not hold.
     """
     with said(as_json=as_json), open_vault(read_settings()) as opened:
         controller = the_controller(opened.vault.database.controllers(), controller)

@@ -16,7 +16,7 @@ GONE = ("archived", "erased")  # states of a person nothing is written about any
 # What is a person's and goes as a whole, by subject_id. Keys and values go by generation, for some may be archived.
 _WHOLE = (
     tables.blind_index, tables.token, tables.stored_answer, tables.import_line, tables.verification, tables.ticket,
-    tables.rectification_draft,
+    tables.rectification_draft, tables.data_source,
 )  # fmt: skip
 _BY_GENERATION = (tables.data_key_wrap, tables.data_key, tables.profile_frame, tables.field_history)
 

@@ -46,6 +46,8 @@ class Answered:
     mask: str | None = None
     agreement_id: str | None = None  # it was collected under
     contested: bool = False
+    source: str | None = None  # where it is from, if not from the person
+    collected_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def sorted_out(
         ground = grounds.get(answer.agreement_id or "")
         shown = _value(one, answer, ground)
         profile.append(shown)
-        if is_portable(one.origin, ground.basis if ground is not None else None, answer.state):
+        if is_portable(shown["origin"], ground.basis if ground is not None else None, answer.state):
             portable.append(shown)
     return Contents(profile, portable, withheld)
 
@@ -157,9 +159,9 @@ def _value(one: Described, answer: Answered, ground: Ground | None) -> Json:
         "field": one.name,
         "category": one.category,
         "value": answer.value,
-        "origin": one.origin,
-        "source": None,  # nobody records it yet
-        "collected_at": None,  # the same
+        "origin": "third-party" if answer.source is not None else one.origin,
+        "source": answer.source,
+        "collected_at": answer.collected_at,  # of what is not from the person
         "agreement_id": answer.agreement_id,
         "purposes": list(ground.purposes) if ground is not None else [],
         "kept_until": ground.kept_until if ground is not None else None,

@@ -70,6 +70,7 @@ FILES: Final[Sequence[tuple[str, str | None, str, str]]] = (
     ("info/processing.json", None, "perché, da chi, fino a quando (art. 15)", "why, by whom, until when (Art. 15)"),
     ("info/recipients.json", None, "a chi sono stati mostrati", "to whom they were shown"),
     ("info/agreements/", None, "accordi, testi, storia e ricevute", "agreements, texts, history and receipts"),
+    ("info/notices.json", None, "informative che Le sono state date", "notices you were given"),
     ("info/withheld.json", None, "ciò che non è consegnato, e perché", "what is not handed out, and why"),
     ("accesses/accesses.json", "accesses/accesses.csv", "chi ha guardato, quando e perché", "who looked, when and why"),
     ("accesses/proofs/", "accesses/checkpoint", "le prove che l'elenco è vero", "the proofs that the list is true"),

@@ -8,6 +8,7 @@ A card's verification code, PIN or track is refused outright, as a field or as a
 """
 
 from collections.abc import Callable, Collection, Iterator
+from datetime import date
 from typing import Annotated, Literal, Self
 
 import yaml
@@ -78,6 +79,13 @@ class FileFormat(_Part):
         return self
 
 
+class Provenance(_Part):
+    """Where the values of a field are from that are not from the customers, by a code, and since when: now, if no day is said."""
+
+    source: str = Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")
+    obtained_on: date | None = None
+
+
 class AgreementSource(_Part):
     """Which agreement a line's customer has, and since when. `template` turns the column's words into template ids by `codes`."""
 
@@ -113,6 +121,7 @@ class Mapping(_Part):
     agreement: AgreementSource
     consents: tuple[ConsentSource, ...] = ()
     ignored: tuple[str, ...] = ()
+    sources: dict[str, Provenance] = Field(default_factory=dict)  # by field
 
     def named(self) -> Iterator[tuple[str, str]]:
         """Yield each mapped column with the pointer of the line that maps it."""

@@ -22,7 +22,9 @@ NOBODY = NOBODY_ID
 _REVIEWS: Final = ("review-open", "review-note")
 _UNTOLD: Final[tuple[str, ...]] = ("reason", "result")
 # Of somebody who was erased there is still this: who looked, what was agreed, and the erasure itself.
-_SHOWN_AFTER: Final = ("show_accesses", "show_agreements", "show_receipt", "review-search", "review-open", "review-note")
+_SHOWN_AFTER: Final = (
+    *("show_accesses", "show_agreements", "show_receipt", "show_served_notices", "review-search", "review-open", "review-note"),
+)
 _AFTER_ERASURE: Final = (*_SHOWN_AFTER, "erase", "show_request", "move_request", "hold", "show_tasks", "answer_task")
 HOUSE = Permission(allowed=True, because="house")  # what a command or a job acts by
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vault import tables
+from vault import notices, tables
 from vault.assembly import Vault
 from vault.database import Database
 from vault.errors import Conflict, DatabaseUnavailable, Fault, InvalidValue, NotFound, PolicyUnavailable
@@ -212,7 +212,8 @@ def _losses(database: Database, controller_id: str, new: Bundle, last: Activatio
         return []
     with database.snapshot(controller_id) as rows:
         agreed = {f"{name}@{version}" for name, version in rows.execute(_AGREED)}
-    return [Fault(what, code) for what, code in losses(old, new, agreed)]
+        served = notices.given(rows, controller_id)
+    return [Fault(what, code) for what, code in losses(old, new, agreed, served)]
 
 
 def _come_into_force(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,11 +16,13 @@ from vault.keys import records as keys
 from vault.keys.data_keys import AmendedClass, Changes, NewClass, NewValue, amend_classes, seal_class
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person, telling
 from vault.operations.enrolment import age, birth, index_entries, normalised, time_barred_at
-from vault.operations.facts import as_known, sealed_classes, subject_facts
+from vault.operations.facts import as_known, is_self, sealed_classes, subject_facts
+from vault.operations.sourcing import Sources, require_sources, said_of, source_rows
 from vault.outbox import announce
 from vault.permit import ReadPermit
 from vault.policy.model import AgreementFacts, Context, Treatment
 from vault.profiles import ages, versions
+from vault.sources import add as add_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,16 @@ def amend(
     agreement_id: str,
     fields: Mapping[str, Any],
     if_match: int,
+    sources: Sources = MappingProxyType({}),
+    *,
+    own: bool = False,
     also: Callable[[sa.Connection, int], None] | None = None,
     treatment: Treatment | None = None,
 ) -> Amended:
-    """Set the given values; null removes. `also` is done in the same transaction, given the person's new version.
+    """Set the given values; null removes. `sources`: of those that are not from the person; `own`: they said them all.
 
-    `treatment`: what is said of an old cancer, where a value is of one; it is not kept.
+    `also` is done in the same transaction, given the person's new version; `treatment`: what is said of an old cancer, where a
+    value is of one, and not kept.
 
     Raises InvalidValue, Stale, Conflict, NotFound; nothing is half changed.
     """
@@ -52,14 +59,16 @@ def amend(
     require_person(vault, acting)
     _require_changeable(vault, acting, fields)
     values = normalised(vault.catalogue, fields)
+    require_sources(vault, values, sources, acting.at, own=own or is_self(context, subject_id, acting.person))
     removed = frozenset(name for name, value in fields.items() if value is None)
     barred_at = _barred_at(vault, acting, values, treatment)
     agreement = _in_force(vault, acting, agreement_id)
     _require_granted(vault, agreement, fields)
     _require_version(acting, if_match)
+    from_others = source_rows(vault, context.controller_id, subject_id, if_match + 1, sources, acting.entry_id, acting.at)
     permit = record(
         vault, acting, opens=dict.fromkeys(fields, agreement_id), terms=(agreement.template,), count=len(fields),
-        details={"agreements": {agreement_id: sorted(fields)}},
+        details={"agreements": {agreement_id: sorted(fields)}}, internal=said_of(sources),
     )  # fmt: skip
     with telling(vault, acting):
         changed, created = _seal(vault, acting, permit, agreement_id, values, removed)
@@ -72,6 +81,7 @@ def amend(
         _set_age(vault, transaction, acting, values)
         if barred_at is not None:
             ages.set_barred(transaction, context.controller_id, subject_id, barred_at)
+        add_sources(transaction, context.controller_id, from_others)
         announce(transaction, vault, context.controller_id, "subject:amended", acting.entry_id, acting.at,
                  subject_id=subject_id, fields=sorted(fields))  # fmt: skip
         if also is not None:

@@ -57,7 +57,7 @@ def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> Non
         opened = open_drafts(vault.keys, permit, sealed, drafts, last.place, vault.monotonic())
         values = {name: one.value for name, one in opened.items()}
         version = acting.person.subject.version if acting.person.subject is not None else 0
-        amend(vault, context, row.subject_id, last.agreement_id, values, version, _applied(acting, last))
+        amend(vault, context, row.subject_id, last.agreement_id, values, version, own=True, also=_applied(acting, last))
 
 
 def _applied(acting: Acting, last: CorrectionRow) -> Callable[[sa.Connection, int], None]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from vault import tables
+from vault import sources, tables
 from vault.agreements import records as agreements
 from vault.assembly import Vault
 from vault.errors import AccessDenied, Conflict
@@ -100,6 +100,8 @@ def close_classes(vault: Vault, transaction: sa.Connection, acting: Acting) -> t
     emptied = {class_name for class_name, _ in gone} - {key.class_name for key in left}
     unread = {class_name for class_name, _ in gone | archived} - {key.class_name for key in left if key.state == "current"}
     keys.delete_indexes(transaction, *place, _indexes(vault, emptied, unread))
+    if emptied:
+        sources.forget(transaction, *place, [name for name, one in vault.catalogue.fields.items() if one.class_name in emptied])
     if vault.catalogue.fields["date_of_birth"].class_name in emptied | unread:
         ages.forget_date(transaction, *place)
     for name, classes in (("class:emptied", emptied), ("class:archived", {class_name for class_name, _ in archived})):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,8 +19,12 @@ from vault.operations.acting import carrying_out, draft, prepare, require_permis
 from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, birth, new_subject, normalised
 from vault.operations.keeping import keep_templates
 from vault.operations.known_again import known_again
+from vault.operations.noticing import Given, keep_served, said_of, told
+from vault.operations.sourcing import Sources, require_sources, source_rows
+from vault.operations.sourcing import said_of as said_of_sources
 from vault.outbox import announce
 from vault.policy.model import Context, Treatment
+from vault.sources import add as add_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +53,31 @@ def enroll(
     context: Context,
     fields: Mapping[str, Any],
     agreements: tuple[AgreementTerms, ...],
+    given: Given | None = None,
+    sources: Sources = MappingProxyType({}),
+    *,
     treatment: Treatment | None = None,
 ) -> Enrolled:
-    """Enrol. `treatment`: what is said of an old cancer, where a value is of one; it is not kept.
+    """Enrol; `given` is the notice the person was given, `sources` says where values are from that are not from them.
+
+    `treatment`: what is said of an old cancer, where a value is of one; it is not kept.
 
     Raises InvalidValue (every field at fault, by code), AccessDenied, Conflict (`already-enrolled`, `previously-erased`,
-    `template-changed`).
+    `template-changed`, `notice-changed`).
     """
     acting = prepare(vault, "enroll", context)
     require_permission(vault, acting)
     values = normalised(vault.catalogue, fields)
+    require_sources(vault, values, sources, acting.at)
     made = tuple(agreed(vault, context, one, acting.at, f"/agreements/{n}") for n, one in enumerate(agreements))
     _require_guardians(vault, context.controller_id, values, made, acting.at)
     author = Author(context.caller.id, ",".join(sorted(acting.caller.roles)))
+    notice = told(vault, given, acting.at, "/notice") if given is not None else None
     person = new_subject(vault, context.controller_id, Enrolment(values, made, treatment), author, acting.entry_id, acting.at)
+    said = {"subject_id": person.subject_id, **(said_of(notice, given) if notice is not None and given is not None else {})}
+    from_others = source_rows(vault, context.controller_id, person.subject_id, 1, sources, acting.entry_id, acting.at)
     entry = replace(
-        draft(vault, acting, "done", details={"subject_id": person.subject_id}, count=len(values)),
+        draft(vault, acting, "done", details=said, count=len(values), internal=said_of_sources(sources)),
         chain=Chain(person.subject_id, *person.audit_key, 0, 0, b""),
         subject_id=person.subject_id,
         terms=tuple(sorted({one.template.reference for one in made})),
@@ -75,6 +89,9 @@ def enroll(
         keep_templates(vault, transaction, context.controller_id, person.rows[tables.agreement], acting.at)
         for table, rows in person.rows.items():
             transaction.execute(sa.insert(table), rows)
+        add_sources(transaction, context.controller_id, from_others)
+        if notice is not None and given is not None:
+            keep_served(vault, transaction, acting, person.subject_id, notice, given)
         announce(
             transaction, vault, context.controller_id, "subject:enrolled", acting.entry_id, acting.at, subject_id=person.subject_id
         )

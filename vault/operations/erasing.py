@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -34,10 +34,6 @@ from vault.permit import Clear
 from vault.profiles.normalise import index_text
 from vault.profiles.records import AgreementRow
 
-TOMBSTONES_LAST: Final = "P24M"
-DETAILS_LAST: Final = "P24M"  # after the last entry (Garante 192/2011)
-HISTORY_LASTS: Final = "P10Y"  # of agreements (c.c. 2946)
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -58,18 +54,19 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The keyed hashes that are left of identifiers."""
+    """The keyed hashes that are left of identifiers, and until when they and the details of accesses are kept."""
 
     tombstones: Sequence[Identifier]
     suppressions: Sequence[tuple[str, Identifier]]
     until: datetime
+    details_until: datetime
 
     def keep(self, rows: sa.Connection, acting: Acting) -> None:
         """Store them in the erasure's transaction."""
         controller_id = acting.context.controller_id
         erasures.keep_tombstones(rows, controller_id, self.tombstones, acting.at, self.until, acting.entry_id)
         erasures.keep_suppressions(rows, controller_id, self.suppressions, _objected_at(acting), acting.entry_id)
-        erasures.shred_audit_key_after(rows, controller_id, acting.subject_id, self.until)
+        erasures.shred_audit_key_after(rows, controller_id, acting.subject_id, self.details_until)
 
 
 def read_case(vault: Vault, acting: Acting) -> Case:
@@ -166,12 +163,14 @@ def final_by(vault: Vault, acting: Acting) -> str:
 def kept_after(vault: Vault, acting: Acting, left: Left) -> list[dict[str, Any]]:
     """Return what is not erased although everything was, until when, and why."""
     zone = vault.controller(acting.context.controller_id).zone
+    there = ["audit-details", "agreement-history", *(["tombstones"] if left.tombstones else [])]
     kept: list[dict[str, Any]] = [
-        {"what": "audit-details", "until": _last_day(acting.at, DETAILS_LAST, zone), "law": ["Garante 192/2011"]},
-        {"what": "agreement-history", "until": _last_day(acting.at, HISTORY_LASTS, zone), "law": ["c.c. 2946"]},
-    ]
-    if left.tombstones:
-        kept.append({"what": "tombstones", "until": _last_day(acting.at, TOMBSTONES_LAST, zone)})
+        {
+            "what": name, "until": _last_day(acting.at, vault.policy.keeping[name].period, zone),
+            **({"law": list(law)} if (law := vault.policy.keeping[name].law) else {}),
+        }
+        for name in there
+    ]  # fmt: skip
     if left.suppressions:
         kept.append({"what": "marketing-suppression", "until": None})
     return kept
@@ -234,8 +233,9 @@ def left_of(vault: Vault, acting: Acting, case: Case, opened: Mapping[str, Clear
     row = acting.person.subject
     objected = row is not None and row.objected_marketing
     quiet = suppressions(vault, controller_id, texts) if objected else []
-    end = valid_until(acting.at, TOMBSTONES_LAST, vault.controller(controller_id).zone)
-    return Left(stones, quiet, end or acting.at)
+    zone, keeping = vault.controller(controller_id).zone, vault.policy.keeping
+    ends = (valid_until(acting.at, keeping[name].period, zone) or acting.at for name in ("tombstones", "audit-details"))
+    return Left(stones, quiet, *ends)
 
 
 def identifiers(vault: Vault, values: Mapping[str, Any]) -> list[tuple[str, str]]:

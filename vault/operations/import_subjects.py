@@ -37,7 +37,17 @@ from vault.importing.mapping import CUSTOMER_NUMBER, load_mapping
 from vault.importing.reading import Customer, CustomerReader, FieldKind, Refusal
 from vault.importing.records import KnownLine
 from vault.importing.report import Report
-from vault.operations.imported import Newcomer, Numbered, Run, line_digest, numbered, run_entry, sealed, templates_of
+from vault.operations.imported import (
+    Newcomer,
+    Numbered,
+    Run,
+    line_digest,
+    numbered,
+    require_sources,
+    run_entry,
+    sealed,
+    templates_of,
+)
 from vault.operations.keeping import keep_templates
 from vault.operations.known_again import known_again
 from vault.profiles.catalogue import names_card_secret
@@ -94,6 +104,7 @@ def run_import(
     """
     layout = load_mapping(mapping.read_bytes(), vault.catalogue.fields, names_card_secret)
     controller, templates, at = vault.controller(controller_id), templates_of(vault, layout), vault.now()
+    require_sources(vault, layout, at)
     with path.open("rb") as file:
         digest, total = _measured(file)
         run = Run(vault, controller, layout, templates, digest, at)

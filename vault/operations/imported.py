@@ -24,6 +24,8 @@ from vault.octets import b64u, expand, lp, mac, u16
 from vault.operations.enroll import is_agreed_with
 from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, index_entries, new_subject
 from vault.operations.known_again import NEVER_SEEN, KnownAgain
+from vault.operations.sourcing import Sourced, source_rows
+from vault.sources import columns
 
 CALLER = "job:import"
 PURPOSE = "customer-management"
@@ -70,6 +72,20 @@ def templates_of(vault: Vault, layout: ImportMapping) -> dict[str, Template]:
     return {name: known[name] for name in layout.templates}
 
 
+def require_sources(vault: Vault, layout: ImportMapping, at: datetime) -> None:
+    """Raise InvalidValue where a field of others' data says no source, and where a source is of no field, or of the future."""
+    fields = vault.catalogue.fields
+    lacking = [name for name in layout.fields if fields[name].origin == "third-party" and name not in layout.sources]
+    faults = [Fault(f"/fields/{name}", "mapping.source_missing") for name in lacking]
+    for name, one in layout.sources.items():
+        if name not in layout.fields:
+            faults.append(Fault("/sources", "mapping.field_unknown"))
+        elif one.obtained_on is not None and one.obtained_on > at.date():
+            faults.append(Fault(f"/sources/{name}", "mapping.instant_ahead"))
+    if faults:
+        raise InvalidValue("invalid-mapping", faults=faults)
+
+
 def numbered(run: Run, customer: Customer) -> Numbered:
     """Return the customer with the index under which the number is found."""
     ((_, _, value),) = index_entries(run.vault, run.controller.controller_id, {CUSTOMER_NUMBER: customer.values[CUSTOMER_NUMBER]})
@@ -110,6 +126,7 @@ def sealed(run: Run, one: Numbered, before: KnownAgain = NEVER_SEEN) -> Newcomer
                 "line": customer.line,
             }
         ],
+        tables.data_source: _sources(run, customer, person.subject_id, entry_id),
         tables.event: [
             {
                 "controller_id": common["controller_id"], "event_id": vault.new_id("evt"), "name": "subject:enrolled",
@@ -118,6 +135,17 @@ def sealed(run: Run, one: Numbered, before: KnownAgain = NEVER_SEEN) -> Newcomer
         ],
     }  # fmt: skip
     return Newcomer(one, _entry(run, customer, person.subject_id, person.audit_key, entry_id, made, rows), rows)
+
+
+def _sources(run: Run, customer: Customer, subject_id: str, entry_id: str) -> list[dict[str, Any]]:
+    """Return where the values of one customer are from, as the mapping says of its fields."""
+    controller_id, zone = run.controller.controller_id, run.controller.zone
+    stated = {
+        name: Sourced(one.source, datetime.combine(one.obtained_on, time(), zone) if one.obtained_on is not None else None)
+        for name, one in run.layout.sources.items()
+        if name in customer.values
+    }
+    return [columns(controller_id, one) for one in source_rows(run.vault, controller_id, subject_id, 1, stated, entry_id, run.at)]
 
 
 def _agreements(run: Run, customer: Customer) -> Iterator[Agreed]:

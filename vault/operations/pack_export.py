@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from vault import notices, sources
 from vault.agreements import records as agreements
 from vault.agreements.receipts import CONTEXT, instant, receipt_line
 from vault.assembly import Vault
@@ -32,6 +33,7 @@ from vault.operations.pack_accesses import Report, begin_report, pack_accesses
 from vault.operations.receiving import named_recipients
 from vault.operations.show_accesses import LEVEL_FOR_SPECIAL
 from vault.operations.show_receipt import receipt_facts
+from vault.operations.show_served_notices import shown
 from vault.operations.signing import signature_under
 from vault.policy.model import Context
 from vault.profiles.records import AgreementRow
@@ -84,6 +86,7 @@ def pack_export(vault: Vault, order: Order, write: Callable[[bytes], object], ad
     progress.add(progress.fields)
     if report is not None:
         _pack_agreements(vault, report.acting, package)
+        _pack_notices(vault, report.acting, package)
         pack_accesses(report, package, recipients, progress.add)
         categories = {one.name: one.category for one in vault.catalogue.fields.values()}
         package.add("info/recipients.json", [orjson.dumps(recipients.told(parties, categories), option=_JSON)])
@@ -132,14 +135,34 @@ def lacks_level(case: Case) -> bool:
 
 def _sorted_out(vault: Vault, case: Case, answer: Profile) -> Contents:
     collected = {name: under for one in case.frames.values() for name, under in one.collected().items()}
+    from_others = _sources(vault, case)
     answers = {
-        name: Answered(one.state, name in case.present, one.because, one.value, one.mask, collected.get(name))
+        name: Answered(
+            one.state,
+            name in case.present,
+            one.because,
+            one.value,
+            one.mask,
+            collected.get(name),
+            False,
+            *from_others.get(name, (None, None)),
+        )
         for name, one in answer.fields.items()
     }
     described = [
         Described(one.name, one.category, one.origin, one.labels, one.never_to_subject) for one in vault.catalogue.fields.values()
     ]
     return sorted_out(described, answers, {one.agreement_id: _ground(vault, one) for one in case.person.agreements}, REASONS)
+
+
+def _sources(vault: Vault, case: Case) -> dict[str, tuple[str, str]]:
+    """Return where the values that are there now are from, by field, of those that are not from the person."""
+    with vault.database.snapshot(case.ask.context.controller_id) as rows:
+        found = sources.of_subject(rows, case.ask.context.controller_id, case.ask.subject_id)
+    versions = {(name, entry[0]) for one in case.frames.values() for name, entry in one.entries.items()}
+    return {
+        field: (one.source, instant(one.obtained_at)) for (field, version), one in found.items() if (field, version) in versions
+    }
 
 
 def _ground(vault: Vault, one: AgreementRow) -> Ground:
@@ -221,6 +244,13 @@ def _pack_agreements(vault: Vault, acting: Acting, package: Package) -> None:
             package.add(f"{name}.{made.text_language}.md", [text])
 
 
+def _pack_notices(vault: Vault, acting: Acting, package: Package) -> None:
+    """Write which notices the person was given, in which words, when."""
+    with vault.database.snapshot(acting.context.controller_id) as rows:
+        found = notices.served(rows, acting.context.controller_id, acting.subject_id)
+    package.add("info/notices.json", [orjson.dumps([shown(one) for one in found], option=_JSON)])
+
+
 def _receipts(vault: Vault, acting: Acting, agreement_id: str, numbers: Iterable[int]) -> Iterator[bytes]:
     """Yield the receipt of each event; none where the controller says nothing of itself, or the template is in no bundle."""
     for number in numbers:
@@ -245,7 +275,7 @@ def _finish(vault: Vault, order: Order, package: Package, made: Contents, named:
     labels: Mapping[str, Mapping[str, str]] = {one.name: one.labels for one in vault.catalogue.fields.values()}
     written = ["data/portability.json", "data/portability.csv", "info/processing.json", "info/withheld.json"]
     if order.set == "access":
-        written += ["data/profile.json", "data/profile.csv", "info/recipients.json", "info/agreements/"]
+        written += ["data/profile.json", "data/profile.csv", "info/recipients.json", "info/agreements/", "info/notices.json"]
         written += ["accesses/accesses.json", "accesses/accesses.csv", "accesses/proofs/", "accesses/checkpoint"]
     package.add("index.html", [page(order.language, controller, snapshot_at, labels, made.profile, made.withheld, written)])
     about = About(

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +31,6 @@ from vault.audit.records import Head, head, leaf_at, pruned_log, tile_reader
 from vault.database import Database
 from vault.errors import Conflict, DatabaseUnavailable, Fault, InvalidValue, Unavailable, Unreadable, VaultError
 
-KEPT = timedelta(days=731)  # Garante 192/2011, 4.2.2 and 4 June 2015: inquiries of banks and health dossiers, two years at least
 _P = tables.policy_activation.c
 _ACTIVATIONS = sa.select(_P.entry_id).where(_P.controller_id == sa.bindparam("controller"))
 
@@ -94,11 +93,11 @@ def prune_trail(
     """Prune what was recorded before an instant; None when that is not one whole stretch. `owner` is the owner's pool.
 
     `signed` is the size of the last checkpoint; `settle` sequences and signs what is pending. Raises InvalidValue for an instant
-    less than two years ago, Conflict `lists-pending` while a list of people affected has no verdict, Unreadable when the leaves are
-    not those of the tree: verify first.
+    the bundle in force keeps the log from, Conflict `lists-pending` while a list of people affected has no verdict, Unreadable when
+    the leaves are not those of the tree: verify first.
     """
-    if before > vault.now() - KEPT:
-        raise InvalidValue(faults=[Fault("--before", "kept-two-years")])
+    if before > vault.now() - vault.governed(controller_id).policy.keeping["trail"].days:
+        raise InvalidValue(faults=[Fault("--before", "kept-by-law")])
     with vault.database.snapshot(controller_id) as rows:
         at = head(rows, controller_id) or Head(0, 0)
         old = pruned_log(rows, controller_id, at.era) or Pruned(0, b"")

@@ -13,10 +13,12 @@ from vault.policy.cedar import compiled, distinctions, families
 from vault.policy.groups import field_groups
 from vault.policy.lexicon import Lexicon
 from vault.policy.lint import faults
+from vault.policy.notices import Notice, notices_of
 from vault.policy.onco import OncoTerms, onco_terms_of
 from vault.policy.periods import Period, periods_of
 from vault.policy.refusing import Refusal, refusals_of
 from vault.policy.regimes import Regime, regimes_of
+from vault.policy.retention import BEFORE, Keeping, keeping_of
 
 Json = dict[str, Any]
 
@@ -72,6 +74,18 @@ class Bundle:
         """From when a cancer of long ago is barred; None in a bundle from before that was said."""
         held = self.files.get("onco_terms.yaml")
         return onco_terms_of(bundle_files.parsed(held)) if held is not None else None
+
+    @cached_property
+    def notices(self) -> Mapping[str, Notice]:
+        """What people are told, by `name@version`; none in a bundle from before there were any."""
+        held = self.files.get("notices.yaml")
+        return notices_of(bundle_files.parsed(held)) if held is not None else {}
+
+    @cached_property
+    def keeping(self) -> Mapping[str, Keeping]:
+        """How long the house keeps its own records; what held before, in a bundle that does not say."""
+        held = self.files.get("retention.yaml")
+        return keeping_of(bundle_files.parsed(held)) if held is not None else BEFORE
 
     @property
     def matrix(self) -> Json:

@@ -1,7 +1,7 @@
 """What a bundle may not take away from the one before it: the words and places of what is stored already. Pure.
 
-Values lie sealed under a field and its class, agreements name a template and its digest. A bundle that no longer knows them would
-leave data that nobody can decide on, so it is refused, a rollback too: sign a corrected bundle instead.
+Values lie sealed under a field and its class, agreements name a template and its digest, people were given a notice. A bundle that
+no longer knows them would leave data that nobody can decide on, so it is refused, a rollback too: sign a corrected bundle instead.
 """
 
 from collections.abc import Collection, Iterator
@@ -13,8 +13,8 @@ from vault.policy.files import template_digest
 _PLACES: Final = ("class", "type", "index")  # what seals a value, what shape it has, what it is found by
 
 
-def losses(old: Bundle, new: Bundle, agreed: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield what the new bundle lacks or moves, and how; `agreed` are the templates (`id@version`) of agreements there are."""
+def losses(old: Bundle, new: Bundle, agreed: Collection[str], served: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield what the new bundle lacks or moves, and how. `agreed`: templates (`id@version`) there are, `served`: notices given."""
     before, after = old.catalogue["fields"], new.catalogue["fields"]
     for name, entry in before.items():
         if name not in after:
@@ -25,3 +25,7 @@ def losses(old: Bundle, new: Bundle, agreed: Collection[str]) -> Iterator[tuple[
         if reference in new.templates and template_digest(new.templates[reference]) != template_digest(document):
             yield reference, "template.changed"
     yield from ((reference, "template.gone") for reference in sorted(agreed) if reference not in new.templates)
+    for reference, notice in old.notices.items():
+        if reference in new.notices and new.notices[reference].texts != notice.texts:
+            yield reference, "notice.changed"
+    yield from ((reference, "notice.gone") for reference in sorted(served) if reference not in new.notices)

@@ -43,7 +43,7 @@ PERMISSIONS: Final = (  # what `because` says of a field that is shown, or of a 
     *("rights-own-data", "rights-request", "system-preferences", "system-tokens"),
     *("verify-desk", "amend-desk", "amend-care", "amend-system", "find-desk", "find-system"),
     *("verb-enroll", "verb-agreements", "verb-receipts", "verb-tickets", "verb-register", "verb-break-glass", "verb-states"),
-    *("break-glass", "verb-accesses", "verb-review", "verb-unmask", "verb-breaches"),
+    *("break-glass", "verb-accesses", "verb-review", "verb-unmask", "verb-breaches", "verb-notices"),
 )
 OBLIGATIONS: Final = ("auto-hide-60s", "notify-dpo", "notify-subject", "review-2-working-days")
 BASES: Final = ("contract", "legal_obligation", "vital_interest", "public_task", "legitimate_interest", "consent")

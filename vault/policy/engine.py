@@ -63,6 +63,7 @@ VERBS: Final = (
     *("open_breach", "advance_breach", "show_breach", "show_affected", "erase"),
     *("open_request", "show_request", "move_request", "hold", "show_recipients", "show_processing"),
     *("show_tasks", "answer_task", "show_retention", "approve_retention", "show_certificate", "rectify", "tell_contact"),
+    *("serve_notice", "show_served_notices", "show_sources"),
 )
 
 Alarm = Callable[[str], None]
@@ -92,6 +93,7 @@ class Policy:
         self.regimes = bundle.regimes
         self.periods, self.refusals = bundle.periods, bundle.refusals
         self.onco_terms = bundle.onco_terms
+        self.notices, self.keeping = bundle.notices, bundle.keeping
         self._granted = {reference: self._lexicon.granted(reference) for reference in self._lexicon.terms}
         self._held_classes = {reference: self._lexicon.held_classes(reference, frozenset()) for reference in self._lexicon.terms}
         self._engine = engine or CedarEngine(bundle.policies, bundle.lexicon)

@@ -20,9 +20,9 @@ Json = dict[str, Any]
 
 PATTERNS: Final = (
     *("schema.cedarschema", "catalogue.yaml", "vocabulary.yaml", "masks.yaml", "recipients.yaml", "limits.yaml"),
-    *("regimes.yaml", "refusals.yaml", "onco_terms.yaml"),
+    *("regimes.yaml", "refusals.yaml", "onco_terms.yaml", "notices.yaml", "retention.yaml"),
     *("exemptions.txt", "templates.lock", "tests/matrix/roles.yaml", "gates/*.cedar", "roles/*.cedar"),
-    *("agreements/*.v*.yaml", "texts/*.v*.??.md", "tests/matrix/*.yaml", "plan/*.yaml"),
+    *("agreements/*.v*.yaml", "texts/*.v*.??.md", "notices/*.v*.??.md", "tests/matrix/*.yaml", "plan/*.yaml"),
 )
 SINGLE: Final = tuple(one for one in PATTERNS if "*" not in one)
 _NOT_OURS: Final = frozenset({"__init__.py"})  # policies/ is a package, so that it is found wherever it is installed

@@ -1,9 +1,10 @@
 """The lint: everything about a bundle that can be seen without deciding anything.
 
 Rules, in order: each file belongs and is plain text · every document has its schema, each key once · purposes and categories have
-the names and terms that the records of processing say of them (GDPR 30(1)(b), (c)) · policies are formatted, strictly valid, in our
-subset, named once, with reason and owner, and every literal is in a closed list · exemptions are those of `exemptions.txt` ·
-templates are complete and their digests those of `templates.lock` · the catalogue is complete.
+the names and terms that the records of processing say of them (GDPR 30(1)(b), (c)) · the house keeps its records as long as the
+law asks at least · notices are whole, and their texts those they name · policies are formatted, strictly valid, in our subset,
+named once, with reason and owner, and every literal is in a closed list · exemptions are those of `exemptions.txt` · templates
+are complete and their digests those of `templates.lock` · the catalogue is complete.
 
 `python -m vault.policy.lint policies/` prints what it finds and exits with 1 if that is anything.
 """
@@ -23,10 +24,12 @@ from vault.policy.lexicon import TRAINING
 from vault.policy.limits import Limits
 from vault.policy.literals import OPERATORS, conditions, entities, exemption_lines, exemptions, operators, strings
 from vault.policy.model import CHANNELS
+from vault.policy.notices import notice_faults, notices_of
 from vault.policy.onco import onco_terms_of
 from vault.policy.periods import periods_of
 from vault.policy.refusing import refusals_of
 from vault.policy.regimes import regimes_of
+from vault.policy.retention import keeping_of
 from vault.policy.templates import catalogue_faults, recipient_faults, template_faults, word_faults
 
 Json = dict[str, Any]
@@ -41,6 +44,8 @@ _SCHEMAS: Final = {
     "regimes.yaml": "riserbo-regimes/1",
     "refusals.yaml": "riserbo-refusals/1",
     "onco_terms.yaml": "riserbo-onco-terms/1",
+    "notices.yaml": "riserbo-notices/1",
+    "retention.yaml": "riserbo-retention/1",
     "agreements/": "riserbo-template/1",
     "tests/matrix/": "riserbo-matrix/1",
     "plan/": "riserbo-accepted/1",
@@ -54,8 +59,8 @@ _OF_THE_SCHEMA: Final = ("Vault::Action",)  # the validator knows them
 def faults(files: Mapping[str, bytes]) -> list[str]:
     """Return what is wrong, `path: what`, in order; empty for a sound bundle. Later rules wait until earlier ones hold."""
     rules: tuple[Callable[[Mapping[str, bytes]], Iterator[str]], ...] = (
-        _file_faults, _document_faults, _limit_faults, _regime_faults, _accepted_faults, _word_faults, _catalogue_faults,
-        _template_faults, _form_faults, _policy_faults, _exemption_faults,
+        _file_faults, _document_faults, _limit_faults, _regime_faults, _keeping_faults, _notice_faults, _accepted_faults,
+        _word_faults, _catalogue_faults, _template_faults, _form_faults, _policy_faults, _exemption_faults,
     )  # fmt: skip
     for rule in rules:
         found = list(rule(files))
@@ -123,6 +128,20 @@ def _regime_faults(files: Mapping[str, bytes]) -> Iterator[str]:
         onco_terms_of(bundle_files.parsed(files["onco_terms.yaml"]))
     except ValueError as error:
         yield f"onco_terms.yaml: {error}"
+
+
+def _keeping_faults(files: Mapping[str, bytes]) -> Iterator[str]:
+    try:
+        keeping_of(bundle_files.parsed(files["retention.yaml"]))
+    except ValueError as error:
+        yield f"retention.yaml: {error}"
+
+
+def _notice_faults(files: Mapping[str, bytes]) -> Iterator[str]:
+    try:
+        yield from notice_faults(notices_of(bundle_files.parsed(files["notices.yaml"])), files)
+    except ValueError as error:
+        yield f"notices.yaml: {error}"
 
 
 def _accepted_faults(files: Mapping[str, bytes]) -> Iterator[str]:

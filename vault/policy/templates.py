@@ -38,19 +38,21 @@ _TRIGGERS: Final = ("agreement-end", "last-entry", "collection", "relationship-e
 _LANGUAGES: Final = {"it", "en"}
 _PERIOD: Final = re.compile(r"P(?=[0-9])([0-9]+Y)?([0-9]+M)?([0-9]+W)?([0-9]+D)?")
 _TRANSFER: Final = re.compile(r"none|A4[56](-[0-9])?(-[a-z])?|A49-1-[a-g]")
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 _CARD_SECRET: Final = re.compile(r"(^|_)(cvv2?|cvc2?|cid|pin|track[0-9]*)(_|$)")
 _CARD_MASKS: Final = ["card_bin_last4", "card_last4"]  # BIN and last four are the most PCI DSS 3.4.1 lets anybody see
 
 
 def template_faults(path: str, one: Json, files: Mapping[str, bytes], known: Mapping[str, Json]) -> Iterator[str]:
     """Yield what is wrong with one template; `known` are the documents catalogue, vocabulary and recipients."""
-    if set(one) != _TEMPLATE:
-        yield f"members differ: {', '.join(sorted(set(one) ^ _TEMPLATE))}"
+    if set(one) - {"impact_assessments"} != _TEMPLATE:
+        yield f"members differ: {', '.join(sorted((set(one) - {'impact_assessments'}) ^ _TEMPLATE))}"
         return
     if path != f"agreements/{one['id']}.v{one['version']}.yaml":
         yield "is not named by its id and version"
     yield from _closed_lists(one, known)
     yield from _text_faults(one, files)
+    yield from _reference_faults(one)
     if one["basis"] == "consent" and (one["purpose_match"] != "exact" or one["validity"].get("until") == "open"):
         yield "a consent is specific and has a period: exact matching, and an end"
     if one["basis"] == "legitimate_interest" and not one["assessment"]:
@@ -150,6 +152,13 @@ def _named(template: Json, kind: str) -> set[Any]:
     return {*stated, *kept} if isinstance(stated, list) else set()
 
 
+def _reference_faults(one: Json) -> Iterator[str]:
+    """Yield where impact assessments (GDPR 35) are not named as what they are: references, never their text."""
+    named = one.get("impact_assessments", ["none"])
+    if not isinstance(named, list) or not named or not all(isinstance(name, str) and _REFERENCE.fullmatch(name) for name in named):
+        yield "impact_assessments are references, or the member is left out"
+
+
 def _word_faults(name: str, kind: str, one: Any, prefixes: Mapping[str, str]) -> Iterator[str]:
     if not isinstance(one, dict) or not isinstance(one.get("broader"), list):
         yield "has no list `broader`"
@@ -160,6 +169,8 @@ def _word_faults(name: str, kind: str, one: Any, prefixes: Mapping[str, str]) ->
         if not isinstance(said.get(language), str) or not said[language].strip():
             yield f"has no label in `{language}`"
     prefix, _, local = str(one.get("term") if kind == "purposes" else name).partition(":")
+    if kind == "purposes":
+        yield from _reference_faults(one)
     if not local or one.get("iri") != f"{prefixes.get(prefix)}{local}":
         yield "has no term of a prefix of the vocabulary whose IRI is `iri`"
 

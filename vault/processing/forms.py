@@ -96,6 +96,7 @@ def _process(one: Json, base: str) -> Json:
         "dpv:hasLegalBasis": one["bases"],
         "vault:templates": one["templates"],
         "vault:assessments": one["assessments"],
+        **({"vault:impactAssessments": one["impact_assessments"]} if one["impact_assessments"] else {}),
         "dpv:hasDataSubject": one["data_subjects"],
         "vault:hasData": [_data(data) for data in one["data"]],
         "dpv:hasRecipient": [_iri(base, name) for name in one["recipients"]],
@@ -197,7 +198,7 @@ def _activity_row(one: Json) -> Json:
         "categories": _once(part["category"] for part in data), "special": _once(part["category"] for part in special),
         "classes": _once(part["class"] for part in data), "fields": _once(name for part in data for name in part["fields"]),
         "recipients": one["recipients"], "kept": "; ".join(_once(text for kept in one["storage"] for text in _kept(kept))),
-        "value": one["assessments"],
+        "value": [*one["assessments"], *one["impact_assessments"]],
     }  # fmt: skip
 
 

@@ -158,11 +158,21 @@ def _activity(facts: Facts, purpose: str) -> Json:
         "templates": names,
         "bases": _bases(ruled, [] if own else templates),
         "assessments": [] if own else sorted({one["assessment"] for one in templates if one["assessment"] is not None}),
+        "impact_assessments": [] if own else _impact_assessments(ruled, purpose, templates),
         "data_subjects": [SUBJECTS],
         "data": _data(ruled, {field for name in names for field in ruled.granted[name]}),
         "recipients": [] if own else _recipients_of(facts, templates),
         "storage": [_storage(ruled, name) for name in names],
     }
+
+
+def _impact_assessments(ruled: Ruled, purpose: str, templates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the impact assessments (GDPR 35) that the templates name, the purpose, or one it is narrower than."""
+    purposes, reached = ruled.vocabulary["purposes"], [purpose]
+    for name in reached:  # grows as it is read, by what is broader than what was reached
+        reached += [above for above in purposes[name]["broader"] if above not in reached]
+    naming = [*(purposes[name] for name in reached), *templates]
+    return sorted({reference for one in naming for reference in one.get("impact_assessments", ())})
 
 
 def _bases(ruled: Ruled, templates: Sequence[Mapping[str, Any]]) -> list[str]:
