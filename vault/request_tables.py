@@ -102,3 +102,15 @@ letter = _table(  # what people were written about a request: never to which add
 )
 Index("letter_of_request", letter.c.controller_id, letter.c.request_id)
 Index("letter_waiting", letter.c.controller_id, letter.c.next_at, postgresql_where=letter.c.next_at.is_not(None))
+
+prohibition = _table(  # insert-only: what people forbid for after their death; the last one counts
+    "prohibition",
+    _text("subject_id"),
+    Column("number", Integer, nullable=False),
+    Column("rights", ARRAY(Text), nullable=False),  # none: taken back
+    _text("evidence"),  # own-session document-seen
+    _instant("recorded_at"),
+    _text("recorded_by"),
+    _text("entry_id"),
+    key=("subject_id", "number"),
+)

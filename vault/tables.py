@@ -41,7 +41,7 @@ from vault.key_tables import (
 )
 from vault.notice_tables import data_source, notice_served, notice_text
 from vault.recipient_tables import disclosure, disclosure_mark, recipient, recipient_task, recipient_task_step
-from vault.request_tables import letter, rectification, rectification_draft, request, request_step
+from vault.request_tables import letter, prohibition, rectification, rectification_draft, request, request_step
 from vault.trail_tables import (
     audit_checkpoint,
     audit_daily,
@@ -97,6 +97,7 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "metadata",
     "notice_served",
     "notice_text",
+    "prohibition",
     "recipient",
     "recipient_task",
     "recipient_task_step",

@@ -31,6 +31,7 @@ Kind = Literal[
 ]  # fmt: skip
 State = Literal["received", "verified", "accepted", "fulfilled", "refused", "withdrawn", "duplicate", "unidentified"]
 Waiting = Literal["nothing", "identity", "clarification", "fee"]
+Right = Literal["access", "portability", "rectification", "erasure", "restriction", "objection"]
 Outcome = Literal["complete", "partial", "nothing-held"]
 
 
@@ -76,9 +77,15 @@ class ExtendIn(WordsIn):
 
 
 class AcceptIn(WordsIn):
-    """Of an erasure the digest of the plan that is accepted: that and nothing else is carried out."""
+    """Of an erasure or a correction the digest of what is accepted: that and nothing else is carried out.
+
+    Of somebody dead: who asks by what `standing`, for which `right`, and on what `ground` although they forbade it.
+    """
 
     plan: Digest | None = None
+    standing: Literal["own-interest", "mandate", "family-reasons"] | None = None
+    right: Right | None = None
+    ground: Literal["patrimonial", "defence"] | None = None
 
 
 class RefuseIn(WordsIn):

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
+from api.call import call_of
 from api.context import AccessContext, Guarded, RunningVault
 from api.described import IDEMPOTENCY, answers, headers
 from api.idempotency import Idempotent
+from api.routes.requests import Right
 from api.routes.reveals import OwnWords
 from api.shapes import Body, FieldName, Instant, PersonalBody, SubjectId
 from vault.errors import Fault, InvalidValue
+from vault.operations.forbid_after_death import Forbidden, forbid_after_death, show_forbidden
 from vault.operations.object_to import object_to, overrule_objection, withdraw_objection
 from vault.operations.obscure import lift_obscuring, obscure
 from vault.operations.record_death import record_death
@@ -62,6 +65,21 @@ class ObscuringIn(PersonalBody):
     """Fields of special categories: what they hold now, not what is written later."""
 
     fields: Fields
+
+
+class ProhibitionIn(Body):
+    """Which rights nobody may exercise after somebody's death; none: whoever has standing may."""
+
+    rights: Annotated[list[Right], Field(max_length=6)]
+
+
+class ProhibitionOut(BaseModel):
+    """What somebody forbade, on what evidence, since when; null for never."""
+
+    rights: list[str]
+    evidence: Literal["own-session", "document-seen"] | None
+    recorded_at: str | None
+    entry_id: str
 
 
 class DeathIn(PersonalBody):
@@ -173,6 +191,43 @@ def put_death(subject_id: SubjectId, body: DeathIn, context: AccessContext, vaul
     """Record that a person has died, or that it was recorded by error."""
     on = _day(body.on)
     return _done(once, vault, context, subject_id, lambda: record_death(vault, context, subject_id, on, body.evidence))
+
+
+@router.put(
+    "/subjects/{subject_id}/prohibition",
+    operation_id="forbidAfterDeath",
+    responses=answers(ProhibitionOut, "Kept; what was said before no longer counts.", 403, 409, body=True),
+    openapi_extra=headers(IDEMPOTENCY),
+)
+def put_prohibition(
+    subject_id: SubjectId, body: ProhibitionIn, context: AccessContext, vault: RunningVault, once: Idempotent
+) -> Response:
+    """Forbid, for after one's death, that others exercise one's rights; or take that back."""
+
+    def act() -> Answered:
+        return Answered(200, _forbidden(forbid_after_death(vault, context, subject_id, body.rights)), subject_id)
+
+    return once.answer(vault, context, act)
+
+
+@router.get(
+    "/subjects/{subject_id}/prohibition",
+    operation_id="readProhibition",
+    responses=answers(ProhibitionOut, "What was forbidden.", 403),
+    openapi_extra=headers(),
+)
+def read_prohibition(
+    subject_id: SubjectId, context: AccessContext, vault: RunningVault, request: Request, response: Response
+) -> ProhibitionOut:
+    """Read what somebody forbade for after their death."""
+    shown = show_forbidden(vault, context, subject_id)
+    call_of(request).entry_id = response.headers["Vault-Entry"] = shown.entry_id
+    response.headers["Cache-Control"] = "no-store"
+    return ProhibitionOut(**_forbidden(shown))
+
+
+def _forbidden(one: Forbidden) -> dict[str, Any]:
+    return {"rights": list(one.rights), "evidence": one.evidence, "recorded_at": one.recorded_at, "entry_id": one.entry_id}
 
 
 def _done(

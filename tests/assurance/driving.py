@@ -747,6 +747,11 @@ def set_states(outside: Outside, person: Person) -> None:
     for way in ("", ":lift"):
         outside.call(200, "POST", f"{path}/obscurings{way}", "customer", {"fields": ["health_note"]}, **own)
         outside.call(422, "POST", f"{path}/obscurings{way}", "customer", {"fields": ["iban"]}, **own)
+    outside.call(200, "PUT", f"{path}/prohibition", "customer", {"rights": ["access"]}, **own)
+    outside.call(422, "PUT", f"{path}/prohibition", "customer", {"rights": [STRAYS["wrong type"]]}, **own)
+    outside.call(403, "PUT", f"{path}/prohibition", "t1", {"rights": []}, Vault_Ticket=person.tickets["t1"])
+    outside.call(200, "GET", f"{path}/prohibition", "customer", **own)
+    outside.call(404, "GET", f"/v1/subjects/{NOBODY}/prohibition", "dpo", Vault_Purpose="rights-fulfilment")
     for on, status in {"2026-01-02": 200, "2026-02-30": 422, "9999-01-01": 422, None: 200}.items():
         outside.call(status, "PUT", f"{path}/death", "dpo", {"on": on, "evidence": "notary"})
 

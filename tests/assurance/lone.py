@@ -136,6 +136,8 @@ class Lone:
             "overruleObjection": lambda: desk.call("POST", f"{subject}/objections:overrule", "dpo", {"balancing": "x" * 20}),
             "obscure": lambda: desk.call("POST", f"{subject}/obscurings", "customer", obscured, self.subject_id),
             "liftObscuring": lambda: desk.call("POST", f"{subject}/obscurings:lift", "customer", obscured, self.subject_id),
+            "forbidAfterDeath": lambda: desk.call("PUT", f"{subject}/prohibition", "dsr-officer", {"rights": ["access"]}),
+            "readProhibition": lambda: desk.call("GET", f"{subject}/prohibition", "dsr-officer"),
             "recordDeath": lambda: desk.call("PUT", f"{subject}/death", "dpo", {"on": "2026-01-02", "evidence": "notary"}),
         }
 

@@ -27,7 +27,7 @@ SEALED = (
     *("vault.policy_bundle", "vault.policy_activation", "vault.audit_pruned", "vault.review_remark"),
     *("vault.breach", "vault.breach_phase", "vault.breach_deadline", "vault.affected_list", "vault.affected_part"),
     *("vault.request_step", "vault.recipient_task_step"),
-    *("vault.erasure", "vault.certificate", "vault.notice_text", "vault.notice_served"),
+    *("vault.erasure", "vault.certificate", "vault.notice_text", "vault.notice_served", "vault.prohibition"),
 )
 GUARDED = (*SEALED, "vault.audit_checkpoint", "vault.audit_witnessed")  # a trigger refuses even the owner
 EVERY_TABLE = """

@@ -18,6 +18,7 @@ from vault.exports import records as exports
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_in_person, require_permission
 from vault.operations.carry_out_correction import accepted_digest, carry_out_correction
 from vault.operations.erase import Order, erase, plan_erasure
+from vault.operations.forbid_after_death import require_allowed_by_the_dead
 from vault.operations.forget_barred import forget_barred
 from vault.operations.open_request import Stands, dated, local_day, patron_day, role_of, step_of
 from vault.operations.sealed_words import word_faults
@@ -44,7 +45,8 @@ class Step:
     """What somebody does, and what it takes to: `said` in their words; the rest by verb.
 
     verify: `level` reached, `method`; ask: `waiting` for what; extend: `by_months` more, `because`; accept: `plan`, the digest in
-    hex, of an erasure; refuse: `code`; fulfil: `outcome`; duplicate: `same_as`; reopen: `ordered_by`.
+    hex, of an erasure or a correction, and of somebody dead by what `standing` for which `right`, on which `ground` although they
+    forbade it; refuse: `code`; fulfil: `outcome`; duplicate: `same_as`; reopen: `ordered_by`.
     """
 
     verb: Verb
@@ -59,6 +61,9 @@ class Step:
     outcome: str | None = None
     same_as: str | None = None
     ordered_by: str | None = None
+    standing: str | None = None
+    right: str | None = None
+    ground: str | None = None
 
 
 def move_request(vault: Vault, context: Context, request_id: str, step: Step) -> Stands:
@@ -188,6 +193,8 @@ def _changes(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepR
             due = dated(vault, acting.context.controller_id, period_of(vault, acting, row), row.received_at, stops, extended)
             return {"due": due.due, "extended": extended}
         case "accept":
+            if row.kind == "deceased":
+                require_allowed_by_the_dead(vault, acting, row.subject_id, step.standing, step.right, step.ground)
             return {"plan": _accepted_plan(vault, acting, row, step)}
         case "fulfil":
             return {"fulfilled_by": acting.context.caller.id, "outcome": _outcome(vault, acting, row, step)}
@@ -297,5 +304,5 @@ def _stated(step: Step, move: Move) -> Mapping[str, Any]:
     return {
         "level": move.level if step.verb == "verify" else None, "method": step.method, "waiting": step.waiting,
         "months": step.by_months, "because": step.because, "plan": step.plan, "code": step.code, "outcome": step.outcome,
-        "same_as": step.same_as,
+        "same_as": step.same_as, "standing": step.standing, "right": step.right, "ground": step.ground,
     }  # fmt: skip

@@ -38,7 +38,7 @@ FAMILIES: Final = {  # requests of one kind are evaluated against the policies t
     **dict.fromkeys(("ask_unmask", "approve_unmask", "unmask"), "verb"),
     **dict.fromkeys(("open_request", "show_request", "move_request", "hold", "show_recipients", "show_processing"), "verb"),
     **dict.fromkeys(("show_tasks", "answer_task", "show_retention", "approve_retention", "show_certificate"), "verb"),
-    **dict.fromkeys(("rectify", "tell_contact"), "verb"),
+    **dict.fromkeys(("rectify", "tell_contact", "forbid_after_death"), "verb"),
     **dict.fromkeys(("serve_notice", "show_served_notices", "show_sources"), "verb"),
     **dict.fromkeys(("open_breach", "advance_breach", "show_breach", "show_affected"), "verb"),
 }

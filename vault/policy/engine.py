@@ -63,7 +63,7 @@ VERBS: Final = (
     *("open_breach", "advance_breach", "show_breach", "show_affected", "erase"),
     *("open_request", "show_request", "move_request", "hold", "show_recipients", "show_processing"),
     *("show_tasks", "answer_task", "show_retention", "approve_retention", "show_certificate", "rectify", "tell_contact"),
-    *("serve_notice", "show_served_notices", "show_sources"),
+    *("serve_notice", "show_served_notices", "show_sources", "forbid_after_death"),
 )
 
 Alarm = Callable[[str], None]
