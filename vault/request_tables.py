@@ -63,7 +63,7 @@ rectification = _table(  # where a value came from that was corrected: kept; wha
     _text("evidence"),
     _text("asked_by"),
     _instant("asked_at"),
-    Column("reachable", Boolean, nullable=False),  # there is a contact by which they can be told
+    Column("contacts", JSONB, nullable=False),  # by which they can be told, each with the version it had then
     _bytes("digest"),  # SHA-256 of what was proposed, as it is sealed
     _text("told_by", nullable=True),
     _text("told_through", nullable=True),  # a field: the contact as it was before

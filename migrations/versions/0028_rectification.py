@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("replaces", JSONB(), nullable=False),
         *(sa.Column(name, sa.Text(), nullable=False) for name in ("evidence", "asked_by")),
         sa.Column("asked_at", INSTANT, nullable=False),
-        sa.Column("reachable", sa.Boolean(), nullable=False),
+        sa.Column("contacts", JSONB(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         *(sa.Column(name, sa.Text(), nullable=True) for name in ("told_by", "told_through")),
         *(sa.Column(name, INSTANT, nullable=True) for name in ("told_at", "applied_at")),

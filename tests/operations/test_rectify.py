@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Controllers
-from tests.makers import EVERYTHING, make_context, register
+from tests.makers import EVERYTHING, make_context, make_ticket, register
 from tests.operations.test_requests import House
 from vault.errors import AccessDenied, Conflict, Erased, InvalidValue, NotFound, Stale
 from vault.opening import Opened
@@ -105,6 +105,19 @@ def test_how_somebody_is_reached_changes_a_day_after_they_were_told(house: House
     assert str(shown(house, subject_id, "email")).startswith("giulia")
     assert fulfilled(house.later(hours=24, minutes=1), made).request.state == "fulfilled"
     assert shown(house, subject_id, "email") == "nuova@example.it"
+
+
+def test_nobody_is_told_by_a_contact_that_was_written_since(house: House) -> None:
+    """Seen failing with any contact taken: an agent who was talked into a new address would be telling the impostor."""
+    subject_id = house.person(mobile=EVERYTHING["mobile"], iban=EVERYTHING["iban"])
+    made = asked(house, subject_id, "iban")
+    told = proposed(house, made, iban="IT60X0542811101000000123456")
+    agent = make_context(house.controller_id, "t2", ticket=make_ticket(house.vault, house.controller_id, subject_id, "t2", "TCK-7"))
+    amend(house.vault, agent, subject_id, told.row.agreement_id, {"email": "ladro@example.it", "phone": "02 7654 3210"}, 1)
+    for through in ("email", "phone"):
+        with pytest.raises(InvalidValue):
+            tell_contact(house.vault, house.officer(), made.request.request_id, through)
+    assert tell_contact(house.vault, house.officer(), made.request.request_id, "mobile").row.told_through == "mobile"
 
 
 def test_nothing_is_proposed_that_identity_was_not_proved_for(house: House) -> None:

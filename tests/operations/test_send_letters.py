@@ -8,11 +8,12 @@ import psycopg
 import pytest
 
 from tests.conftest import Controllers
-from tests.makers import register
+from tests.makers import make_context, register
 from tests.operations.test_requests import House
 from tests.relay import Relay, relaying
 from vault.connectors.mail import Mailer
 from vault.opening import Opened
+from vault.operations.amend import amend
 from vault.operations.rectify import Wanted, propose_correction, show_correction
 from vault.operations.send_letters import PAUSES, make_letters, send_letters
 from vault.operations.withdraw import withdraw
@@ -86,6 +87,18 @@ def test_whoever_is_reached_now_is_told_of_the_change_and_the_day_begins(house: 
     assert (row.told_by, row.told_through) == ("job:letters", "email")
     assert row.told_at is not None
     assert row.proposal.from_when == row.told_at + timedelta(hours=24)
+
+
+def test_a_letter_to_an_address_written_since_tells_nobody_of_the_change(house: House, relay: Relay) -> None:
+    """Seen failing with the day begun by it."""
+    subject_id = house.person(email="vecchia2@example.it", mobile="333 1234567")
+    made = house.asked(subject_id, "rectification", house.own(subject_id), fields=["mobile"])
+    wanted = Wanted({"mobile": "333 7654321"})
+    row = propose_correction(house.vault, house.own(subject_id), made.request.request_id, wanted).row
+    system = make_context(house.controller_id, "system", channel="api")
+    amend(house.vault, system, subject_id, row.agreement_id, {"email": "ladro2@example.it"}, 1)
+    written(house, relay)
+    assert show_correction(house.vault, house.officer(), made.request.request_id).row.told_at is None
 
 
 def test_what_no_relay_takes_is_tried_again_and_then_a_person_s_to_tell(house: House) -> None:

@@ -96,7 +96,7 @@ def propose_correction(vault: Vault, context: Context, request_id: str, wanted: 
     kept = CorrectionRow(
         request_id=request_id, number=number, subject_id=row.subject_id, agreement_id=agreement_id,
         replaces={name: held.get(name, 0) for name in values}, evidence=wanted.evidence, asked_by=context.caller.id,
-        asked_at=acting.at, reachable=not TOLD_BY.isdisjoint(held),
+        asked_at=acting.at, contacts={name: held[name] for name in sorted(TOLD_BY & held.keys())},
         digest=digest(request_id, number, {one.class_name: one.frame for one in made}), told_by=None, told_through=None,
         told_at=None, applied_at=None, applied_version=None, entry_id=acting.entry_id,
     )  # fmt: skip
@@ -136,7 +136,7 @@ def tell_contact(vault: Vault, context: Context, request_id: str, through: str) 
     last = _last(vault, acting, request_id)
     if last.told_at is not None or last.applied_at is not None:
         raise refuse(vault, acting, Conflict("already-told"))
-    if through not in TOLD_BY & versions(as_known(context, row.subject_id, acting.person)[1]).keys():
+    if not last.reaches(through, versions(as_known(context, row.subject_id, acting.person)[1])):
         raise refuse(vault, acting, InvalidValue(faults=[Fault("/through", "field.nothing-held")]))
     record(vault, acting, details={"result": "told", "request": request_id})
     told = replace(last, told_by=context.caller.id, told_through=through, told_at=acting.at)

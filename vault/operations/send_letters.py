@@ -7,7 +7,7 @@ about to change is thereby told to whoever is reached now.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -16,7 +16,8 @@ from vault.assembly import Vault
 from vault.errors import Conflict, Stale, VaultError
 from vault.keys.data_keys import open_fields
 from vault.operations.acting import HOUSE, Acting, carrying_out, is_gone, prepare, record, telling
-from vault.operations.facts import sealed_classes, subject_facts
+from vault.operations.facts import as_known, sealed_classes, subject_facts
+from vault.operations.rectify import versions
 from vault.outbox import announce
 from vault.policy.model import Caller, Context
 from vault.rights import correction_records as corrections
@@ -108,7 +109,10 @@ def _attempted(vault: Vault, controller_id: str, one: LetterRow, send: Send) -> 
         return 1
     language: Language = "en" if opened.get(_SPOKEN) == "en" else "it"
     subject, text = letter(one.about, language, _facts(vault, controller_id, row, language))
-    _end(vault, acting, one, send(Mail(one.letter_id, str(opened[ADDRESS]), language, subject, text)))
+    came = send(Mail(one.letter_id, str(opened[ADDRESS]), language, subject, text))
+    _end(vault, acting, one, came)
+    if came.code is None and one.about == "contact-changing":
+        _told(vault, acting, one.request_id)
     return 1
 
 
@@ -165,23 +169,28 @@ def _end(vault: Vault, acting: Acting, one: LetterRow, came: Mailed) -> None:
                 transaction, vault, controller_id, "letter:failed", failing.entry_id, acting.at, request_id=one.request_id,
                 letter_id=one.letter_id,
             )  # fmt: skip
-    if to["state"] == "sent" and one.about == "contact-changing":
-        _told(vault, acting, one.request_id, acting.at)
 
 
-def _told(vault: Vault, acting: Acting, request_id: str, at: datetime) -> None:
+def _told(vault: Vault, acting: Acting, request_id: str) -> None:
     """Note that whoever is reached now was told that this changes: from now on it waits a day."""
     controller_id = acting.context.controller_id
     noting = replace(acting, verb="tell_contact", entry_id=vault.new_id("ent"))
     with vault.database.snapshot(controller_id) as rows:
         last = corrections.last(rows, controller_id, request_id)
-    if last is None or last.told_at is not None or last.applied_at is not None:
+    held = versions(as_known(acting.context, acting.subject_id, acting.person)[1])
+    if last is None or last.told_at is not None or last.applied_at is not None or not last.reaches(ADDRESS, held):
         return
     record(vault, noting, details={"result": "told", "request": request_id})
     try:
         with carrying_out(vault, noting) as transaction:
             corrections.change(
-                transaction, controller_id, last, told_by=_CALLER.id, told_through=ADDRESS, told_at=at, entry_id=noting.entry_id
+                transaction,
+                controller_id,
+                last,
+                told_by=_CALLER.id,
+                told_through=ADDRESS,
+                told_at=acting.at,
+                entry_id=noting.entry_id,
             )
     except Stale:
         return  # it was carried out meanwhile

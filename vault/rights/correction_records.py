@@ -47,7 +47,7 @@ class CorrectionRow:
     evidence: str
     asked_by: str
     asked_at: datetime
-    reachable: bool
+    contacts: Mapping[str, int]
     digest: bytes
     told_by: str | None
     told_through: str | None
@@ -64,7 +64,11 @@ class CorrectionRow:
     @property
     def proposal(self) -> Proposal:
         """What the rule of waiting has to know."""
-        return Proposal(self.replaces, self.asked_at, self.reachable, self.told_at)
+        return Proposal(self.replaces, self.asked_at, bool(self.contacts), self.told_at)
+
+    def reaches(self, through: str, present: Mapping[str, int]) -> bool:
+        """Say whether a contact reaches whoever was there when it was proposed: one written since could be an impostor's."""
+        return through in self.contacts and present.get(through) == self.contacts[through]
 
 
 def add(rows: sa.Connection, controller_id: str, made: CorrectionRow, drafts: Iterable[DraftRow]) -> None:
