@@ -22,6 +22,7 @@ from vault.operations.open_request import Stands
 from vault.operations.rectify import Proposed, Wanted, propose_correction, show_correction, tell_contact
 from vault.operations.withdraw import withdraw
 from vault.policy.model import Context
+from vault.rights import correction_records as corrections
 
 WORDS = "detto al telefono, parola per parola"
 DAY = timedelta(hours=24)
@@ -242,6 +243,18 @@ def test_a_request_without_a_proposal_is_carried_out_by_hand_as_before(house: Ho
     house.moved(made, house.officer(), "accept")
     step = Step("fulfil", said=WORDS, outcome="partial")
     assert move_request(house.vault, house.officer(), made.request.request_id, step).request.outcome == "partial"
+
+
+def test_what_was_carried_out_is_not_told_of_any_more(house: House) -> None:
+    subject_id = house.person()
+    made = asked(house, subject_id, "given_name")
+    told = proposed(house, made, given_name="Anna")
+    accepted(house, made, told)
+    fulfilled(house, made)
+    with pytest.raises(Conflict, match="already-told"):
+        tell_contact(house.vault, house.officer(), made.request.request_id, "email")
+    with pytest.raises(Stale), house.vault.database.transaction(house.controller_id) as transaction:
+        corrections.change(transaction, house.controller_id, told.row, told_by="anybody")
 
 
 def test_two_proposals_at_once_are_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

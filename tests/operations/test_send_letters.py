@@ -17,6 +17,7 @@ from vault.operations.amend import amend
 from vault.operations.rectify import Wanted, propose_correction, show_correction
 from vault.operations.send_letters import PAUSES, make_letters, send_letters
 from vault.operations.withdraw import withdraw
+from vault.rights import letter_records as records
 from vault.rights.letters import Mail, Mailed
 
 SENDER = "privacy@acme.example"
@@ -147,6 +148,19 @@ def test_whoever_has_no_address_is_told_by_a_person(house: House, relay: Relay) 
     house.asked(subject_id)
     assert written(house, relay) == 1
     assert letters(house) == [("received", "failed", "no-address")]
+
+
+def test_two_processes_make_it_once(house: House) -> None:
+    house.asked(house.person())
+    with house.vault.database.snapshot(house.controller_id) as rows:
+        (fact,) = records.facts(rows, house.controller_id)
+    assert make_letters(house.vault, house.controller_id) == 1
+    with house.vault.database.snapshot(house.controller_id) as rows:
+        (made,) = records.due(rows, house.controller_id, house.vault.now())
+    with house.vault.database.transaction(house.controller_id) as transaction:
+        second = replace(made, letter_id=house.vault.new_id("ltr"))
+        records.take_over(transaction, house.controller_id, fact.event_id, house.vault.now(), [second])
+    assert len(letters(house)) == 1
 
 
 def test_two_processes_send_it_once(house: House, relay: Relay) -> None:
