@@ -24,8 +24,9 @@ from vault.audit.scan import GivenNote, Report
 from vault.audit.verify import Mac, verify_log
 from vault.connectors.keyrings.file import FileKeyring
 from vault.database import Database
+from vault.fitting import CHECKPOINT_KEY
 from vault.notes import VerifierKey
-from vault.opening import CHECKPOINT_KEY, open_vault
+from vault.opening import open_vault
 
 SAMPLED, TRIES, LOOK_S = 100_000, 5, 0.1
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

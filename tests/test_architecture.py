@@ -25,7 +25,7 @@ CALLERS: Mapping[str, tuple[tuple[str, ...], str]] = {
             "vault/audit/recorder.py",
             "vault/audit/sequencer.py",
             "vault/audit/signer.py",  # keeps its copy of a checkpoint
-            "vault/opening.py",  # hands the keys a way to reserve wraps before they are made
+            "vault/fitting.py",  # hands the keys a way to reserve wraps before they are made
             "vault/database.py",
         ),
         "operations own their transactions, and the trail its own",

@@ -8,13 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-import sqlalchemy as sa
 import structlog
 
-from vault import tables
-from vault.assembly import Controller, Rules, Signing, Vault
+from vault.assembly import Rules, Vault
 from vault.audit.checkpoint import origin, parse_note
 from vault.audit.health import Measure, TrailHealth
 from vault.audit.recorder import Recorder
@@ -27,7 +24,6 @@ from vault.audit.trail import Trail
 from vault.audit.watch import Watch
 from vault.connectors.announcer import announcing
 from vault.connectors.embedded_postgres import admin_url, ensure_database, start_embedded
-from vault.connectors.erasure_ledger import DirectoryLedger
 from vault.connectors.key_exports import KeyExports, pieces_of
 from vault.connectors.keyrings.file import FILE_NAME, FileKeyring, Seal, make_keyring
 from vault.connectors.policy_keys import read_witnesses
@@ -35,9 +31,20 @@ from vault.connectors.publishers import read_publisher
 from vault.connectors.signer_state import DirectorySignerState
 from vault.database import Database
 from vault.errors import AuditUnavailable, Fault, KeysUnavailable, NotFound, PolicyUnavailable
+from vault.fitting import (
+    CHECKPOINT_KEY,
+    NAMES,
+    controller_keys,
+    controller_of,
+    ledger_of,
+    mac_of,
+    mac_of_those_there,
+    pools,
+    signing_of,
+)
 from vault.following import LEVEL, REPLAY, Following
-from vault.keys import data_keys, records
-from vault.keys.controller_keys import ControllerKeyRows, ControllerKeys
+from vault.keys import data_keys
+from vault.keys.controller_keys import ControllerKeys
 from vault.keys.draws import draw
 from vault.octets import base32_id
 from vault.operations.activate import begin
@@ -63,11 +70,9 @@ from vault.tickets import PushedTickets
 
 ROLES = ("riserbo_app", "riserbo_sequencer", "riserbo_signer")
 log = structlog.get_logger()
-_CONTROLLER = sa.select(tables.controller.c.zone, tables.controller.c.languages)
 CREDENTIAL_BYTES = 32
 RECOVER = "riserbo audit recover"
 SETTLES_WITHIN_S = 2.0  # somebody waits for it
-CHECKPOINT_KEY, RECEIPT_KEY, DOCUMENT_KEY, LEDGER_KEY = "audit-sign/1", "audit-receipt/1", "document-sign/1", "ledger/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +108,14 @@ def open_keyring(settings: Settings) -> FileKeyring:
             raise KeysUnavailable("keyring-missing")  # there is a vault here: another keyring would open none of it
         found_keyring(settings)
     keyring = FileKeyring(settings.keyring, _seal(settings), forbidden=_forbidden(settings), now=now, draw=secrets.token_bytes)
-    for name in ("audit-mac/1", CHECKPOINT_KEY, RECEIPT_KEY, DOCUMENT_KEY, LEDGER_KEY):
+    for name in NAMES:
         keyring.ensure(name)
     return keyring
 
 
 def restore_exported_keys(settings: Settings, file: Path) -> dict[str, int]:
     """Put a key export into a database that has its data and no keys; return how many rows for each controller."""
-    with reach_database(settings) as addresses, _pools(addresses.url, "riserbo_app") as app:
+    with reach_database(settings) as addresses, pools(addresses.url, "riserbo_app") as app:
         return restore_keys(app, open_keyring(settings), settings.installation, lambda: pieces_of(file))
 
 
@@ -210,12 +215,12 @@ class Opened:
 
     def verify(self, controller_id: str, against: Sequence[GivenNote] = (), receipts: Sequence[str] = ()) -> Report:
         """Verify a controller's trail with everything at hand, and the notes and receipts somebody brings."""
-        key, mac = self.keyring.public_key(CHECKPOINT_KEY), _mac_if_there(self.keyring)
+        key, mac = self.keyring.public_key(CHECKPOINT_KEY), mac_of_those_there(self.keyring)
         return verify_trail(self.vault, self.sequencing, controller_id, self.state, key, mac, against, receipts)
 
     def scrub(self, controller_id: str) -> int:
         """Read a controller's trail again, as far as is due tonight, and record it; return how many checks found something."""
-        key, mac = self.keyring.public_key(CHECKPOINT_KEY), _mac_if_there(self.keyring)
+        key, mac = self.keyring.public_key(CHECKPOINT_KEY), mac_of_those_there(self.keyring)
 
         def read(since: datetime | None) -> Report:
             if since is None:
@@ -230,7 +235,7 @@ class Opened:
             at = head(rows, controller_id)
         text = self.state.last(origin(self.vault.settings.host, controller_id, at.era)) if at is not None else None
         signed = parse_note(text).checkpoint.size if text is not None else 0
-        with _pools(self.addresses.url, "riserbo_owner") as owner:
+        with pools(self.addresses.url, "riserbo_owner") as owner:
             return prune_trail(self.vault, owner, controller_id, before, archive, signed=signed, settle=self.trail.settle)
 
     def require_trail(self) -> None:
@@ -268,7 +273,7 @@ class Opened:
 
     def _tools(self) -> Tools:
         vault, health = self.vault, TrailHealth(time.monotonic)
-        sequencer = Sequencer(self.sequencing, mac=_mac_if_there(self.keyring), origin_host=vault.settings.host, health=health)
+        sequencer = Sequencer(self.sequencing, mac=mac_of_those_there(self.keyring), origin_host=vault.settings.host, health=health)
         recorder = _recorder(vault.settings, vault.database, vault.keys, self.keyring, is_open=lambda _: True)
         return Tools(self.sequencing, self.state, self.signer, sequencer, recorder)
 
@@ -332,8 +337,8 @@ def open_vault(settings: Settings, *, founding: bool = False) -> Iterator[Opened
 def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) -> Iterator[Opened]:
     """Put a vault together over a database and a keyring that are there, and run its trail until the block ends."""
     with ExitStack() as closing:
-        app, sequencing, signing = (closing.enter_context(_pools(addresses.url, role)) for role in ROLES)
-        keys = _controller_keys(settings, app, keyring)
+        app, sequencing, signing = (closing.enter_context(pools(addresses.url, role)) for role in ROLES)
+        keys = controller_keys(settings, app, keyring)
         closing.callback(keys.close)
         bundle = load_bundle(settings.policies)
         state, health = DirectorySignerState(settings.state), TrailHealth(time.monotonic)
@@ -343,14 +348,14 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
             signing, state, sign=keyring.sign, public_key=keyring.public_key, origin_host=settings.host, health=health, now=now,
             announce=announce,
         )  # fmt: skip
-        sequencer = Sequencer(sequencing, mac=_mac_if_there(keyring), origin_host=settings.host, health=health)
+        sequencer = Sequencer(sequencing, mac=mac_of_those_there(keyring), origin_host=settings.host, health=health)
         recorder, trail = _recording(settings, app, keys, keyring, _Trail(sequencer, signer, state, health))
         closing.callback(trail.stop)
         closing.callback(recorder.close)  # first: its writers' last entries are sequenced while the trail runs
         rules = Rules.of(bundle)
         standing = Standing(app, keys, rules, time.monotonic)
         closing.callback(standing.stop)
-        ledger = _ledger(keyring, settings)
+        ledger = ledger_of(keyring, settings)
         following = Following(app, ledger)
         closing.callback(following.stop)
         vault = Vault(
@@ -363,9 +368,9 @@ def assembled(settings: Settings, addresses: Addresses, keyring: FileKeyring) ->
             wordings=rules.wordings,
             audit=recorder,
             tickets=PushedTickets(),
-            controller=cache(lambda controller_id: _controller(app, controller_id)),
+            controller=cache(lambda controller_id: controller_of(app, controller_id)),
             publisher=lambda controller_id: read_publisher(settings.publishers, controller_id),
-            signing=_signing(keyring, settings),
+            signing=signing_of(keyring, settings),
             ledger=ledger,
             now=now,
             monotonic=time.monotonic,
@@ -387,29 +392,6 @@ class _Trail:
     signer: Signer
     state: DirectorySignerState
     health: TrailHealth
-
-
-@contextmanager
-def _pools(url: str, role: str) -> Iterator[Database]:
-    database = Database(url, role)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-def _controller_keys(settings: Settings, app: Database, keyring: FileKeyring) -> ControllerKeys:
-    def load(controller_id: str) -> ControllerKeyRows:
-        with app.snapshot(controller_id) as rows:
-            return records.load_controller(rows, controller_id)
-
-    def reserve(controller_id: str, epoch: int, count: int) -> int:
-        with app.transaction(controller_id) as rows:
-            return records.reserve_wraps(rows, controller_id, epoch, count)
-
-    return ControllerKeys(
-        keyring, load, time.monotonic, settings.key_lifetime_s, installation=settings.installation, reserve=reserve
-    )
 
 
 def _recording(
@@ -459,7 +441,7 @@ def _recorder(
 ) -> Recorder:
     return Recorder(
         app,
-        mac=_mac(keyring),
+        mac=mac_of(keyring),
         unwrap_audit_key=lambda *place: data_keys.unwrap_audit_key(keys, *place),
         audit_secret=lambda controller_id: keys.secret(controller_id, "audit"),
         seal=data_keys.seal_bytes,
@@ -472,40 +454,3 @@ def _recorder(
         wake=wake,
         lanes=settings.lanes,
     )
-
-
-def _mac(keyring: FileKeyring) -> Callable[[str, bytes], bytes]:
-    return lambda key, message: keyring.mac(key, [message])[0]
-
-
-def _mac_if_there(keyring: FileKeyring) -> Callable[[str, bytes], bytes | None]:
-    """Return what makes MACs with keys that rows name: None where there is none of that name, or no more."""
-    return lambda key, message: None if keyring.state(key) in ("absent", "destroyed") else keyring.mac(key, [message])[0]
-
-
-def _signing(keyring: FileKeyring, settings: Settings) -> Signing:
-    return Signing(
-        sign_document=lambda message: keyring.sign(DOCUMENT_KEY, message),
-        sign_receipt=lambda message: keyring.sign(RECEIPT_KEY, message),
-        document_key=keyring.public_key(DOCUMENT_KEY),
-        checkpoint_key=keyring.public_key(CHECKPOINT_KEY),
-        receipt_key=keyring.public_key(RECEIPT_KEY),
-        witnesses=read_witnesses(settings.witness_keys),
-    )
-
-
-def _ledger(keyring: FileKeyring, settings: Settings) -> DirectoryLedger:
-    return DirectoryLedger(
-        settings.erasure_ledgers,
-        forbidden=[settings.data],
-        sign=lambda message: keyring.sign(DOCUMENT_KEY, message),
-        public=keyring.public_key(DOCUMENT_KEY),
-        mac=lambda message: keyring.mac(LEDGER_KEY, [message])[0],
-    )
-
-
-def _controller(app: Database, controller_id: str) -> Controller:
-    rows = app.read(controller_id, _CONTROLLER, {})
-    if not rows:
-        raise NotFound("controller-not-found")
-    return Controller(controller_id, ZoneInfo(rows[0].zone), tuple(rows[0].languages))

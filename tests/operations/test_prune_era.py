@@ -14,8 +14,9 @@ from vault.audit import entry
 from vault.audit.checkpoint import origin
 from vault.audit.scan import GivenNote, Report
 from vault.audit.verify import verify_log
+from vault.fitting import CHECKPOINT_KEY
 from vault.notes import VerifierKey
-from vault.opening import CHECKPOINT_KEY, Opened
+from vault.opening import Opened
 from vault.policy.retention import BEFORE
 
 

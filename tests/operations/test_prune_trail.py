@@ -41,8 +41,9 @@ from vault.audit.verify import verify_log
 from vault.breaches import ListRow, PartRow
 from vault.database import Database
 from vault.errors import Conflict, DatabaseUnavailable, InvalidValue, Unreadable
+from vault.fitting import CHECKPOINT_KEY
 from vault.notes import VerifierKey
-from vault.opening import CHECKPOINT_KEY, Opened
+from vault.opening import Opened
 from vault.operations import prune_trail as pruning
 from vault.operations.in_force import _archived, in_force
 from vault.operations.prune_trail import Pruning

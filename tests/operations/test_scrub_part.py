@@ -21,7 +21,8 @@ from vault.audit.merkle import leaf_hash
 from vault.audit.pruned import STEP
 from vault.audit.scan import Report
 from vault.database import Database
-from vault.opening import CHECKPOINT_KEY, Opened, _mac, _mac_if_there
+from vault.fitting import CHECKPOINT_KEY, mac_of, mac_of_those_there
+from vault.opening import Opened
 from vault.operations.verify_trail import _size, verify_recent, verify_trail
 
 
@@ -39,15 +40,15 @@ class Long:
         opened = self.opened
         key = opened.keyring.public_key(CHECKPOINT_KEY)
         return verify_recent(
-            opened.vault, read or opened.sequencing, self.office.controller_id, opened.state, key, _mac_if_there(opened.keyring),
-            self.since,
+            opened.vault, read or opened.sequencing, self.office.controller_id, opened.state, key,
+            mac_of_those_there(opened.keyring), self.since,
         )  # fmt: skip
 
     def verify(self, read: Database) -> Report:
         """Verify everything."""
         opened, keyring = self.opened, self.opened.keyring
         key = keyring.public_key(CHECKPOINT_KEY)
-        return verify_trail(opened.vault, read, self.office.controller_id, opened.state, key, _mac_if_there(keyring))
+        return verify_trail(opened.vault, read, self.office.controller_id, opened.state, key, mac_of_those_there(keyring))
 
     def tampered(self, statement: str) -> AbstractContextManager[Tampered]:
         """Do it as whoever owns the database."""
@@ -66,7 +67,7 @@ def long(opened: Opened) -> Iterator[Long]:
             known = [leaf_hash(bytes(leaf)) for (leaf,) in owner.execute(asked, (controller_id,))]
             secret = opened.vault.keys.secret(controller_id, "audit")
             name = origin(opened.vault.settings.host, controller_id, 1)
-            mac = _mac(opened.keyring)
+            mac = mac_of(opened.keyring)
             keys = Keys(
                 controller_id, name, lambda writer: mac("audit-mac/1", entry.first_mac_message(controller_id, writer)), secret.key,
                 secret.version,
