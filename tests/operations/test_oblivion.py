@@ -92,6 +92,17 @@ def test_from_its_day_on_it_is_shown_to_nobody_but_the_person(house: House) -> N
     assert seen(later, going_on) == "clear"
 
 
+def test_writing_it_anew_without_a_word_makes_nothing_later_and_a_relapse_does(house: House) -> None:
+    """Seen failing: each correction of a value began ten years anew, and a day kept outlived a relapse."""
+    subject_id, agreement = enrolled(house, Treatment(years(house, 9)))
+    ticket = make_ticket(house.vault, house.controller_id, subject_id, "medical", "TCK-R")
+    medical = make_context(house.controller_id, "medical", ticket=ticket)
+    amend(house.vault, medical, subject_id, agreement, {FIELD: "guarita"}, 1)
+    assert seen(house.later(days=370), subject_id) == "time-barred"
+    amend(house.vault, medical, subject_id, agreement, {FIELD: "di nuovo in cura"}, 2, treatment=Treatment(None))
+    assert seen(house.later(days=370), subject_id) == "clear"
+
+
 def test_a_certificate_bars_it_at_once_and_then_it_is_gone_with_its_history(house: House) -> None:
     """Seen failing with the history left, and with the bar set at the end."""
     subject_id, agreement = enrolled(house, Treatment(None))
