@@ -18,6 +18,7 @@ from vault.operations.disclosure import Ask
 from vault.operations.enroll import enroll
 from vault.operations.hold import Wish, approve_hold, place_hold, release_hold
 from vault.operations.project_disclosures import project_disclosures
+from vault.operations.rectify import Wanted, propose_correction
 from vault.policy.model import Treatment
 
 FIELD = "oncology_history"
@@ -89,6 +90,10 @@ def test_from_its_day_on_it_is_shown_to_nobody_but_the_person(house: House) -> N
     medical = make_context(
         house.controller_id, "medical", ticket=make_ticket(house.vault, house.controller_id, subject_id, "medical", "TCK-B")
     )
+    asked = later.asked(subject_id, "rectification").request.request_id
+    with pytest.raises(InvalidValue) as refused:
+        propose_correction(later.vault, later.own(subject_id), asked, Wanted({FIELD: "x"}))
+    assert [(one.pointer, one.code) for one in refused.value.faults] == [(f"/fields/{FIELD}", "value.time-barred")]
     with pytest.raises(AccessDenied):  # what is barred is not written anew either
         amend(later.vault, medical, subject_id, agreement, {FIELD: "x"}, 1, treatment=Treatment(None))
     going_on, _ = enrolled(house, Treatment(None))
