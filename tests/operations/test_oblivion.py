@@ -118,8 +118,16 @@ def test_a_certificate_bars_it_at_once_and_then_it_is_gone_with_its_history(hous
     medical = make_context(house.controller_id, "medical", ticket=ticket)
     amend(house.vault, medical, subject_id, agreement, {FIELD: "guarita del tutto"}, 1, treatment=Treatment(None))
     made = house.asked(subject_id, "onco-oblivion")
+    stands = {"certificate": "specialist", "certified_on": house.vault.now().date().isoformat()}
+    for wrong in (
+        {"certificate": None}, {"certificate": "a friend"}, {"certified_on": None}, {"certified_on": "9999-12-31"},
+        {"certified_on": "yesterday"},
+    ):  # fmt: skip
+        with pytest.raises(InvalidValue) as refused:
+            house.moved(made, house.dpo(), "accept", **{**stands, **wrong})
+        assert [(one.pointer, one.code) for one in refused.value.faults] == [(f"/{next(iter(wrong))}", "member.unfit")]
     assert seen(house, subject_id) == "clear"
-    house.moved(made, house.dpo(), "accept")
+    house.moved(made, house.dpo(), "accept", **stands)
     assert seen(house, subject_id) == "time-barred"
     assert house.moved(made, house.dpo(), "fulfil", outcome="complete").request.state == "fulfilled"
     own = disclose(house.vault, Ask(house.own(subject_id), subject_id, (FIELD, "given_name"))).fields
@@ -129,7 +137,7 @@ def test_a_certificate_bars_it_at_once_and_then_it_is_gone_with_its_history(hous
         told = "SELECT data -> 'fields' FROM vault.event WHERE name = 'field:erased' AND data ->> 'subject_id' = %s"
         assert owner.execute(told, (subject_id,)).fetchone() == ([FIELD],)
     again = house.asked(subject_id, "onco-oblivion")
-    house.moved(again, house.dpo(), "accept")
+    house.moved(again, house.dpo(), "accept", **stands)
     assert house.moved(again, house.dpo(), "fulfil", outcome="nothing-held").request.outcome == "nothing-held"
     project_disclosures(house.vault, house.controller_id)
 
@@ -146,7 +154,7 @@ def test_what_was_taken_away_before_goes_too_and_what_a_hold_keeps_does_not(hous
     )
     approve_hold(house.vault, house.dpo("dpo-2"), hold.hold_id)
     made = house.asked(subject_id, "onco-oblivion")
-    house.moved(made, house.dpo(), "accept")
+    house.moved(made, house.dpo(), "accept", certificate="health-facility", certified_on="2026-01-31")
     with pytest.raises(Held):
         house.moved(made, house.dpo(), "fulfil", outcome="complete")
     assert former(house, subject_id) == 1
