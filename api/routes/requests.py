@@ -12,7 +12,7 @@ from api.context import AccessContext, Guarded, RunningVault
 from api.described import IDEMPOTENCY, answers, headers
 from api.idempotency import Idempotent
 from api.routes.reveals import OwnWords
-from api.shapes import CallerId, Digest, FieldName, Instant, PersonalBody, Slug, SubjectIdText
+from api.shapes import CallerId, Day, Digest, FieldName, Instant, PersonalBody, Slug, SubjectIdText
 from vault.operations.move_request import Step, move_request
 from vault.operations.open_request import Asked, Stands, open_request
 from vault.operations.remember import Answered
@@ -80,12 +80,15 @@ class AcceptIn(WordsIn):
     """Of an erasure or a correction the digest of what is accepted: that and nothing else is carried out.
 
     Of somebody dead: who asks by what `standing`, for which `right`, and on what `ground` although they forbade it.
+    Of an old cancer: who certified it (`certificate`), and on which day; never the certificate itself.
     """
 
     plan: Digest | None = None
     standing: Literal["own-interest", "mandate", "family-reasons"] | None = None
     right: Right | None = None
     ground: Literal["patrimonial", "defence"] | None = None
+    certificate: Literal["health-facility", "specialist", "general-practitioner"] | None = None
+    certified_on: Day | None = None
 
 
 class RefuseIn(WordsIn):

@@ -48,6 +48,22 @@ def test_a_good_line_is_a_customer_with_normalised_values() -> None:
     assert found.consents == (ClaimedConsent("marketing", date(2025, 4, 3), "phone", "telefono"),)
 
 
+def test_the_day_a_treatment_ended_is_read_and_an_empty_cell_says_nothing() -> None:
+    """A mapping without it makes of a line the digest it always had."""
+    layout, header = mapping(treatment_ended="Finita"), f"{HEADER};Finita"
+    said, silent, ahead, none = read(f"{header}\n{GOOD};31/01/2015\n{GOOD};\n{GOOD};01/01/2027\n{GOOD};mai\n", layout)
+    before = one(GOOD)
+    assert isinstance(before, Customer)
+    assert isinstance(said, Customer)
+    assert isinstance(silent, Customer)
+    assert (said.treatment_ended, silent.treatment_ended) == (date(2015, 1, 31), None)
+    assert pickle.loads(pickle.dumps(said)) == said  # noqa: S301 - our own
+    assert silent.digest() == before.digest() != said.digest()
+    assert [(one.column, one.code) for one in (ahead, none) if isinstance(one, Refusal)] == [
+        ("Finita", "treatment.invalid_date")
+    ] * 2
+
+
 @pytest.mark.parametrize(
     ("line", "column", "wanted"),
     [

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,25 @@ def test_a_value_that_no_agreement_of_the_line_grants_is_refused(importer: Impor
     result = importer.run(file, mapping)
     assert reported(result) == {2: "field.not-agreed"}
     assert result.accepted == 1
+
+
+def test_an_old_cancer_that_is_barred_is_not_imported(importer: Importer) -> None:
+    """Seen failing with the day of the line not handed on: it was stored, and open for ten years more."""
+    file, mapping = importer.directory / "onco.csv", importer.directory / "onco.yaml"
+    file.write_text("Numero;Storia;Dal;Finita\nC-1;guarita;2020-02-01;2015-01-31\nC-2;guarita;2020-02-01;2020-01-31\n")
+    fields = {"customer_number": "Numero", "oncology_history": "Storia"}
+    agreement = {"template": {"constant": "health-insurance"}, "signed_on": "Dal"}
+    layout = {
+        "schema": "riserbo-mapping/1",
+        "id": "onco",
+        "file": {"format": "csv", "delimiter": ";"},
+        "fields": fields,
+        "agreement": agreement,
+    }
+    mapping.write_text(yaml.safe_dump({**layout, "treatment_ended": "Finita"}))
+    assert reported(importer.run(file, mapping)) == {2: "value.time-barred"}
+    (kept,) = importer.rows("subject")
+    assert kept["time_barred_at"].astimezone(UTC).date() in (date(2030, 1, 30), date(2030, 1, 31))
 
 
 @pytest.mark.parametrize(

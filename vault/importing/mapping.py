@@ -122,6 +122,7 @@ class Mapping(_Part):
     consents: tuple[ConsentSource, ...] = ()
     ignored: tuple[str, ...] = ()
     sources: dict[str, Provenance] = Field(default_factory=dict)  # by field
+    treatment_ended: str | None = Field(default=None, min_length=1)  # the column that says on which day that of a cancer ended
 
     def named(self) -> Iterator[tuple[str, str]]:
         """Yield each mapped column with the pointer of the line that maps it."""
@@ -133,6 +134,8 @@ class Mapping(_Part):
         for number, consent in enumerate(self.consents):
             for column in (consent.column, consent.given_on, consent.channel):
                 yield f"/consents/{number}", column
+        if self.treatment_ended is not None:
+            yield "/treatment_ended", self.treatment_ended
 
     @property
     def templates(self) -> frozenset[str]:

@@ -71,14 +71,16 @@ class Customer:
     template: str
     signed_on: date
     consents: tuple[ClaimedConsent, ...]
+    treatment_ended: date | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Customer, (self.line, self.values, self.template, self.signed_on, self.consents)
+        return Customer, (self.line, self.values, self.template, self.signed_on, self.consents, self.treatment_ended)
 
     def digest(self) -> bytes:
         """Return SHA-256 of what the line says, wherever it stands and however it was spelled; to be keyed before it is kept."""
         claims = [[one.template, one.given_on, one.channel] for one in self.consents]
         said = [self.values, self.template, self.signed_on, claims]
+        said += [self.treatment_ended] if self.treatment_ended is not None else []
         return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest()
 
 
@@ -90,6 +92,7 @@ class _Draft:
     template: str = ""
     signed_on: date = date.min
     consents: list[ClaimedConsent] = field(default_factory=list)
+    treatment_ended: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,24 @@ class _ReadConsent:
         draft.consents.append(ClaimedConsent(self.source.template, given_on, known[1], known[0]))
 
 
-_Step = _ReadField | _ReadTemplate | _ReadSignature | _ReadConsent
+@dataclass(frozen=True, slots=True)
+class _ReadTreatment:
+    column: str
+    today: date
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def into(self, draft: _Draft, row: Row, layout: FileFormat) -> None:
+        """Take the day a treatment ended; an empty cell says nothing of it."""
+        if text_at(row, self.column):
+            draft.treatment_ended = _day(row, self.column, layout, "treatment")
+            if draft.treatment_ended > self.today:
+                raise Unfit(self.column, "treatment.invalid_date")
+
+
+_Step = _ReadField | _ReadTemplate | _ReadSignature | _ReadConsent | _ReadTreatment
 
 
 class CustomerReader:
@@ -202,6 +222,7 @@ class CustomerReader:
         steps: list[_Step] = [_ReadField(name, kinds[name], source, normalise, today) for name, source in mapping.fields.items()]
         steps += [_ReadTemplate(mapping.agreement), _ReadSignature(mapping.agreement)]
         steps += [_ReadConsent(source) for source in mapping.consents]
+        steps += [_ReadTreatment(mapping.treatment_ended, today)] if mapping.treatment_ended is not None else []
         self._steps = tuple(sorted(steps, key=self._turn))
 
     def read(self, record: Record) -> Customer | Refusal:
@@ -213,7 +234,8 @@ class CustomerReader:
                 step.into(draft, row, self._layout)
         except Unfit as unfit:
             return Refusal(record.number, unfit.column, unfit.code)
-        return Customer(record.number, draft.values, draft.template, draft.signed_on, tuple(draft.consents))
+        consents = tuple(draft.consents)
+        return Customer(record.number, draft.values, draft.template, draft.signed_on, consents, draft.treatment_ended)
 
     def read_all(self, records: Iterable[Record]) -> list[Customer | Refusal]:
         """Return what each record says, in order."""

@@ -62,6 +62,7 @@ def amend(
     require_sources(vault, values, sources, acting.at, own=own or is_self(context, subject_id, acting.person))
     removed = frozenset(name for name, value in fields.items() if value is None)
     barred_at = _barred_at(vault, acting, values, treatment)
+    of_cancer = any(vault.catalogue.fields[name].time_barred for name in values)
     agreement = _in_force(vault, acting, agreement_id)
     _require_granted(vault, agreement, fields)
     _require_version(acting, if_match)
@@ -79,7 +80,7 @@ def amend(
         write_changes(transaction, acting, changed, created)
         _reindex(vault, transaction, acting, values, removed)
         _set_age(vault, transaction, acting, values)
-        if barred_at is not None:
+        if of_cancer:
             ages.set_barred(transaction, context.controller_id, subject_id, barred_at)
         add_sources(transaction, context.controller_id, from_others)
         announce(transaction, vault, context.controller_id, "subject:amended", acting.entry_id, acting.at,
@@ -108,9 +109,10 @@ def _barred_at(vault: Vault, acting: Acting, values: Mapping[str, Any], treatmen
     """Return from when what is written of an old cancer is barred; what is barred already is not written anew."""
     row = acting.person.subject
     barred = [name for name in values if vault.catalogue.fields[name].time_barred]
-    if barred and row is not None and row.time_barred_at is not None and row.time_barred_at <= acting.at:
+    kept = row.time_barred_at if row is not None else None
+    if barred and kept is not None and kept <= acting.at:
         raise InvalidValue(faults=[Fault(f"/fields/{name}", "value.time-barred") for name in barred])
-    return time_barred_at(vault, acting.context.controller_id, values, treatment, acting.at)
+    return time_barred_at(vault, acting.context.controller_id, values, treatment, acting.at, kept)
 
 
 def _in_force(vault: Vault, acting: Acting, agreement_id: str) -> AgreementFacts:

@@ -256,9 +256,12 @@ def age(born_on: date | None, at: datetime, zone: tzinfo) -> dict[str, Any]:
 
 
 def time_barred_at(
-    vault: Vault, controller_id: str, values: Mapping[str, Any], said: Treatment | None, at: datetime
+    vault: Vault, controller_id: str, values: Mapping[str, Any], said: Treatment | None, at: datetime, kept: datetime | None = None
 ) -> datetime | None:
-    """Return from when what is written of an old cancer is barred (L. 193/2023 art. 2). Raises InvalidValue where it is already."""
+    """Return from when what is written of an old cancer is barred (L. 193/2023 art. 2). Raises InvalidValue where it is already.
+
+    `kept`: from when it is by what was said before; where nothing is said now it never gets later by that.
+    """
     barred = sorted(name for name in values if vault.catalogue.fields[name].time_barred)
     terms = vault.policy.onco_terms
     if not barred or terms is None:
@@ -270,7 +273,8 @@ def time_barred_at(
     begins = barred_from(terms, said, today)
     if begins is not None and begins <= today:
         raise InvalidValue(faults=[Fault(f"/fields/{name}", "value.time-barred") for name in barred])
-    return datetime.combine(begins, time.min, zone) if begins is not None else None
+    found = datetime.combine(begins, time.min, zone) if begins is not None else None
+    return min(kept, found) if said is None and kept is not None and found is not None else found
 
 
 def birth(values: Mapping[str, Any]) -> date | None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from vault.assembly import Vault
 from vault.errors import Conflict, Fault, InvalidValue
-from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person
+from vault.operations.acting import Acting, carrying_out, is_gone, prepare, record, refuse, require_permission, require_person
 from vault.operations.open_request import role_of
 from vault.policy.model import Context
 from vault.rights import prohibition_records as prohibitions
@@ -33,7 +33,9 @@ class Forbidden:
 def forbid_after_death(vault: Vault, context: Context, subject_id: str, rights: Sequence[str]) -> Forbidden:
     """Say which rights nobody may exercise after somebody's death, none for any; what was said before no longer counts.
 
-    Raises InvalidValue, NotFound, AccessDenied, Stale.
+    The dead take nothing back, and nobody does in their place: a paper found later may forbid more, never less.
+
+    Raises InvalidValue, NotFound, AccessDenied, Stale, Conflict `not-theirs-to-lift`.
     """
     acting = prepare(vault, VERB, context, subject_id)
     require_permission(vault, acting)
@@ -43,6 +45,8 @@ def forbid_after_death(vault: Vault, context: Context, subject_id: str, rights: 
     evidence = "own-session" if role_of(acting) == "customer" else "document-seen"
     with vault.database.snapshot(context.controller_id) as rows:
         before = prohibitions.last(rows, context.controller_id, subject_id)
+    if before is not None and _is_dead(acting) and not set(before.rights) <= set(rights):
+        raise refuse(vault, acting, Conflict("not-theirs-to-lift"))
     number = 1 if before is None else before.number + 1
     record(vault, acting, details={"result": "forbidden" if rights else "allowed-again"})
     made = ProhibitionRow(
@@ -67,15 +71,17 @@ def show_forbidden(vault: Vault, context: Context, subject_id: str) -> Forbidden
 def require_allowed_by_the_dead(
     vault: Vault, acting: Acting, subject_id: str, standing: str | None, right: str | None, ground: str | None
 ) -> None:
-    """Expect whose request about somebody dead this is, which right it is of, and that they did not forbid it.
+    """Expect whose request about somebody dead this is, which right it is of, and that they are dead and did not forbid it.
 
-    Raises the recorded InvalidValue, Conflict `forbidden-by-the-dead`.
+    Raises the recorded InvalidValue, Conflict `not-deceased`, `forbidden-by-the-dead`.
     """
     wrong = {
         "/standing": standing not in STANDINGS, "/right": right not in RIGHTS, "/ground": ground not in (None, *OVERRIDING),
     }  # fmt: skip
     if faults := [Fault(pointer, "member.unfit") for pointer, stands in wrong.items() if stands]:
         raise refuse(vault, acting, InvalidValue(faults=faults))
+    if not _is_dead(acting) and not is_gone(acting.person):
+        raise refuse(vault, acting, Conflict("not-deceased"))
     with vault.database.snapshot(acting.context.controller_id) as rows:
         found = prohibitions.last(rows, acting.context.controller_id, subject_id)
     online = any(
@@ -83,6 +89,10 @@ def require_allowed_by_the_dead(
     )
     if found is not None and is_forbidden(found.rights, right or "", online=online, ground=ground):
         raise refuse(vault, acting, Conflict("forbidden-by-the-dead"))
+
+
+def _is_dead(acting: Acting) -> bool:
+    return acting.person.subject is not None and acting.person.subject.deceased
 
 
 def _answer(found: ProhibitionRow | None, acting: Acting) -> Forbidden:

@@ -25,6 +25,7 @@ from vault.operations.enroll import is_agreed_with
 from vault.operations.enrolment import Agreed, Author, Enrolment, NewSubject, index_entries, new_subject
 from vault.operations.known_again import NEVER_SEEN, KnownAgain
 from vault.operations.sourcing import Sourced, source_rows
+from vault.policy.model import Treatment
 from vault.sources import columns
 
 CALLER = "job:import"
@@ -105,9 +106,10 @@ def sealed(run: Run, one: Numbered, before: KnownAgain = NEVER_SEEN) -> Newcomer
         return Refusal(customer.line, None, "previously-erased")
     entry_id = vault.new_id("ent")
     made = tuple(_agreements(run, customer))
+    said = Treatment(customer.treatment_ended) if customer.treatment_ended is not None else None
     try:
         person = new_subject(
-            vault, run.controller.controller_id, Enrolment(customer.values, made), Author(CALLER, "job"), entry_id, run.at
+            vault, run.controller.controller_id, Enrolment(customer.values, made, said), Author(CALLER, "job"), entry_id, run.at
         )
     except InvalidValue as unfit:
         fault = unfit.faults[0]

@@ -29,6 +29,7 @@ from vault.policy.periods import Period, Stop, counts
 from vault.profiles import ages
 from vault.rights import correction_records as corrections
 from vault.rights import records
+from vault.rights.kinds import CERTIFIERS
 from vault.rights.moves import OPEN, OUTCOMES, Move, Role, Verb, Waiting, Where, moved
 from vault.rights.records import RequestRow, StepRow
 
@@ -46,7 +47,8 @@ class Step:
 
     verify: `level` reached, `method`; ask: `waiting` for what; extend: `by_months` more, `because`; accept: `plan`, the digest in
     hex, of an erasure or a correction, and of somebody dead by what `standing` for which `right`, on which `ground` although they
-    forbade it; refuse: `code`; fulfil: `outcome`; duplicate: `same_as`; reopen: `ordered_by`.
+    forbade it, and of an old cancer who certified it (`certificate`) on which day (`certified_on`, ISO 8601);
+    refuse: `code`; fulfil: `outcome`; duplicate: `same_as`; reopen: `ordered_by`.
     """
 
     verb: Verb
@@ -64,6 +66,8 @@ class Step:
     standing: str | None = None
     right: str | None = None
     ground: str | None = None
+    certificate: str | None = None
+    certified_on: str | None = None
 
 
 def move_request(vault: Vault, context: Context, request_id: str, step: Step) -> Stands:
@@ -76,7 +80,7 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
     role = role_of(acting)
     if role in ("request-officer", "dpo") and step.verb in _IN_PERSON:
         require_in_person(vault, acting)
-    if faults := list(_faults(vault, row, step, role)):
+    if faults := list(_faults(vault, acting, row, step, role)):
         raise refuse(vault, acting, InvalidValue(faults=faults))
     with vault.database.snapshot(context.controller_id) as rows:
         done = records.steps(rows, context.controller_id, request_id)
@@ -142,14 +146,18 @@ def period_of(vault: Vault, acting: Acting, row: RequestRow) -> Period:
     return found
 
 
-def _faults(vault: Vault, row: RequestRow, step: Step, role: Role) -> Sequence[Fault]:
+def _faults(vault: Vault, acting: Acting, row: RequestRow, step: Step, role: Role) -> Sequence[Fault]:
     faults = list(
         word_faults(
             {"said": step.said, "ordered_by": step.ordered_by},
             *(["said"] if step.verb in _NEEDS_WORDS and role != "customer" else []),
         )
     )
+    certifies = step.verb == "accept" and row.kind == "onco-oblivion"
+    today = local_day(vault, acting.context.controller_id, acting.at)
     wrong = {
+        "/certificate": certifies and step.certificate not in CERTIFIERS,
+        "/certified_on": certifies and not _is_by(today, step.certified_on),
         "/level": step.verb == "verify" and not 0 <= step.level <= 3,
         "/method": step.verb == "verify" and role != "customer" and step.method not in METHODS,
         "/because": step.verb == "extend" and step.because not in JUSTIFIED,
@@ -160,6 +168,14 @@ def _faults(vault: Vault, row: RequestRow, step: Step, role: Role) -> Sequence[F
         "/ordered_by": step.verb == "reopen" and not (step.ordered_by or "").strip(),
     }
     return [*faults, *(Fault(pointer, "member.unfit") for pointer, stands in wrong.items() if stands)]
+
+
+def _is_by(today: date, said: str | None) -> bool:
+    """Say whether somebody stated a day, and not one to come."""
+    try:
+        return date.fromisoformat(said or "") <= today
+    except ValueError:
+        return False
 
 
 def _move(vault: Vault, acting: Acting, row: RequestRow, done: Sequence[StepRow], step: Step, role: Role) -> Move:
@@ -305,4 +321,5 @@ def _stated(step: Step, move: Move) -> Mapping[str, Any]:
         "level": move.level if step.verb == "verify" else None, "method": step.method, "waiting": step.waiting,
         "months": step.by_months, "because": step.because, "plan": step.plan, "code": step.code, "outcome": step.outcome,
         "same_as": step.same_as, "standing": step.standing, "right": step.right, "ground": step.ground,
+        "certificate": step.certificate, "certified_on": step.certified_on,
     }  # fmt: skip

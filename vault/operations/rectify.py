@@ -78,7 +78,7 @@ def propose_correction(vault: Vault, context: Context, request_id: str, wanted: 
     if row.state not in ("received", "verified"):
         raise refuse(vault, acting, Conflict("request-state"))
     person, frames = as_known(context, row.subject_id, acting.person)
-    if faults := _faults(vault, row, wanted, frames.keys()):
+    if faults := [*_faults(vault, row, wanted, frames.keys()), *_barred(vault, acting, wanted)]:
         raise refuse(vault, acting, InvalidValue(faults=faults))
     values, held = normalised(vault.catalogue, wanted.fields), versions(frames)
     agreement_id = _covering(vault, acting, values)
@@ -206,6 +206,14 @@ def _faults(vault: Vault, row: RequestRow, wanted: Wanted, held: Container[str])
         }
         faults += [Fault(pointer, code) for code, stands in wrong.items() if stands][:1]
     return faults
+
+
+def _barred(vault: Vault, acting: Acting, wanted: Wanted) -> Iterable[Fault]:
+    """Yield what is of an old cancer and barred: it is neither corrected nor kept as a proposal (L. 193/2023)."""
+    facts = subject_facts(acting.subject_id, acting.person, acting.at)
+    for name in wanted.fields:
+        if facts.time_barred and name in vault.catalogue.fields and vault.catalogue.fields[name].time_barred:
+            yield Fault(f"/fields/{name}", "value.time-barred")
 
 
 def _covering(vault: Vault, acting: Acting, values: Mapping[str, Any]) -> str:

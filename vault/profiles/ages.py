@@ -21,9 +21,13 @@ def set_age(rows: sa.Connection, controller_id: str, subject_id: str, band: str,
     rows.execute(_SET, {**of, "new_minor": band, "new_adult_at": adult_at})
 
 
-def set_barred(rows: sa.Connection, controller_id: str, subject_id: str, at: datetime) -> None:
-    """Keep from when what is held of an old cancer is nobody's to ask about; nothing of the illness. Whole seconds."""
-    rows.execute(_BAR, {"of_controller": controller_id, "of_subject": subject_id, "new_barred_at": at.replace(microsecond=0)})
+def set_barred(rows: sa.Connection, controller_id: str, subject_id: str, at: datetime | None) -> None:
+    """Keep from when what is held of an old cancer is nobody's to ask about; nothing of the illness. Whole seconds.
+
+    None: it is treated, again or still, and nothing is barred before that ends and is said.
+    """
+    whole = at.replace(microsecond=0) if at is not None else None
+    rows.execute(_BAR, {"of_controller": controller_id, "of_subject": subject_id, "new_barred_at": whole})
 
 
 def forget_date(rows: sa.Connection, controller_id: str, subject_id: str) -> None:

@@ -13,6 +13,7 @@ Kind = Literal[
     "human-review", "recipients", "access-log", "obscuring", "onco-oblivion", "deceased", "dispute",
 ]  # fmt: skip
 Decider = Literal["request-officer", "dpo", "nobody"]
+CERTIFIERS: Final = ("health-facility", "specialist", "general-practitioner")  # who may certify an old cancer (DM 5 July 2024)
 
 
 @dataclass(frozen=True, slots=True)
