@@ -31,6 +31,7 @@ EXACT = (
     "vault/processing/",
     "vault/recipients/delivery.py",
     "vault/recipients/disclosures.py",
+    "vault/recipients/inbound.py",
     "vault/recipients/opendsr.py",
     "vault/recipients/register.py",
     "vault/recipients/tasks.py",

@@ -53,6 +53,7 @@ WAITING: Mapping[str, frozenset[str]] = {
     "api/requests_log.py": frozenset({"__call__", "_serve", "answered", "limited"}),
     "api/routes/helpdesk.py": frozenset({"read_profile"}),
     "api/routes/opendsr.py": frozenset({"octets"}),
+    "api/routes/opendsr_requests.py": frozenset({"bounded"}),
     "api/routes/public.py": frozenset({"discover", "live"}),
     "api/waiting.py": frozenset({"ask_lane"}),
 }

@@ -104,3 +104,18 @@ recipient_task_step = table(  # insert-only; what somebody wrote is sealed
     words("entry_id"),
     key=("task_id", "number"),
 )
+
+dsr_request = table(  # what others asked by OpenDSR, of somebody or of nobody
+    "dsr_request",
+    words("recipient_id"),  # who sent it
+    words("asked_id"),  # as the sender calls it
+    words("kind"),
+    octets("digest"),  # keyed, of its bytes: by which it is known again
+    Column("secret_version", Integer, nullable=False),
+    words("request_id", nullable=True),  # null: whom it names is nobody here
+    instant("received_at"),
+    instant("expected_at"),
+    instant("cancelled_at", nullable=True),
+    words("entry_id"),
+    key=("recipient_id", "asked_id"),
+)

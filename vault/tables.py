@@ -40,7 +40,7 @@ from vault.key_tables import (
     token,
 )
 from vault.notice_tables import data_source, notice_served, notice_text
-from vault.recipient_tables import disclosure, disclosure_mark, recipient, recipient_task, recipient_task_step
+from vault.recipient_tables import disclosure, disclosure_mark, dsr_request, recipient, recipient_task, recipient_task_step
 from vault.request_tables import letter, prohibition, rectification, rectification_draft, request, request_step
 from vault.trail_tables import (
     audit_checkpoint,
@@ -86,6 +86,7 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "data_source",
     "disclosure",
     "disclosure_mark",
+    "dsr_request",
     "epoch_change",
     "erasure",
     "export",

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 GUARDED = ("/v1/", "/access/v1/", "/audit/{controller_id}/{era}/tile/")
 METHODS = {"get", "post", "put", "patch", "delete"}
 HARMLESS = {
-    *("subject_id", "grant_id", "agreement_id", "ticket_id", "decision_id", "naming_id", "naming"),
+    *("asked_id", "subject_id", "grant_id", "agreement_id", "ticket_id", "decision_id", "naming_id", "naming"),
     *("fields", "template", "version", "format", "event", "limit", "cursor", "until"),
     *("entry_id", "controller_id", "era", "level", "index", "from", "to"),
     *("name", "caller", "system", "role", "field", "purpose", "ticket", "agreement", "outcome"),
@@ -59,7 +59,7 @@ DOCUMENTS = {  # what is handed out in a published form of its own
 VERBS = ("verify", "ask", "answer", "extend", "accept", "take", "refuse", "fulfil", "withdraw", "duplicate", "unidentify", "reopen")
 HEADERS = {
     *("Vault-Purpose", "Vault-Channel", "Vault-Ticket", "Vault-Station", "Vault-Relationship", "If-Match", "Idempotency-Key"),
-    *("Prefer", "X-OpenDSR-Processor-Domain", "X-OpenDSR-Signature"),
+    *("Prefer", "X-OpenDSR-Processor-Domain", "X-OpenDSR-Signature", "X-OpenDSR-Timestamp"),
 }
 
 
@@ -194,6 +194,7 @@ def test_whoever_touches_a_person_says_why(described: dict[str, Any]) -> None:
         "/.well-known/riserbo",
     }
     about_nobody |= {"/opendsr/{controller_id}/{task_id}"}  # a task, by whoever signs for it
+    about_nobody |= {f"/opendsr/{{controller_id}}/{one}" for one in ("discovery", "requests", "requests/{asked_id}")}  # likewise
     about_nobody |= {"/v1/audit/checkpoint", "/v1/audit/tile/{level}/{index}", "/v1/audit/consistency"}  # digests, and leaves
     about_nobody |= {"/audit/{controller_id}/{era}/checkpoint", "/audit/{controller_id}/{era}/tile/{level}/{index}"}
     assert unasked == about_nobody | in_the_body
@@ -206,6 +207,8 @@ def test_every_route_under_v1_is_guarded() -> None:
     plain = [route.path for route in routes if isinstance(route, APIRoute) and not isinstance(route, Guarded)]
     assert sorted(plain) == [
         *("/.well-known/riserbo", "/audit/{controller_id}/{era}/checkpoint", "/livez"),
+        *("/opendsr/{controller_id}/discovery", "/opendsr/{controller_id}/requests"),
+        *("/opendsr/{controller_id}/requests/{asked_id}", "/opendsr/{controller_id}/requests/{asked_id}"),
         *("/opendsr/{controller_id}/{task_id}", "/readyz"),
     ]
     assert len(plain) < len(routes)

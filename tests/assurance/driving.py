@@ -18,6 +18,7 @@ from tests.makers import TOPICS, evidence
 from tests.recipients.certificates import signature
 from vault.connectors.demo_issuer import IDENTITIES, DemoIssuer
 from vault.opening import new_id, now
+from vault.recipients.inbound import target
 from vault.recipients.opendsr import request_id
 
 RETAIL = {**FIELDS, "gender": "female", "preferred_language": "it", "marketing_choice": "opted-in"}
@@ -479,6 +480,28 @@ def call_back(outside: Outside, task_id: str) -> None:
     outside.send(403, "POST", path, {**domain, "X-OpenDSR-Signature": STRAYS["claim"]}, content=STRAYS["broken body"].encode())
     broken = STRAYS["broken body"].encode()
     outside.send(422, "POST", path, {**domain, "X-OpenDSR-Signature": signature(broken)}, content=broken)
+    ask_from_outside(outside, domain)
+
+
+def ask_from_outside(outside: Outside, domain: dict[str, str]) -> None:
+    """Ask by OpenDSR for somebody, look, and take it back: signed, signed by another, and not at all."""
+    path, asked_id = f"/opendsr/{outside.controller_id}", request_id(STRAYS["unknown member"])
+    identity = {"identity_type": "email", "identity_value": STRAYS["ended mail"], "identity_format": "raw"}
+    said = {
+        "regulation": "gdpr", "subject_request_id": asked_id, "subject_request_type": "access", "api_version": "2.0",
+        "submitted_time": "2026-10-20T08:00:00Z", "subject_identities": [identity], STRAYS["unknown member"]: STRAYS["claim"],
+    }  # fmt: skip
+    for status, body in ((201, json.dumps(said).encode()), (422, STRAYS["broken body"].encode())):
+        outside.send(403, "POST", f"{path}/requests", domain, content=body)
+        outside.send(403, "POST", f"{path}/requests", {**domain, "X-OpenDSR-Signature": STRAYS["claim"]}, content=body)
+        outside.send(status, "POST", f"{path}/requests", {**domain, "X-OpenDSR-Signature": signature(body)}, content=body)
+    outside.send(200, "GET", f"{path}/discovery", {})
+    for status, method in ((200, "GET"), (202, "DELETE")):
+        at = int(now().timestamp())
+        held = signature(target(method, f"https://localhost{path}/requests/{asked_id}", at))
+        outside.send(403, method, f"{path}/requests/{asked_id}", domain)
+        signed = {**domain, "X-OpenDSR-Signature": held, "X-OpenDSR-Timestamp": str(at)}
+        outside.send(status, method, f"{path}/requests/{asked_id}", signed)
 
 
 def look_at_retention(outside: Outside, run: Callable[[], None]) -> None:

@@ -52,7 +52,7 @@ def find(vault: Vault, context: Context, by: str, value: Any) -> Found:
     require_permission(vault, acting)
     within_limits(vault, acting, [Budget(context.caller.id, "find", LOOK_UPS, WINDOW)], "look-up-budget")
     _require_searchable(vault, acting, by)
-    subjects = _look_up(vault, context.controller_id, by, value)
+    subjects = look_up(vault, context.controller_id, by, value)
     asks = [Ask(context, subject_id, LABEL, operation="find") for subject_id in subjects or [NOBODY]]
     answers = disclose_all(vault, asks)
     matches = tuple(Match(one.subject_id, _label(one)) for one in answers if isinstance(one, Profile))
@@ -69,7 +69,8 @@ def _require_searchable(vault: Vault, acting: Acting, by: str) -> None:
         raise refuse(vault, acting, AccessDenied(decision.fields[by].because))
 
 
-def _look_up(vault: Vault, controller_id: str, by: str, value: Any) -> list[str]:
+def look_up(vault: Vault, controller_id: str, by: str, value: Any) -> list[str]:
+    """Return who has this value, at most `MOST_MATCHES`. Raises InvalidValue (`/value`)."""
     field = vault.catalogue.fields[by]
     index = field.index or by
     try:

@@ -57,7 +57,7 @@ def open_request(vault: Vault, context: Context, subject_id: str, asked: Asked) 
     if faults := _faults(vault, acting, asked):
         raise refuse(vault, acting, InvalidValue(faults=faults))
     within_limits(vault, acting, [Budget(f"{subject_id}/requests", "request", _A_DAY, timedelta(days=1))], "request-budget")
-    made, steps = _made(vault, acting, asked)
+    made, steps = request_made(vault, acting, asked)
     record(vault, acting, details={"result": made.state, "request": made.request_id})
     with carrying_out(vault, acting) as transaction:
         records.add(transaction, context.controller_id, made, steps)
@@ -108,15 +108,21 @@ def _faults(vault: Vault, acting: Acting, asked: Asked) -> list[Fault]:
     return [*faults, *word_faults({"said": asked.said})]
 
 
-def _made(vault: Vault, acting: Acting, asked: Asked) -> tuple[RequestRow, list[StepRow]]:
-    """Return the row of a request, and the steps it takes by itself."""
+def period_for(vault: Vault, acting: Acting, kind: Kind, received_at: datetime, *, special: bool) -> Period:
+    """Return the period of a request that was received then. Raises the recorded Conflict where the bundle has none."""
+    on = local_day(vault, acting.context.controller_id, received_at)
+    period = period_in_force(vault.policy.periods, KINDS[kind].regime_for(special=special), on)
+    if period is None:
+        raise refuse(vault, acting, Conflict("regime-not-in-bundle"))
+    return period
+
+
+def request_made(vault: Vault, acting: Acting, asked: Asked) -> tuple[RequestRow, list[StepRow]]:
+    """Return the row of a request, and the steps it takes by itself. Raises the recorded Conflict `regime-not-in-bundle`."""
     controller_id, kind = acting.context.controller_id, _kind(asked.kind)
     special = SPECIAL in acting.person.frames and (not asked.fields or any(_is_special(vault, one) for one in asked.fields))
     received_at, terms = asked.received_at or acting.at, KINDS[kind]
-    on = local_day(vault, controller_id, received_at)
-    period = period_in_force(vault.policy.periods, terms.regime_for(special=special), on)
-    if period is None:
-        raise refuse(vault, acting, Conflict("regime-not-in-bundle"))
+    period = period_for(vault, acting, kind, received_at, special=special)
     due = dated(vault, controller_id, period, received_at)
     made = RequestRow(
         request_id=vault.new_id("req"), subject_id=acting.subject_id, kind=kind, fields=sorted(set(asked.fields)), special=special,
