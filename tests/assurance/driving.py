@@ -5,7 +5,7 @@ import socket
 from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -494,7 +494,14 @@ def ask_from_outside(outside: Outside, domain: dict[str, str]) -> None:
     for status, body in ((201, json.dumps(said).encode()), (422, STRAYS["broken body"].encode())):
         outside.send(403, "POST", f"{path}/requests", domain, content=body)
         outside.send(403, "POST", f"{path}/requests", {**domain, "X-OpenDSR-Signature": STRAYS["claim"]}, content=body)
-        outside.send(status, "POST", f"{path}/requests", {**domain, "X-OpenDSR-Signature": signature(body)}, content=body)
+        answer = outside.send(status, "POST", f"{path}/requests", {**domain, "X-OpenDSR-Signature": signature(body)}, content=body)
+        if status == 201:  # the specification has the sender told its own bytes again (7.3), and nobody else
+            again = answer["encoded_request"]
+            assert again == b64encode(body).decode()
+            last = outside.answers.pop()
+            outside.answers.append(replace(last, body=last.body.replace(again.encode(), b"")))
+    other = json.dumps({**said, "subject_request_type": "erasure"}).encode()
+    outside.send(409, "POST", f"{path}/requests", {**domain, "X-OpenDSR-Signature": signature(other)}, content=other)
     outside.send(200, "GET", f"{path}/discovery", {})
     for status, method in ((200, "GET"), (202, "DELETE")):
         at = int(now().timestamp())

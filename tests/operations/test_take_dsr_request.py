@@ -130,8 +130,11 @@ def test_identities_are_all_of_one_person_or_of_nobody(house: Sent) -> None:
     token = disclose(house.opened.vault, Ask(context, first, ("email",))).fields["email"]
     assert token.state == "token"
     handle = ("controller_customer_id", str(token.value))
+    twins = [house.person(email="twins@example.it") for _ in "ab"]
     house.sent(house.body(handle, ("email", "second@example.it")))
-    assert house.of(first) == house.of(second) == []
+    house.sent(house.body(handle, ("email", "nobody-at-all@example.it")))
+    house.sent(house.body(("email", "twins@example.it")))
+    assert [house.of(one) for one in (first, second, *twins)] == [[]] * 4
     house.sent(house.body(handle, ("email", "first@example.it")))
     house.sent(house.body(handle, kind="access"))
     assert [one[1] for one in house.of(first)] in (["erasure", "access"], ["access", "erasure"])
