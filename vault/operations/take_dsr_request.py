@@ -68,6 +68,7 @@ def show_dsr_request(
 ) -> bytes:
     """Return where a request stands, to whoever sent it (8.3). Raises AccessDenied `signature`, NotFound."""
     acting, row, request = _own(vault, controller_id, asked_id, domain, signature, at, "GET")
+    vault = vault.closing(controller_id)
     status = _status(row, request, acting.at)
     record(vault, acting, details={"result": status})
     return inbound.standing(controller_id, asked_id, row.expected_at, status)
@@ -81,6 +82,7 @@ def cancel_dsr_request(
     Raises AccessDenied `signature`, NotFound, Conflict `request-state`, Stale where it moves at that moment.
     """
     acting, row, request = _own(vault, controller_id, asked_id, domain, signature, at, "DELETE")
+    vault = vault.closing(controller_id)
     if row.cancelled_at is None:
         if _status(row, request, acting.at) != "pending":
             raise refuse(vault, acting, Conflict("request-state"))
@@ -163,6 +165,7 @@ def _own(
         raise AccessDenied("signature")
     address = f"https://{vault.settings.host}/opendsr/{controller_id}/requests/{asked_id}"
     sender = _sender(vault, controller_id, domain, signature, inbound.target(method, address, at_s))
+    vault = vault.closing(controller_id)  # nothing is opened here
     with vault.database.snapshot(controller_id) as rows:
         row = asked_rows.read(rows, controller_id, sender.recipient_id, asked_id)
         request = records.read(rows, controller_id, row.request_id) if row is not None and row.request_id is not None else None
