@@ -39,7 +39,7 @@ ids = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,20}", fullmatch=True)
 names = st.from_regex(r"[a-z][a-z0-9_-]{0,20}|\*", fullmatch=True)
 few = partial(st.lists, max_size=3)
 lines_said = st.builds(
-    Said, st.sampled_from(["intent", "live", "void", "final", "withdraw", "suppress", "object", "restrict"]), ids,
+    Said, st.sampled_from(["intent", "live", "void", "final", "withdraw", "suppress", "object", "restrict", "forget"]), ids,
     st.integers(1, 2**53 - 1), hashes, few(hashes).map(tuple), few(ids).map(tuple), few(names).map(tuple), few(names).map(tuple),
     ids | st.just(""), st.integers(1, 9),
 )  # fmt: skip

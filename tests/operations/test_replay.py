@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tests.assurance.yesterday import Restorable, restorable
 from tests.conftest import Controllers
-from tests.makers import make_context, register
+from tests.makers import HEALTH, make_context, register
 from tests.operations.test_erase import MARKETED, WHOLE, Failing, House
 from vault.__main__ import app
 from vault.assembly import Vault
@@ -20,7 +20,10 @@ from vault.connectors.erasure_ledger import FILE_NAME
 from vault.erasure.ledger import Op
 from vault.errors import LedgerUnavailable
 from vault.opening import Addresses, Opened, assembled, open_keyring
+from vault.operations.disclose import disclose
+from vault.operations.disclosure import Ask
 from vault.operations.erase import Order, erase
+from vault.operations.forget_barred import forget_barred
 from vault.operations.object_to import object_to
 from vault.operations.on_ledger import said_of
 from vault.operations.recover import Decided
@@ -70,6 +73,7 @@ def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object
             for name, values, agreed in (
                 ("gone", MARKETED, ("marketing",)), ("kept", {**WHOLE, "customer_number": "K-1"}, ("retail",)),
                 ("ended", MARKETED, ("marketing",)), ("quiet", MARKETED, ("marketing",)), ("still", MARKETED, ("marketing",)),
+                ("ill", {"given_name": "Ada", "oncology_history": HEALTH["oncology_history"]}, ("health-insurance",)),
             )
         }  # fmt: skip
         opened.trail.settle(CONTROLLER)
@@ -82,6 +86,7 @@ def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object
         object_to(vault, own["quiet"], people["quiet"], "marketing")
         object_to(vault, own["quiet"], people["quiet"], "interests")
         restrict(vault, house.dpo, people["quiet"], "claims", ["email"])
+        forget_barred(vault, CONTROLLER, people["ill"], "req_ill")
         after, order = stands(house), house.order(people["still"], "req_still")
         opened.trail.settle(CONTROLLER)
     return people, after, order
@@ -111,13 +116,16 @@ def test_a_restored_backup_is_closed_until_the_ledger_was_replayed(
     assert runner.invoke(app, ["restore"]).exit_code == 1
     done = runner.invoke(app, ["restore", "--replay-erasures", "--json"])
     assert done.exit_code == 0, done.output
-    acts = {"intent": 2, "withdraw": 1, "suppress": 1, "object": 1, "restrict": 1}
+    acts = {"intent": 2, "withdraw": 1, "suppress": 1, "object": 1, "restrict": 1, "forget": 1}
     assert json.loads(done.stdout.splitlines()[-1]) == {"replayed": {CONTROLLER: acts}}
     with installation.opened() as opened:
         house = House(opened, CONTROLLER)
         opened.require_ledger()
         assert stands(house) == after
         assert house.left(people["gone"]) == {}
+        own = make_context(CONTROLLER, "customer", subject_id=people["ill"], purpose="rights-fulfilment")
+        seen = disclose(house.vault, Ask(own, people["ill"], ("oncology_history", "given_name"))).fields
+        assert (seen["oncology_history"].state, seen["given_name"].value) == ("absent", "Ada")
         assert house.ledger.outcomes("ledger-replay") == ["done"]
         assert opened.replay(CONTROLLER).acts == {}
         assert len(house.ledger.rows("vault.tombstone")) >= 2

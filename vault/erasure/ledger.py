@@ -29,8 +29,8 @@ import rfc8785
 from vault.notes import SIGNATURE_BYTES, holds
 from vault.octets import lp
 
-Op = Literal["found", "intent", "live", "void", "final", "withdraw", "suppress", "object", "restrict"]
-ACTS: Final[frozenset[Op]] = frozenset({"intent", "withdraw", "suppress", "object", "restrict"})
+Op = Literal["found", "intent", "live", "void", "final", "withdraw", "suppress", "object", "restrict", "forget"]
+ACTS: Final[frozenset[Op]] = frozenset({"intent", "withdraw", "suppress", "object", "restrict", "forget"})
 CLOSING: Final[frozenset[Op]] = frozenset({"live", "void"})
 LINE_MAX_BYTES: Final = 1 << 16
 Standing = Literal["level", "unfounded", "ahead", "behind", "different"]

@@ -4,7 +4,7 @@ The house carries out what the officer decided. Recipients are told to erase wha
 holds other values: what lies in old backups of this one goes with them.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -13,16 +13,19 @@ from vault import tables
 from vault.assembly import Vault
 from vault.erasure import holds
 from vault.erasure import records as erasures
+from vault.erasure.ledger import Line
 from vault.errors import Conflict, Held
 from vault.keys import frame
 from vault.keys import records as keys
 from vault.keys.data_keys import Changes, amend_classes
-from vault.operations.acting import HOUSE, Acting, carrying_out, prepare, record, refuse, telling
+from vault.operations.acting import HOUSE, Acting, prepare, record, refuse, telling
 from vault.operations.amend import write_changes
 from vault.operations.facts import sealed_classes, subject_facts
+from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.outbox import announce
+from vault.permit import ReadPermit
 from vault.policy.model import Caller, Context
-from vault.profiles import versions
+from vault.profiles import ages, versions
 
 VERB: Final = "forget_barred"
 _CALLER: Final = Caller(id="job:oblivion", kind="job", roles=frozenset(), client_id="riserbo")
@@ -45,23 +48,42 @@ def forget_barred(vault: Vault, controller_id: str, subject_id: str, request_id:
     permit = record(
         vault, acting, opens=dict.fromkeys(present, through), count=len(gone), details={"result": "erased", "request": request_id}
     )
-    changes: Mapping[str, Changes] = {
-        class_name: Changes((), frozenset(one for one in present if barred[one] == class_name))
-        for class_name in {barred[one] for one in present}
-    }
+    _forget(vault, acting, permit, gone, dict.fromkeys(present, through), None)
+
+
+def forget_again(vault: Vault, acting: Acting, line: Line) -> None:
+    """Do what the erasure ledger tells of in a database from before: what cannot be opened any more is barred all the same."""
+    named = set(line.said.fields)
+    present = sorted(named & {name for row in acting.person.frames.values() for name in frame.read(row.frame).entries})
+    through = _through(vault, acting, present)
+    opens = dict.fromkeys(present, through) if through is not None else {}
+    permit = record(vault, acting, opens=opens, count=len(named), details={"result": "erased"})
+    _forget(vault, acting, permit, sorted(named), opens, line)
+
+
+def _forget(
+    vault: Vault, acting: Acting, permit: ReadPermit, gone: Sequence[str], opens: Mapping[str, str], line: Line | None
+) -> None:
+    """Take it away: of what is there through the agreement named. The ledger knows it, or a restored backup would bring it back."""
+    controller_id, subject_id = acting.context.controller_id, acting.subject_id
+    classes = {name: vault.catalogue.fields[name].class_name for name in opens}
+    changes = {one: Changes((), frozenset(name for name in opens if classes[name] == one)) for one in set(classes.values())}
+    through = {classes[name]: agreement_id for name, agreement_id in opens.items()}
     with telling(vault, acting):
         sealed = sealed_classes(controller_id, subject_id, acting.person)
-        changed = amend_classes(vault.keys, permit, sealed, changes, dict.fromkeys(changes, through), vault.monotonic())
+        changed = amend_classes(vault.keys, permit, sealed, changes, through, vault.monotonic())
     read = acting.person.subject.version if acting.person.subject is not None else 0
-    with carrying_out(vault, acting) as transaction:
-        keys.lock_data_keys(transaction, controller_id, subject_id)
-        versions.raise_version(transaction, controller_id, subject_id, read)  # a hold placed meanwhile has raised it
-        write_changes(transaction, acting, changed, [])
+    with carrying_out_on_ledger(vault, acting, line) as kept:
+        keys.lock_data_keys(kept.rows, controller_id, subject_id)
+        versions.raise_version(kept.rows, controller_id, subject_id, read)  # a hold placed meanwhile has raised it
+        write_changes(kept.rows, acting, changed, [])
         place = (_H.controller_id == controller_id, _H.subject_id == subject_id, _H.field.in_(gone))
-        transaction.execute(sa.delete(tables.field_history).where(*place))
-        announce(
-            transaction, vault, controller_id, "field:erased", acting.entry_id, acting.at, subject_id=subject_id, fields=gone
-        )  # fmt: skip
+        kept.rows.execute(sa.delete(tables.field_history).where(*place))
+        ages.set_barred(kept.rows, controller_id, subject_id, acting.at)
+        announce(kept.rows, vault, controller_id, "field:erased", acting.entry_id, acting.at,
+                 subject_id=subject_id, fields=list(gone))  # fmt: skip
+        kept.tell(said_of(vault, "forget", controller_id, subject_id, fields=tuple(gone)))
+    close(vault, kept.line)
 
 
 def _to_forget(vault: Vault, acting: Acting, barred: Collection[str], present: Collection[str]) -> list[str]:
@@ -78,9 +100,14 @@ def _to_forget(vault: Vault, acting: Acting, barred: Collection[str], present: C
 
 def _covering(vault: Vault, acting: Acting, present: Collection[str]) -> str:
     """Return the agreement through which what is there is opened; of nothing there, none is asked for."""
+    found = _through(vault, acting, present)
+    if found is None and present:
+        raise refuse(vault, acting, Conflict("no-agreement-covers"))
+    return found or ""
+
+
+def _through(vault: Vault, acting: Acting, present: Collection[str]) -> str | None:
     for one in sorted(subject_facts(acting.subject_id, acting.person, acting.at).agreements, key=lambda one: one.agreement_id):
         if one.phase == "in" and set(present) <= vault.policy.granted_fields(one.template) - one.excluded:
             return one.agreement_id
-    if not present:
-        return ""
-    raise refuse(vault, acting, Conflict("no-agreement-covers"))
+    return None

@@ -17,6 +17,7 @@ from vault.errors import LedgerUnavailable, VaultError
 from vault.operations.acting import HOUSE, NOBODY, Acting, is_gone, prepare, record
 from vault.operations.erase import carry_out, finish
 from vault.operations.erasing import read_case
+from vault.operations.forget_barred import forget_again
 from vault.operations.object_to import What, object_recorded
 from vault.operations.on_ledger import close, found_on_ledger
 from vault.operations.restrict import restrict_recorded
@@ -151,6 +152,11 @@ def _restrict(vault: Vault, acting: Acting, line: Line) -> None:
         restrict_recorded(vault, acting, frozenset(line.said.fields), line)
 
 
+def _forget(vault: Vault, acting: Acting, line: Line) -> None:
+    if not is_gone(acting.person):
+        forget_again(vault, acting, line)
+
+
 def _object(what: What) -> Callable[[Vault, Acting, Line], None]:
     def act(vault: Vault, acting: Acting, line: Line) -> None:
         if not is_gone(acting.person):
@@ -164,6 +170,7 @@ _ACTS: Mapping[Op, tuple[str, Callable[[Vault, Acting, Line], None]]] = {
     "intent": ("erase", _erase),
     "withdraw": ("withdraw", _withdraw),
     "restrict": ("restrict", _restrict),
+    "forget": ("forget_barred", _forget),
     "suppress": ("object_to_marketing", _object("marketing")),
     "object": ("object", _object("interests")),
 }
