@@ -186,12 +186,23 @@ class StepOut(BaseModel):
     refusal: RefusalOut | None = None
 
 
+class LetterOut(BaseModel):
+    """One letter about it: sent and when, or why not; to whom stands nowhere."""
+
+    about: str
+    state: Literal["waiting", "sent", "failed"]
+    made_at: str
+    sent_at: str | None
+    code: str | None
+
+
 class WholeRequestOut(RequestOut):
-    """One request with its steps; at the desk without them."""
+    """One request with its steps and letters; at the desk without them."""
 
     model_config = ConfigDict(json_schema_extra={"x-has-pii": True})
 
     steps: list[StepOut]
+    letters: list[LetterOut]
     entry_id: str
 
 

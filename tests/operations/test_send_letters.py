@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Controllers
-from tests.makers import make_context, register
+from tests.makers import make_context, make_ticket, register
 from tests.operations.test_requests import House
 from tests.relay import Relay, relaying
 from vault.connectors.mail import Mailer
@@ -16,6 +16,7 @@ from vault.opening import Opened
 from vault.operations.amend import amend
 from vault.operations.rectify import Wanted, propose_correction, show_correction
 from vault.operations.send_letters import PAUSES, make_letters, send_letters
+from vault.operations.show_requests import show_request
 from vault.operations.withdraw import withdraw
 from vault.rights import letter_records as records
 from vault.rights.letters import Mail, Mailed
@@ -67,6 +68,12 @@ def test_a_person_is_told_that_it_came_and_what_became_of_it(house: House, relay
     assert "Garante" in second
     assert "Giulia" not in first + second  # nobody's name, nothing that is kept
     assert letters(house) == [("received", "sent", None), ("refused", "sent", None)]
+    told = show_request(house.vault, house.dpo(), made.request.request_id).document["letters"]
+    assert [(one["about"], one["state"], one["sent_at"] is not None) for one in told] == [
+        ("received", "sent", True), ("refused", "sent", True),
+    ]  # fmt: skip
+    desk = make_context(house.controller_id, "t1", ticket=make_ticket(house.vault, house.controller_id, subject_id, "t1", "TCK-L"))
+    assert show_request(house.vault, desk, made.request.request_id).document["letters"] == []
     assert house.ledger.outcomes("send_letter") == ["done"] * 4
 
 

@@ -19,8 +19,10 @@ from vault.operations.open_request import local_day, role_of
 from vault.operations.sealed_words import opened_words
 from vault.policy.model import Caller, Context
 from vault.policy.periods import alarms
+from vault.rights import letter_records as letters
 from vault.rights import records
 from vault.rights.kinds import KINDS
+from vault.rights.letter_records import LetterRow
 from vault.rights.moves import OPEN, OPEN_DSR, dpv_terms
 from vault.rights.records import RequestRow, StepRow
 
@@ -90,11 +92,13 @@ def show_request(vault: Vault, context: Context, request_id: str) -> Shown:
     with vault.database.snapshot(context.controller_id) as rows:
         steps = records.steps(rows, context.controller_id, request_id)
         governs = records.governing(rows, context.controller_id, row)
+        written = letters.of_request(rows, context.controller_id, request_id) if role != "agent" else []
     record(vault, acting, count=1, details={"result": "shown", "request": request_id})
     with telling(vault, acting):
         told = [_step(vault, acting, row, one, role) for one in steps if role != "agent"]
     today = local_day(vault, context.controller_id, acting.at)
-    return Shown({**_told(vault, acting, row, governs, today), "steps": told}, acting.entry_id)
+    letters_told = [_letter(one) for one in written]
+    return Shown({**_told(vault, acting, row, governs, today), "steps": told, "letters": letters_told}, acting.entry_id)
 
 
 def _governed(rows: sa.Connection, controller_id: str, found: Sequence[RequestRow]) -> dict[str, RequestRow]:
@@ -133,6 +137,12 @@ def _step(vault: Vault, acting: Acting, row: RequestRow, step: StepRow, role: st
     if step.verb == "refuse":
         told["refusal"] = _refusal(vault, step)
     return told
+
+
+def _letter(one: LetterRow) -> dict[str, Any]:
+    """Return what is told of a letter: that it was sent and when, or why it could not be."""
+    sent_at = one.sent_at.isoformat() if one.sent_at is not None else None
+    return {"about": one.about, "state": one.state, "made_at": one.made_at.isoformat(), "sent_at": sent_at, "code": one.code}
 
 
 def _refusal(vault: Vault, step: StepRow) -> dict[str, Any]:

@@ -28,6 +28,12 @@ _DUE = (
     .limit(AT_ONCE)
 )
 
+_ABOUT = (
+    sa.select(*(one for one in _L if one.name != "controller_id"))
+    .where(_L.controller_id == _OF, _L.request_id == sa.bindparam("of_request"))
+    .order_by(_L.made_at, _L.letter_id)
+)
+
 
 class Fact(NamedTuple):
     """One fact of the outbox people are to be written of."""
@@ -66,6 +72,12 @@ def take_over(rows: sa.Connection, controller_id: str, event_id: str, at: dateti
     if rows.execute(sa.update(tables.event).where(*these).values(sent_at=at)).rowcount == 1:
         for one in made:
             rows.execute(sa.insert(tables.letter), {"controller_id": controller_id, **asdict(one)})
+
+
+def of_request(rows: sa.Connection, controller_id: str, request_id: str) -> list[LetterRow]:
+    """Return the letters about a request, first to last."""
+    found = rows.execute(_ABOUT, {"of_controller": controller_id, "of_request": request_id}).mappings()
+    return [LetterRow(**one) for one in found]
 
 
 def due(rows: sa.Connection, controller_id: str, now: datetime) -> list[LetterRow]:
