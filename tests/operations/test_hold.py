@@ -2,8 +2,9 @@
 
 from copy import copy
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -23,7 +24,7 @@ from vault.operations.withdraw import withdraw
 from vault.policy.model import Context
 
 WHY = "lite pendente davanti al tribunale di Zanzibar"
-SOON = date.today() + timedelta(days=60)  # noqa: DTZ011 - a day more or less
+SOON = datetime.now(ZoneInfo("Europe/Rome")).date() + timedelta(days=60)  # a hold ends by the day of where the controller is
 
 
 @dataclass(frozen=True)
@@ -185,9 +186,11 @@ def test_holds_are_shown_with_why_and_a_missed_review_is_told(house: House) -> N
     assert "Zanzibar" not in kept
     later = replace(house, ahead=timedelta(days=61))
     with capture_logs() as lines:
-        assert end_holds(later.vault, house.controller_id) == 0
+        end_holds(later.vault, house.controller_id)  # others of this house may end: theirs is another test
     assert "hold_review_missed" in {line["event"] for line in lines}
-    assert end_holds(replace(house, ahead=timedelta(days=63)).vault, house.controller_id) == 1  # its day has come
+    assert house.ledger.rows("vault.legal_hold", f"hold_id = '{hold_id}'", "state") == [("approved",)]
+    assert end_holds(replace(house, ahead=timedelta(days=63)).vault, house.controller_id) >= 1  # its day has come
+    assert house.ledger.rows("vault.legal_hold", f"hold_id = '{hold_id}'", "state") != [("approved",)]
 
 
 def test_nobody_else_holds_anything(house: House) -> None:
