@@ -40,6 +40,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--watched", choices=("only", "none"), help="only the tests coverage must watch, or none of them")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not read files none of whose tests were asked for: four processes would each read all, twice in `make check`."""
+    asked = config.getoption("--watched")
+    if asked is None or collection_path.suffix != ".py":
+        return None
+    path, names = collection_path.relative_to(config.rootpath).as_posix(), listed()
+    whole = is_covered_elsewhere(path, names)
+    unasked = whole if asked == "only" else not (whole or any(one.startswith(f"{path}::") for one in names))
+    return unasked or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out those that were not asked for."""
     asked = config.getoption("--watched")
