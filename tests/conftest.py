@@ -23,6 +23,7 @@ from vault.settings import Settings
 
 Controllers = Callable[[], str]
 
+SLOWEST = Path(__file__).with_name("slowest_first.txt")  # files, by the time their tests take
 MEMORY = 1 << 29  # what each of several servers reckons with: to map a gigabyte for each connection is a tenth of the suite
 
 hypothesis.settings.register_profile("house", deadline=None)  # two shared cores: a slow example is no fault
@@ -51,14 +52,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return unasked or None
 
 
+@pytest.hookimpl(trylast=True)  # after whoever shuffles: what is in nobody's order stays shuffled
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out those that were not asked for."""
+    """Leave out those that were not asked for; begin with the slowest files, so that nobody waits for one that began last."""
     asked = config.getoption("--watched")
     if asked is not None:
         names = listed()
         left = [one for one in items if is_covered_elsewhere(one.nodeid, names) is (asked == "only")]
         config.hook.pytest_deselected(items=left)
         items[:] = [one for one in items if is_covered_elsewhere(one.nodeid, names) is not (asked == "only")]
+    turn = {path: number for number, path in enumerate(SLOWEST.read_text().split())}
+    items.sort(key=lambda one: turn.get(one.nodeid.partition("::")[0], len(turn)))
 
 
 _names = (f"clone_{number}" for number in itertools.count())
