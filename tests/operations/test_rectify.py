@@ -11,6 +11,7 @@ from tests.conftest import Controllers
 from tests.makers import EVERYTHING, make_context, make_ticket, register
 from tests.operations.test_requests import House
 from vault.errors import AccessDenied, Conflict, Erased, InvalidValue, NotFound, Stale
+from vault.keys.data_keys import amend_classes
 from vault.opening import Opened
 from vault.operations.amend import amend
 from vault.operations.callers import Registration, register_caller
@@ -172,6 +173,33 @@ def test_only_what_was_accepted_is_carried_out(house: House) -> None:
         owner.execute("UPDATE vault.rectification SET digest = %s WHERE subject_id = %s", (b"x" * 32, subject_id))
     with pytest.raises(Conflict, match="plan-changed"):
         fulfilled(house, made)
+
+
+def test_what_was_taken_back_at_that_moment_is_not_carried_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen failing with the drafts not counted: the request ended as withdrawn, and the new value stood."""
+    subject_id = house.person()
+    made = asked(house, subject_id, "given_name")
+    accepted(house, made, proposed(house, made, given_name="Anna"))
+
+    def meanwhile(*of: Any) -> Any:
+        house.moved(made, house.own(subject_id), "withdraw")
+        return amend_classes(*of)
+
+    monkeypatch.setattr("vault.operations.amend.amend_classes", meanwhile)  # once everything was read and decided
+    with pytest.raises(Stale):
+        fulfilled(house, made)
+    assert shown(house, subject_id, "given_name") == "Giulia"
+
+
+def test_what_is_reopened_is_proposed_anew(house: House) -> None:
+    subject_id = house.person()
+    made = asked(house, subject_id, "given_name")
+    accepted(house, made, proposed(house, made, given_name="Anna"))
+    house.moved(made, house.dpo(), "refuse", code="accurate")
+    house.moved(made, house.dpo(), "reopen", ordered_by="Garante, provvedimento 9")
+    accepted(house, made, proposed(house, made, given_name="Berta"))
+    fulfilled(house, made)
+    assert shown(house, subject_id, "given_name") == "Berta"
 
 
 def test_what_changed_meanwhile_is_not_overwritten(house: House) -> None:

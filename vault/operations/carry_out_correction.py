@@ -9,7 +9,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from vault.assembly import Vault
-from vault.errors import Conflict
+from vault.errors import Conflict, Stale
 from vault.keys.drafts import Draft, open_drafts
 from vault.operations.acting import Acting, record, refuse, telling
 from vault.operations.amend import amend
@@ -57,14 +57,17 @@ def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> Non
         opened = open_drafts(vault.keys, permit, sealed, drafts, last.place, vault.monotonic())
         values = {name: one.value for name, one in opened.items()}
         version = acting.person.subject.version if acting.person.subject is not None else 0
-        amend(vault, context, row.subject_id, last.agreement_id, values, version, own=True, also=_applied(acting, last))
+        amend(
+            vault, context, row.subject_id, last.agreement_id, values, version, own=True, also=_applied(acting, last, len(drafts))
+        )
 
 
-def _applied(acting: Acting, last: CorrectionRow) -> Callable[[sa.Connection, int], None]:
-    """Return what is done in the transaction of the change."""
+def _applied(acting: Acting, last: CorrectionRow, opened: int) -> Callable[[sa.Connection, int], None]:
+    """Return what is done in the transaction of the change. It raises Stale where the request ended since the drafts were read."""
 
     def keep(transaction: sa.Connection, version: int) -> None:
         corrections.change(transaction, acting.context.controller_id, last, applied_at=acting.at, applied_version=version)
-        corrections.end_drafts(transaction, acting.context.controller_id, last.request_id)
+        if corrections.end_drafts(transaction, acting.context.controller_id, last.request_id) != opened:
+            raise Stale
 
     return keep

@@ -37,7 +37,7 @@ VERB: Final = "move_request"
 JUSTIFIED: Final = ("complexity", "high-volume")  # eu-gdpr:JustificationA12Complexity, …A12HighVolume
 UNANSWERED: Final = timedelta(days=30)
 METHODS: Final = ("call-back", "in-branch", "mandate", "document-seen")
-_IN_PERSON: Final = ("verify", "accept", "refuse", "fulfil", "reopen")
+_IN_PERSON: Final = ("verify", "accept", "take", "refuse", "fulfil", "reopen")
 _NEEDS_WORDS: Final = ("verify", "ask", "extend", "refuse", "reopen", "duplicate", "unidentify")
 
 

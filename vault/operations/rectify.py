@@ -75,7 +75,7 @@ def propose_correction(vault: Vault, context: Context, request_id: str, wanted: 
     Conflict: `not-a-rectification`, `request-state` once it is accepted, `no-agreement-covers`.
     """
     acting, row = prepared(vault, VERB, context, request_id, wanted.fields)
-    if row.state not in ("received", "verified"):
+    if row.state not in ("received", "verified") and not (row.state == "accepted" and row.plan is None):  # reopened, say
         raise refuse(vault, acting, Conflict("request-state"))
     person, frames = as_known(context, row.subject_id, acting.person)
     if faults := [*_faults(vault, row, wanted, frames.keys()), *_barred(vault, acting, wanted)]:

@@ -100,9 +100,9 @@ def drafts(rows: sa.Connection, controller_id: str, request_id: str) -> list[Dra
     return [DraftRow(name, generation, bytes(octets)) for name, generation, octets in found]
 
 
-def end_drafts(rows: sa.Connection, controller_id: str, request_id: str) -> None:
-    """Take away what was proposed."""
-    rows.execute(_END, {"of_controller": controller_id, "of_request": request_id})
+def end_drafts(rows: sa.Connection, controller_id: str, request_id: str) -> int:
+    """Take away what was proposed; return of how many classes there was something."""
+    return rows.execute(_END, {"of_controller": controller_id, "of_request": request_id}).rowcount
 
 
 def change(rows: sa.Connection, controller_id: str, one: CorrectionRow, **to: Any) -> None:
