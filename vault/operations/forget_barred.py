@@ -108,6 +108,7 @@ def _covering(vault: Vault, acting: Acting, present: Collection[str]) -> str:
 
 def _through(vault: Vault, acting: Acting, present: Collection[str]) -> str | None:
     for one in sorted(subject_facts(acting.subject_id, acting.person, acting.at).agreements, key=lambda one: one.agreement_id):
-        if one.phase == "in" and set(present) <= vault.policy.granted_fields(one.template) - one.excluded:
+        holds_key = one.phase == "in" and one.consent not in ("withdrawn", "expired")
+        if holds_key and set(present) <= vault.policy.granted_fields(one.template) - one.excluded:
             return one.agreement_id
     return None

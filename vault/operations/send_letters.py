@@ -45,9 +45,13 @@ def make_letters(vault: Vault, controller_id: str) -> int:
         found = letters.facts(rows, controller_id)
     made = 0
     for one in found:
-        these = _made(vault, controller_id, one)
-        with vault.database.transaction(controller_id) as transaction:
-            letters.take_over(transaction, controller_id, one.event_id, vault.now(), these)
+        try:
+            these = _made(vault, controller_id, one)
+            with vault.database.transaction(controller_id) as transaction:
+                letters.take_over(transaction, controller_id, one.event_id, vault.now(), these)
+        except VaultError as error:  # this one waits, and keeps nobody else from hearing
+            log.error("job_put_off", controller_id=controller_id, code=error.code)
+            continue
         made += len(these)
     return made
 
