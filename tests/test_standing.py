@@ -14,6 +14,7 @@ from tests.policy.deciders import KNOWN, digest_of, follows
 from tests.policy.makers import altered, bundle, shipped_text
 from vault.database import Database
 from vault.errors import PolicyUnavailable
+from vault.following import Following
 from vault.opening import Opened
 from vault.operations.activate import activate
 from vault.policy.files import read_files
@@ -206,3 +207,17 @@ def test_asking_what_is_in_force_reads_nothing(opened: Opened, controller_id: st
         asking.start()
         asking.join(timeout=5)
         assert asked == [vault]
+
+
+def test_who_left_the_register_is_not_looked_at_any_more(opened: Opened, app: Database, controllers: Controllers) -> None:
+    gone, here = controllers(), controllers()
+    following = Following(app, opened.vault.ledger)
+    assert [following.state(one) for one in (gone, here)] == ["level", "level"]
+    with psycopg.connect(opened.addresses.url, autocommit=True) as connection:
+        connection.execute("DELETE FROM vault.controller WHERE controller_id = %s", (gone,))
+    following.start()
+    try:
+        until(lambda: gone not in following._stands)
+    finally:
+        following.stop()
+    assert following._stands == {here: "level"}

@@ -5,6 +5,7 @@ replayed; what is open is trusted until the next look.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, Thread
 from typing import Final
 
@@ -82,8 +83,18 @@ class Following:
 
     def _watch(self) -> None:
         while not self._stopping.wait(POLL_S):
+            self._let_go()
             for controller_id in list(self._stands):
                 try:
                     self.state(controller_id)
                 except VaultError as error:  # the database says nothing: nor does it serve
                     log.error("ledger_unconfirmed", controller_id=controller_id, code=error.code)
+
+    def _let_go(self) -> None:
+        """Forget who is on the register no more: each look is a connection of theirs. Where it cannot be read, nobody is."""
+        held = list(self._stands)
+        with suppress(VaultError):
+            known = set(self._database.controllers())
+            for controller_id in held:
+                if controller_id not in known:
+                    self._stands.pop(controller_id, None)
