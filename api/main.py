@@ -97,6 +97,12 @@ def bare_app() -> Application:
     return app
 
 
+@cache
+def _declared() -> frozenset[str]:
+    """Return what any application of this process declares: to describe all routes takes half a second."""
+    return declared_members(bare_app())
+
+
 def create_app(
     vault: Vault,
     health: Callable[[], Sequence[Check]] = tuple,
@@ -116,7 +122,7 @@ def create_app(
     app.add_middleware(Shield)  # within the framework's own: it would answer an unknown error in plain text
     app.state.vault, app.state.rules, app.state.slot_s = vault, rules, slot_s
     app.state.guard = Guard(rules, source, vault.now, vault.monotonic)
-    app.state.declared_members = cache(lambda: declared_members(app) | vault.catalogue.fields.keys())
+    app.state.declared_members = cache(lambda: _declared() | vault.catalogue.fields.keys())
     app.state.named_fields = helpdesk.NamedFields()
     app.state.health = lambda: readiness(health, app.state.lanes)
     app.router.lifespan_context = _lifespan(vault, source, on_open, on_close)
