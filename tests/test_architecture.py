@@ -8,6 +8,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,13 @@ WAITING: Mapping[str, frozenset[str]] = {
 
 def sources(*folders: str) -> Iterator[tuple[str, ast.Module]]:
     for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+        yield from parsed(folder)
+
+
+@cache
+def parsed(folder: str) -> list[tuple[str, ast.Module]]:
+    """Each rule reads the whole tree, and changes nothing of it."""
+    return [(path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())) for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def calls(tree: ast.Module) -> Iterator[tuple[str, int]]:

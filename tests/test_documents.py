@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,7 @@ def tests_named(text: str) -> list[tuple[str, str]]:
     return re.findall(r"(tests/[\w/]+\.py)::(test_\w+)", text)
 
 
+@cache
 def tests_defined(path: Path) -> set[str]:
     if not path.exists():
         return set()
