@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,11 @@ from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.operations.erase import Order, erase
 from vault.operations.forget_barred import forget_barred
+from vault.operations.narrow import narrow
 from vault.operations.object_to import object_to
+from vault.operations.obscure import obscure
 from vault.operations.on_ledger import said_of
+from vault.operations.record_death import record_death
 from vault.operations.recover import Decided
 from vault.operations.replay import finish_acts
 from vault.operations.restrict import restrict
@@ -34,6 +38,7 @@ from vault.policy.model import Context
 from vault.settings import Settings
 
 CONTROLLER = "again"
+ILL = {"given_name": "Ada", **{name: HEALTH[name] for name in ("oncology_history", "allergies")}}
 DECIDED = Decided(("anna.verdi", "bruno.neri"), "restored from the backup of last night")
 runner = CliRunner()
 
@@ -73,7 +78,8 @@ def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object
             for name, values, agreed in (
                 ("gone", MARKETED, ("marketing",)), ("kept", {**WHOLE, "customer_number": "K-1"}, ("retail",)),
                 ("ended", MARKETED, ("marketing",)), ("quiet", MARKETED, ("marketing",)), ("still", MARKETED, ("marketing",)),
-                ("ill", {"given_name": "Ada", "oncology_history": HEALTH["oncology_history"]}, ("health-insurance",)),
+                ("narrower", MARKETED, ("marketing",)), ("dead", MARKETED, ("marketing",)), ("alive", MARKETED, ("marketing",)),
+                ("ill", ILL, ("health-insurance",)),
             )
         }  # fmt: skip
         opened.trail.settle(CONTROLLER)
@@ -86,7 +92,12 @@ def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object
         object_to(vault, own["quiet"], people["quiet"], "marketing")
         object_to(vault, own["quiet"], people["quiet"], "interests")
         restrict(vault, house.dpo, people["quiet"], "claims", ["email"])
+        narrow(vault, own["narrower"], house.agreement(people["narrower"], "in_force"), ["mobile"], {})
+        record_death(vault, house.dpo, people["dead"], date(2026, 1, 2), "civil-registry")
+        for on in (date(2026, 1, 2), None):
+            record_death(vault, house.dpo, people["alive"], on, "civil-registry")
         forget_barred(vault, CONTROLLER, people["ill"], "req_ill")
+        obscure(vault, own["ill"], people["ill"], ["allergies"])
         after, order = stands(house), house.order(people["still"], "req_still")
         opened.trail.settle(CONTROLLER)
     return people, after, order
@@ -116,7 +127,10 @@ def test_a_restored_backup_is_closed_until_the_ledger_was_replayed(
     assert runner.invoke(app, ["restore"]).exit_code == 1
     done = runner.invoke(app, ["restore", "--replay-erasures", "--json"])
     assert done.exit_code == 0, done.output
-    acts = {"intent": 2, "withdraw": 1, "suppress": 1, "object": 1, "restrict": 1, "forget": 1}
+    acts = {
+        "intent": 2, "withdraw": 1, "suppress": 1, "object": 1, "restrict": 1, "forget": 1, "narrow": 1, "deceased": 2, "alive": 1,
+        "obscure": 1,
+    }  # fmt: skip
     assert json.loads(done.stdout.splitlines()[-1]) == {"replayed": {CONTROLLER: acts}}
     with installation.opened() as opened:
         house = House(opened, CONTROLLER)
@@ -141,8 +155,8 @@ def test_a_restored_backup_is_closed_until_the_ledger_was_replayed(
 
 def stands(house: House) -> list[tuple[object, ...]]:
     """Return how everybody stands, without when and by which entry."""
-    columns = "subject_id, state, restricted, objected, objected_marketing"
-    agreed = house.ledger.rows("vault.agreement_state", "status <> 'dormant'", "subject_id, status, consent")
+    columns = "subject_id, state, restricted, objected, objected_marketing, obscured, deceased_on IS NOT NULL"
+    agreed = house.ledger.rows("vault.agreement_state", "status <> 'dormant'", "subject_id, status, consent, excluded")
     keys = house.ledger.rows("keys.data_key", columns="subject_id, class, generation, state")
     return sorted(house.ledger.rows("vault.subject", columns=columns) + agreed + keys)
 
@@ -160,12 +174,24 @@ def acts(house: House, vault: Vault, own: Context, subject_id: str) -> dict[str,
         "suppress": lambda: object_to(vault, own, subject_id, "marketing"),
         "object": lambda: object_to(vault, own, subject_id, "interests"),
         "restrict": lambda: restrict(vault, house.dpo, subject_id, "claims", ["email"]),
+        "narrow": lambda: narrow(vault, own, house.agreement(subject_id, "in_force"), ["email"], {}),
+        "deceased": lambda: record_death(vault, house.dpo, subject_id, date(2026, 1, 2), "court"),
+        "obscure": lambda: obscure(vault, own, subject_id, ["allergies"]),
     }
 
 
-@pytest.mark.parametrize("op", ["withdraw", "suppress", "object", "restrict"])
+OPS = ("withdraw", "suppress", "object", "restrict", "narrow", "deceased", "obscure")
+
+
+def somebody(house: House, name: str) -> str:
+    values = {"given_name": "Ada", "allergies": HEALTH["allergies"]} if name.startswith("obscure") else MARKETED
+    agreed = "health-insurance" if name.startswith("obscure") else "marketing"
+    return house.person({**values, "email": f"{name}@example.it"}, (agreed,))
+
+
+@pytest.mark.parametrize("op", OPS)
 def test_an_act_the_ledger_knows_and_the_database_does_not_is_carried_out_at_the_next_start(house: House, op: str) -> None:
-    subject_id = house.person({**MARKETED, "email": f"{op}@example.it"})
+    subject_id = somebody(house, op)
     own = make_context(house.controller_id, "customer", subject_id=subject_id)
     dying = replace(house.vault, ledger=Failing(house.vault.ledger, op, after=True))
     before = stands(house)
@@ -179,9 +205,9 @@ def test_an_act_the_ledger_knows_and_the_database_does_not_is_carried_out_at_the
     assert stands(house) == now
 
 
-@pytest.mark.parametrize("op", ["withdraw", "suppress", "object", "restrict"])
+@pytest.mark.parametrize("op", OPS)
 def test_an_act_the_ledger_cannot_take_does_not_happen(house: House, op: str) -> None:
-    subject_id = house.person({**MARKETED, "email": f"{op}2@example.it"})
+    subject_id = somebody(house, f"{op}2")
     own = make_context(house.controller_id, "customer", subject_id=subject_id)
     before = stands(house)
     with pytest.raises(LedgerUnavailable):
