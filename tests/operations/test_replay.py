@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from tests.assurance.yesterday import Restorable, restorable
 from tests.conftest import Controllers
-from tests.makers import HEALTH, make_context, register
+from tests.makers import HEALTH, make_context, make_ticket, register
 from tests.operations.test_erase import MARKETED, WHOLE, Failing, House
 from vault.__main__ import app
 from vault.assembly import Vault
@@ -21,6 +21,7 @@ from vault.connectors.erasure_ledger import FILE_NAME
 from vault.erasure.ledger import Op
 from vault.errors import LedgerUnavailable
 from vault.opening import Addresses, Opened, assembled, open_keyring
+from vault.operations.amend import amend
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.operations.erase import Order, erase
@@ -79,6 +80,7 @@ def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object
                 ("gone", MARKETED, ("marketing",)), ("kept", {**WHOLE, "customer_number": "K-1"}, ("retail",)),
                 ("ended", MARKETED, ("marketing",)), ("quiet", MARKETED, ("marketing",)), ("still", MARKETED, ("marketing",)),
                 ("narrower", MARKETED, ("marketing",)), ("dead", MARKETED, ("marketing",)), ("alive", MARKETED, ("marketing",)),
+                ("amended", MARKETED, ("retail",)),
                 ("ill", ILL, ("health-insurance",)),
             )
         }  # fmt: skip
@@ -96,6 +98,9 @@ def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object
         record_death(vault, house.dpo, people["dead"], date(2026, 1, 2), "civil-registry")
         for on in (date(2026, 1, 2), None):
             record_death(vault, house.dpo, people["alive"], on, "civil-registry")
+        desk = make_context(CONTROLLER, "t2", ticket=make_ticket(vault, CONTROLLER, people["amended"], "t2", "TCK-R1"))
+        for version, changed in ((1, {"email": "right@example.it"}), (2, {"mobile": None})):
+            amend(vault, desk, people["amended"], house.agreement(people["amended"], "in_force"), changed, version)
         forget_barred(vault, CONTROLLER, people["ill"], "req_ill")
         obscure(vault, own["ill"], people["ill"], ["allergies"])
         after, order = stands(house), house.order(people["still"], "req_still")
@@ -129,13 +134,14 @@ def test_a_restored_backup_is_closed_until_the_ledger_was_replayed(
     assert done.exit_code == 0, done.output
     acts = {
         "intent": 2, "withdraw": 1, "suppress": 1, "object": 1, "restrict": 1, "forget": 1, "narrow": 1, "deceased": 2, "alive": 1,
-        "obscure": 1,
+        "obscure": 1, "amend": 2,
     }  # fmt: skip
     assert json.loads(done.stdout.splitlines()[-1]) == {"replayed": {CONTROLLER: acts}}
     with installation.opened() as opened:
         house = House(opened, CONTROLLER)
         opened.require_ledger()
-        assert stands(house) == after
+        assert stands(house, people["amended"]) == [one for one in after if one[0] != people["amended"]]
+        assert house.ledger.rows("vault.subject", f"subject_id = '{people['amended']}'", "restricted") == [(["email", "mobile"],)]
         assert house.left(people["gone"]) == {}
         own = make_context(CONTROLLER, "customer", subject_id=people["ill"], purpose="rights-fulfilment")
         seen = disclose(house.vault, Ask(own, people["ill"], ("oncology_history", "given_name"))).fields
@@ -153,22 +159,24 @@ def test_a_restored_backup_is_closed_until_the_ledger_was_replayed(
             opened.replay(CONTROLLER)
 
 
-def stands(house: House) -> list[tuple[object, ...]]:
-    """Return how everybody stands, without when and by which entry."""
+def stands(house: House, but: str = "") -> list[tuple[object, ...]]:
+    """Return how everybody but one stands, without when and by which entry."""
     columns = "subject_id, state, restricted, objected, objected_marketing, obscured, deceased_on IS NOT NULL"
     agreed = house.ledger.rows("vault.agreement_state", "status <> 'dormant'", "subject_id, status, consent, excluded")
     keys = house.ledger.rows("keys.data_key", columns="subject_id, class, generation, state")
-    return sorted(house.ledger.rows("vault.subject", columns=columns) + agreed + keys)
+    found = house.ledger.rows("vault.subject", columns=columns) + agreed + keys
+    return sorted(one for one in found if one[0] != but)
 
 
 @pytest.fixture(scope="module")
 def house(opened: Opened, shared_controllers: Controllers) -> House:
     found = House(opened, shared_controllers())
-    register(opened.vault, found.controller_id, "dpo", "system")
+    register(opened.vault, found.controller_id, "dpo", "system", "t2")
     return found
 
 
 def acts(house: House, vault: Vault, own: Context, subject_id: str) -> dict[str, Callable[[], object]]:
+    desk = make_context(house.controller_id, "t2", ticket=f"TCK-{subject_id}")
     return {
         "withdraw": lambda: withdraw(vault, own, house.agreement(subject_id, "in_force"), {}),
         "suppress": lambda: object_to(vault, own, subject_id, "marketing"),
@@ -177,16 +185,19 @@ def acts(house: House, vault: Vault, own: Context, subject_id: str) -> dict[str,
         "narrow": lambda: narrow(vault, own, house.agreement(subject_id, "in_force"), ["email"], {}),
         "deceased": lambda: record_death(vault, house.dpo, subject_id, date(2026, 1, 2), "court"),
         "obscure": lambda: obscure(vault, own, subject_id, ["allergies"]),
+        "amend": lambda: amend(vault, desk, subject_id, house.agreement(subject_id, "in_force"), {"mobile": "+39 333 7654321"}, 1),
     }
 
 
-OPS = ("withdraw", "suppress", "object", "restrict", "narrow", "deceased", "obscure")
+OPS = ("withdraw", "suppress", "object", "restrict", "narrow", "deceased", "obscure", "amend")
 
 
 def somebody(house: House, name: str) -> str:
     values = {"given_name": "Ada", "allergies": HEALTH["allergies"]} if name.startswith("obscure") else MARKETED
-    agreed = "health-insurance" if name.startswith("obscure") else "marketing"
-    return house.person({**values, "email": f"{name}@example.it"}, (agreed,))
+    agreed = {"obscure": "health-insurance", "amend": "retail"}.get(name.rstrip("2"), "marketing")
+    subject_id = house.person({**values, "email": f"{name}@example.it"}, (agreed,))
+    make_ticket(house.vault, house.controller_id, subject_id, "t2", f"TCK-{subject_id}")
+    return subject_id
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -221,3 +232,14 @@ def test_what_names_nobody_here_is_done_with(house: House) -> None:
         house.vault.ledger.append(said_of(house.vault, op, house.controller_id, "sub_nobody"))
         assert finish_acts(house.vault, house.controller_id) == 1
         assert house.opened.following.state(house.controller_id) == "level"
+
+
+def test_what_was_amended_here_is_not_contested_though_nothing_closed_its_line(house: House) -> None:
+    subject_id = somebody(house, "amend22")
+    desk = make_context(house.controller_id, "t2", ticket=f"TCK-{subject_id}")
+    unsaid = replace(house.vault, ledger=Failing(house.vault.ledger, "live", after=False))
+    for version, number in ((1, "+39 333 7654321"), (2, "+39 333 7654322")):
+        amend(unsaid, desk, subject_id, house.agreement(subject_id, "in_force"), {"mobile": number}, version)
+    assert finish_acts(house.vault, house.controller_id) == 2
+    assert house.ledger.rows("vault.subject", f"subject_id = '{subject_id}'", "restricted") == [([],)]
+    assert house.vault.ledger.unfinished(house.controller_id) == []

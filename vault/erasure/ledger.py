@@ -7,9 +7,9 @@
 4. `sig` is base64 of the Ed25519 signature, by `document-sign/<n>`, of `riserbo.ledger.line.v1`, a zero byte, and the line without
    `sig`. A line's signature covers `prev`, so that of the last line answers for all before it.
 5. `found` begins a controller. An act (`intent` erases, `forget` what is of an old cancer; `withdraw`, `narrow`, `suppress`,
-   `object`, `restrict`, `obscure`, `deceased`, and `alive` where that was an error) is written before its transaction commits;
-   `live` says that it did, `void` that nothing came of it, `final` that no backup can bring it back. A closing line repeats `ctl`,
-   `sub`, `req` and `agr` of its act; `req` is that of the request, or the act's entry. No line has a value in it.
+   `object`, `restrict`, `amend`, `obscure`, `deceased`, and `alive` where that was an error) is written before its transaction
+   commits; `live` says that it did, `void` that nothing came of it, `final` that no backup can bring it back. A closing line
+   repeats `ctl`, `sub`, `req` and `agr` of its act; `req` is that of the request, or the act's entry. No line has a value in it.
 6. A database's mark is (n, SHA-256) of the last act it has applied. Acts that were closed, and lie beyond the mark, were done in a
    database younger than this one: it went back.
 
@@ -32,10 +32,10 @@ from vault.octets import lp
 
 Op = Literal[
     "found", "intent", "live", "void", "final", "withdraw", "suppress", "object", "restrict", "forget", "narrow", "obscure",
-    "deceased", "alive",
+    "deceased", "alive", "amend",
 ]  # fmt: skip
 ACTS: Final[frozenset[Op]] = frozenset(
-    {"intent", "withdraw", "suppress", "object", "restrict", "forget", "narrow", "obscure", "deceased", "alive"}
+    {"intent", "withdraw", "suppress", "object", "restrict", "forget", "narrow", "obscure", "deceased", "alive", "amend"}
 )
 CLOSING: Final[frozenset[Op]] = frozenset({"live", "void"})
 LINE_MAX_BYTES: Final = 1 << 16

@@ -16,6 +16,7 @@ from vault.assembly import Vault
 from vault.erasure import records as erasures
 from vault.erasure.ledger import Line, Op, Tail, to_replay
 from vault.errors import LedgerUnavailable, VaultError
+from vault.keys import frame
 from vault.operations.acting import HOUSE, NOBODY, Acting, is_gone, prepare, record
 from vault.operations.erase import carry_out, finish
 from vault.operations.erasing import read_case
@@ -204,6 +205,19 @@ def _live(vault: Vault, acting: Acting, line: Line) -> None:
         death_recorded(vault, acting, None, line)
 
 
+def _contest(vault: Vault, acting: Acting, line: Line) -> None:
+    """What was amended in a database that is lost is wrong here: nothing rests on it until somebody has put it right (18(1)(a))."""
+    if is_gone(acting.person):
+        return
+    with vault.database.snapshot(acting.context.controller_id) as rows:
+        if erasures.wrote(rows, acting.context.controller_id, acting.subject_id, line.said.request):
+            return
+    present = {name for row in acting.person.frames.values() for name in frame.read(row.frame).entries}
+    if wrong := present & set(line.said.fields):
+        record(vault, acting, details={"result": "restricted", "ground": "accuracy"}, internal={"fields": sorted(wrong)})
+        restrict_recorded(vault, acting, frozenset(wrong), line)
+
+
 def _forget(vault: Vault, acting: Acting, line: Line) -> None:
     if not is_gone(acting.person):
         forget_again(vault, acting, line)
@@ -227,6 +241,7 @@ _ACTS: Mapping[Op, tuple[str, Callable[[Vault, Acting, Line], None]]] = {
     "obscure": ("obscure", _obscure),
     "deceased": ("record_death", _die),
     "alive": ("record_death", _live),
+    "amend": ("restrict", _contest),
     "suppress": ("object_to_marketing", _object("marketing")),
     "object": ("object", _object("interests")),
 }
