@@ -243,3 +243,12 @@ def test_what_was_amended_here_is_not_contested_though_nothing_closed_its_line(h
     assert finish_acts(house.vault, house.controller_id) == 2
     assert house.ledger.rows("vault.subject", f"subject_id = '{subject_id}'", "restricted") == [([],)]
     assert house.vault.ledger.unfinished(house.controller_id) == []
+
+
+def test_an_act_left_open_is_not_closed_by_another_of_the_same_person(house: House) -> None:
+    subject_id = somebody(house, "open")
+    unsaid = replace(house.vault, ledger=Failing(house.vault.ledger, "live", after=False))
+    restrict(unsaid, house.dpo, subject_id, "claims", ["email"])
+    object_to(house.vault, make_context(house.controller_id, "customer", subject_id=subject_id), subject_id, "interests")
+    assert [one.said.op for one in house.vault.ledger.unfinished(house.controller_id)] == ["restrict"]
+    assert finish_acts(house.vault, house.controller_id) == 1

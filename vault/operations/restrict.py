@@ -51,7 +51,7 @@ def restrict_recorded(vault: Vault, acting: Acting, named: frozenset[str], line:
         states.change(kept.rows, controller_id, subject_id, restricted=sorted(restricted), restricted_at=acting.at)
         announce(kept.rows, vault, controller_id, "subject:restricted", acting.entry_id, acting.at,
                  subject_id=subject_id, fields=_hers(vault, named))  # fmt: skip
-        kept.tell(said_of(vault, "restrict", controller_id, subject_id, fields=tuple(sorted(named))))
+        kept.tell(said_of(vault, "restrict", controller_id, subject_id, fields=tuple(sorted(named)), request=acting.entry_id))
     close(vault, kept.line)
     return Changed(version, acting.entry_id)
 
