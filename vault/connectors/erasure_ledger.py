@@ -77,6 +77,12 @@ class DirectoryLedger:
         except (OSError, ValueError):
             raise _refused("not-readable") from None
 
+    def tail(self) -> Tail:
+        """Return where it ends."""
+        with self._using:
+            self._follow()
+            return self._chain.tail
+
     def unfinished(self, controller_id: str) -> list[Line]:
         """Return the acts of a controller that nothing closed, in order."""
         with self._using:

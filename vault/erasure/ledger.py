@@ -118,6 +118,10 @@ class Ledger(Protocol):
         """Yield the lines after a number, in order."""
         ...
 
+    def tail(self) -> Tail:
+        """Return where it ends."""
+        ...
+
     def unfinished(self, controller_id: str) -> list[Line]:
         """Return the acts of a controller that nothing closed, in order."""
         ...
