@@ -62,10 +62,12 @@ def installation(postgres: PostgresServer, clone: Callable[[], str], tmp_path: P
         yield Installation(database, Settings(home=tmp_path / "home", database_url=database.url, key_lifetime_s=30))
 
 
-def cut_last_line(settings: Settings) -> None:
+def cut_to(settings: Settings, count: int) -> bytes:
+    """Leave so many lines of the ledger, and return all there were."""
+    whole = (settings.erasure_ledgers[0] / FILE_NAME).read_bytes()
     for directory in settings.erasure_ledgers:
-        lines = (directory / FILE_NAME).read_bytes().splitlines(keepends=True)
-        (directory / FILE_NAME).write_bytes(b"".join(lines[:-2]))
+        (directory / FILE_NAME).write_bytes(b"".join(whole.splitlines(keepends=True)[:count]))
+    return whole
 
 
 def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object, ...]], Order]:
@@ -105,6 +107,7 @@ def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object
         obscure(vault, own["ill"], people["ill"], ["allergies"])
         after, order = stands(house), house.order(people["still"], "req_still")
         opened.trail.settle(CONTROLLER)
+        opened.export_keys()
     return people, after, order
 
 
@@ -113,6 +116,14 @@ def test_a_restored_backup_is_closed_until_the_ledger_was_replayed(
 ) -> None:
     people, after, order = lived(installation)
     installation.database.restore("yesterday")
+    for count in (0, 1):  # as old as the backup: but a key export tells that there were more lines
+        whole = cut_to(installation.settings, count)
+        with installation.opened() as opened:
+            for refused in (opened.require_ledger, lambda: opened.replay(CONTROLLER), lambda: opened.vault.governed(CONTROLLER)):
+                with pytest.raises(LedgerUnavailable, match="ledger-behind"):
+                    refused()
+        for directory in installation.settings.erasure_ledgers:
+            (directory / FILE_NAME).write_bytes(whole)
     with installation.opened() as opened:
         house = House(opened, CONTROLLER)
         assert stands(house) != after
@@ -150,7 +161,7 @@ def test_a_restored_backup_is_closed_until_the_ledger_was_replayed(
         assert opened.replay(CONTROLLER).acts == {}
         assert len(house.ledger.rows("vault.tombstone")) >= 2
         assert house.erased(people["still"]).result["outcome"] == "complete"
-    cut_last_line(installation.settings)
+    cut_to(installation.settings, -2)
     with installation.opened() as opened:
         with pytest.raises(LedgerUnavailable) as refusal:
             opened.require_ledger()
