@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -33,7 +33,7 @@ from vault.operations.on_ledger import said_of
 from vault.operations.record_death import record_death
 from vault.operations.recover import Decided
 from vault.operations.replay import finish_acts
-from vault.operations.restrict import restrict
+from vault.operations.restrict import lift_restriction, restrict
 from vault.operations.withdraw import withdraw
 from vault.policy.model import Context
 from vault.settings import Settings
@@ -70,6 +70,13 @@ def cut_to(settings: Settings, count: int) -> bytes:
     return whole
 
 
+def told(house: House, subject_id: str) -> datetime:
+    """Return a moment between their restriction and now."""
+    ((since,),) = house.ledger.rows("vault.subject", f"subject_id = '{subject_id}'", "restricted_at")
+    assert isinstance(since, datetime)
+    return since
+
+
 def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object, ...]], Order]:
     """Keep a backup, erase, withdraw, object and restrict; return people, how everybody stands, and an order not carried out."""
     with installation.opened() as opened:
@@ -82,7 +89,7 @@ def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object
                 ("gone", MARKETED, ("marketing",)), ("kept", {**WHOLE, "customer_number": "K-1"}, ("retail",)),
                 ("ended", MARKETED, ("marketing",)), ("quiet", MARKETED, ("marketing",)), ("still", MARKETED, ("marketing",)),
                 ("narrower", MARKETED, ("marketing",)), ("dead", MARKETED, ("marketing",)), ("alive", MARKETED, ("marketing",)),
-                ("amended", MARKETED, ("retail",)),
+                ("amended", MARKETED, ("retail",)), ("lifted", MARKETED, ("marketing",)),
                 ("ill", ILL, ("health-insurance",)),
             )
         }  # fmt: skip
@@ -103,6 +110,9 @@ def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object
         desk = make_context(CONTROLLER, "t2", ticket=make_ticket(vault, CONTROLLER, people["amended"], "t2", "TCK-R1"))
         for version, changed in ((1, {"email": "right@example.it"}), (2, {"mobile": None})):
             amend(vault, desk, people["amended"], house.agreement(people["amended"], "in_force"), changed, version)
+        for name in ("amended", "lifted"):
+            restrict(vault, house.dpo, people[name], "accuracy", ["email", "given_name"])
+            lift_restriction(house.vault, house.dpo, people[name], told(house, people[name]), ["email", "given_name"])
         forget_barred(vault, CONTROLLER, people["ill"], "req_ill")
         obscure(vault, own["ill"], people["ill"], ["allergies"])
         after, order = stands(house), house.order(people["still"], "req_still")
@@ -144,8 +154,8 @@ def test_a_restored_backup_is_closed_until_the_ledger_was_replayed(
     done = runner.invoke(app, ["restore", "--replay-erasures", "--json"])
     assert done.exit_code == 0, done.output
     acts = {
-        "intent": 2, "withdraw": 1, "suppress": 1, "object": 1, "restrict": 1, "forget": 1, "narrow": 1, "deceased": 2, "alive": 1,
-        "obscure": 1, "amend": 2,
+        "intent": 2, "withdraw": 1, "suppress": 1, "object": 1, "restrict": 3, "lift": 2, "forget": 1, "narrow": 1, "deceased": 2,
+        "alive": 1, "obscure": 1, "amend": 2,
     }  # fmt: skip
     assert json.loads(done.stdout.splitlines()[-1]) == {"replayed": {CONTROLLER: acts}}
     with installation.opened() as opened:
@@ -263,3 +273,21 @@ def test_an_act_left_open_is_not_closed_by_another_of_the_same_person(house: Hou
     object_to(house.vault, make_context(house.controller_id, "customer", subject_id=subject_id), subject_id, "interests")
     assert [one.said.op for one in house.vault.ledger.unfinished(house.controller_id)] == ["restrict"]
     assert finish_acts(house.vault, house.controller_id) == 1
+
+
+def test_what_gives_back_and_was_perhaps_never_done_comes_to_nothing(house: House) -> None:
+    subject_id = somebody(house, "back")
+    restrict(house.vault, house.dpo, subject_id, "claims", ["email"])
+    record_death(house.vault, house.dpo, subject_id, date(2026, 1, 2), "court")
+    before = stands(house)
+    with pytest.raises(KeyboardInterrupt):
+        lift_restriction(dying(house, "lift"), house.dpo, subject_id, told(house, subject_id))
+    with pytest.raises(KeyboardInterrupt):
+        record_death(dying(house, "alive"), house.dpo, subject_id, None, "court")
+    assert finish_acts(house.vault, house.controller_id) == 2
+    assert (stands(house), house.vault.ledger.unfinished(house.controller_id)) == (before, [])
+    assert house.lines()[-1].said.op == house.lines()[-2].said.op == "void"
+
+
+def dying(house: House, op: str) -> Vault:
+    return replace(house.vault, ledger=Failing(house.vault.ledger, op, after=True))

@@ -10,6 +10,7 @@
    `object`, `restrict`, `amend`, `obscure`, `deceased`, and `alive` where that was an error) is written before its transaction
    commits; `live` says that it did, `void` that nothing came of it, `final` that no backup can bring it back. A closing line
    repeats `ctl`, `sub`, `req` and `agr` of its act; `req` is that of the request, or the act's entry. No line has a value in it.
+   What gives back (`lift` of a restriction, `alive`) comes to nothing where no line says that it was done.
 6. A database's mark is (n, SHA-256) of the last act it has applied. Acts that were closed, and lie beyond the mark, were done in a
    database younger than this one: it went back.
 
@@ -32,11 +33,12 @@ from vault.octets import lp
 
 Op = Literal[
     "found", "intent", "live", "void", "final", "withdraw", "suppress", "object", "restrict", "forget", "narrow", "obscure",
-    "deceased", "alive", "amend",
+    "deceased", "alive", "amend", "lift",
 ]  # fmt: skip
 ACTS: Final[frozenset[Op]] = frozenset(
-    {"intent", "withdraw", "suppress", "object", "restrict", "forget", "narrow", "obscure", "deceased", "alive", "amend"}
+    {"intent", "withdraw", "suppress", "object", "restrict", "forget", "narrow", "obscure", "deceased", "alive", "amend", "lift"}
 )
+GIVING_BACK: Final[frozenset[Op]] = frozenset({"alive", "lift"})
 CLOSING: Final[frozenset[Op]] = frozenset({"live", "void"})
 LINE_MAX_BYTES: Final = 1 << 16
 Standing = Literal["level", "unfounded", "ahead", "behind", "different"]

@@ -14,7 +14,7 @@ import structlog
 
 from vault.assembly import Vault
 from vault.erasure import records as erasures
-from vault.erasure.ledger import Line, Op, Tail, to_replay
+from vault.erasure.ledger import GIVING_BACK, Line, Op, Tail, to_replay
 from vault.errors import LedgerUnavailable, VaultError
 from vault.keys import frame
 from vault.operations.acting import HOUSE, NOBODY, Acting, is_gone, prepare, record
@@ -26,7 +26,7 @@ from vault.operations.object_to import What, object_recorded
 from vault.operations.obscure import obscure_recorded
 from vault.operations.on_ledger import close, found_on_ledger
 from vault.operations.record_death import death_recorded
-from vault.operations.restrict import restrict_recorded
+from vault.operations.restrict import lift_recorded, restrict_recorded
 from vault.operations.withdraw import withdraw_recorded
 from vault.policy.model import Caller, Context
 
@@ -111,7 +111,13 @@ class _People:
 
 
 def _apply(vault: Vault, controller_id: str, line: Line, known: _People) -> int:
-    """Carry out one act for everybody it names here, and close it; return for how many. Raises VaultError."""
+    """Carry out one act for everybody it names here, and close it; return for how many. Raises VaultError.
+
+    What gives back and was left open was perhaps never done: it is not done now, which errs on the private side.
+    """
+    if line.said.op in GIVING_BACK and _is_open(vault, line):
+        vault.ledger.append(line.said.closed("void", int(vault.now().timestamp() * 1000)))
+        return 0
     people = known.named(line)
     for subject_id in people:
         verb, act = _ACTS[line.said.op]
@@ -119,6 +125,10 @@ def _apply(vault: Vault, controller_id: str, line: Line, known: _People) -> int:
     _follow(vault, controller_id, line)
     close(vault, line)
     return len(people)
+
+
+def _is_open(vault: Vault, line: Line) -> bool:
+    return any(one.number == line.number for one in vault.ledger.unfinished(line.said.controller_id))
 
 
 def _follow(vault: Vault, controller_id: str, line: Line | None) -> None:
@@ -155,6 +165,25 @@ def _erase(vault: Vault, acting: Acting, line: Line) -> None:
     for one in done:
         if one.ledger_number == line.number:
             finish(vault, acting, one, line)
+
+
+def _lift(vault: Vault, acting: Acting, line: Line) -> None:
+    """Lift what was lifted, but of fields whose right values were lost before it: nothing rests on the wrong ones."""
+    row = acting.person.subject
+    if row is None or not row.restricted:
+        return
+    amended = [one for one in vault.ledger.lines() if one.said.op == "amend" and one.said.subject == line.said.subject]
+    with vault.database.snapshot(acting.context.controller_id) as rows:
+        place = (rows, acting.context.controller_id, acting.subject_id)
+        lost = [one for one in amended if one.number < line.number and not erasures.wrote(*place, one.said.request)]
+    wrong = frozenset(name for one in lost for name in one.said.fields) & _present(acting)
+    record(vault, acting, details={"result": "unrestricted"}, internal={"fields": sorted(frozenset(line.said.fields) - wrong)})
+    lift_recorded(vault, acting, frozenset(line.said.fields), line, wrong)
+
+
+def _present(acting: Acting) -> frozenset[str]:
+    """Return the fields somebody has a value in here."""
+    return frozenset(name for row in acting.person.frames.values() for name in frame.read(row.frame).entries)
 
 
 def _withdraw(vault: Vault, acting: Acting, line: Line) -> None:
@@ -212,10 +241,9 @@ def _contest(vault: Vault, acting: Acting, line: Line) -> None:
     with vault.database.snapshot(acting.context.controller_id) as rows:
         if erasures.wrote(rows, acting.context.controller_id, acting.subject_id, line.said.request):
             return
-    present = {name for row in acting.person.frames.values() for name in frame.read(row.frame).entries}
-    if wrong := present & set(line.said.fields):
+    if wrong := _present(acting) & frozenset(line.said.fields):
         record(vault, acting, details={"result": "restricted", "ground": "accuracy"}, internal={"fields": sorted(wrong)})
-        restrict_recorded(vault, acting, frozenset(wrong), line)
+        restrict_recorded(vault, acting, wrong, line)
 
 
 def _forget(vault: Vault, acting: Acting, line: Line) -> None:
@@ -236,6 +264,7 @@ _ACTS: Mapping[Op, tuple[str, Callable[[Vault, Acting, Line], None]]] = {
     "intent": ("erase", _erase),
     "withdraw": ("withdraw", _withdraw),
     "restrict": ("restrict", _restrict),
+    "lift": ("lift_restriction", _lift),
     "forget": ("forget_barred", _forget),
     "narrow": ("narrow", _narrow),
     "obscure": ("obscure", _obscure),
