@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -18,7 +20,7 @@ from vault.__main__ import app
 from vault.assembly import Vault
 from vault.connectors.embedded_postgres import PostgresServer
 from vault.connectors.erasure_ledger import FILE_NAME
-from vault.erasure.ledger import Op
+from vault.erasure.ledger import Line, Op, Said
 from vault.errors import LedgerUnavailable
 from vault.opening import Addresses, Opened, assembled, open_keyring
 from vault.operations.amend import amend
@@ -291,3 +293,33 @@ def test_what_gives_back_and_was_perhaps_never_done_comes_to_nothing(house: Hous
 
 def dying(house: House, op: str) -> Vault:
     return replace(house.vault, ledger=Failing(house.vault.ledger, op, after=True))
+
+
+class Interrupted:
+    """The ledger, but after the line of an amendment somebody else does something."""
+
+    def __init__(self, real: Any, then: Callable[[], object]) -> None:
+        self._real, self._then = real, then
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def append(self, said: Said) -> Line:
+        line: Line = self._real.append(said)
+        if said.op == "amend":
+            self._then()
+        return line
+
+
+def test_an_amendment_that_another_process_is_about_to_commit_is_not_contested(house: House) -> None:
+    subject_id = somebody(house, "amend222")
+    starting = Thread(target=lambda: finish_acts(house.vault, house.controller_id))
+
+    def start() -> None:
+        starting.start()
+        starting.join(0.5)  # it waits for who amends, having looked or not
+
+    act = acts(house, replace(house.vault, ledger=Interrupted(house.vault.ledger, start)), house.dpo, subject_id)["amend"]
+    act()
+    starting.join()
+    assert house.ledger.rows("vault.subject", f"subject_id = '{subject_id}'", "restricted") == [([],)]

@@ -238,7 +238,8 @@ def _contest(vault: Vault, acting: Acting, line: Line) -> None:
     """What was amended in a database that is lost is wrong here: nothing rests on it until somebody has put it right (18(1)(a))."""
     if is_gone(acting.person):
         return
-    with vault.database.snapshot(acting.context.controller_id) as rows:
+    with vault.database.transaction(acting.context.controller_id) as rows:
+        erasures.mark(rows, acting.context.controller_id, lock=True)  # another process may be about to commit it
         if erasures.wrote(rows, acting.context.controller_id, acting.subject_id, line.said.request):
             return
     if wrong := _present(acting) & frozenset(line.said.fields):
