@@ -96,7 +96,9 @@ def lived(installation: Installation) -> tuple[dict[str, str], list[tuple[object
             )
         }  # fmt: skip
         opened.trail.settle(CONTROLLER)
-        installation.database.keep("yesterday")
+    installation.database.keep("yesterday")  # while nobody is connected: whoever is loses the connection
+    with installation.opened() as opened:
+        house = House(opened, CONTROLLER)
         vault = house.vault
         for name in ("gone", "kept"):
             house.erased(people[name], f"req_{name}")
