@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from vault import tables
 from vault.assembly import Controller, Signing
 from vault.connectors.erasure_ledger import DirectoryLedger
+from vault.connectors.key_exports import ledger_lines_told
 from vault.connectors.keyrings.file import FileKeyring
 from vault.connectors.policy_keys import read_witnesses
 from vault.database import Database
@@ -80,6 +81,7 @@ def ledger_of(keyring: FileKeyring, settings: Settings) -> DirectoryLedger:
         sign=lambda message: keyring.sign(DOCUMENT_KEY, message),
         public=keyring.public_key(DOCUMENT_KEY),
         mac=lambda message: keyring.mac(LEDGER_KEY, [message])[0],
+        at_least=ledger_lines_told(settings.exports_of_keys, settings.installation),
     )
 
 

@@ -116,7 +116,9 @@ def open_keyring(settings: Settings) -> FileKeyring:
 def restore_exported_keys(settings: Settings, file: Path) -> dict[str, int]:
     """Put a key export into a database that has its data and no keys; return how many rows for each controller."""
     with reach_database(settings) as addresses, pools(addresses.url, "riserbo_app") as app:
-        return restore_keys(app, open_keyring(settings), settings.installation, lambda: pieces_of(file))
+        keyring = open_keyring(settings)
+        ledger_n = ledger_of(keyring, settings).tail().number
+        return restore_keys(app, keyring, settings.installation, ledger_n, lambda: pieces_of(file))
 
 
 def _forbidden(settings: Settings) -> list[Path]:

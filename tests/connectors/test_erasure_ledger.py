@@ -55,6 +55,14 @@ def test_a_line_is_in_every_copy_and_read_by_every_process(open_ledger: Open, tm
     assert ledger.name("ctl-1", "sub-1") == (b"\0\x11riserbo.ledger.v1\0\x05ctl-1\0\x05sub-1")[:32].hex()
 
 
+def test_one_that_has_fewer_lines_than_it_is_known_to_have_had_is_behind_every_database(open_ledger: Open) -> None:
+    line = open_ledger().append(FOUND)
+    known = open_ledger(at_least=2)
+    assert known.standing("ctl-1", line.tail) == known.standing("ctl-1", None) == known.standing("ctl-2", None) == "behind"
+    known.append(INTENT)
+    assert known.standing("ctl-1", line.tail) == "level"
+
+
 @pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
 def test_two_who_write_at_once_do_not_take_one_number(open_ledger: Open, tmp_path: Path, order: tuple[str, str]) -> None:
     """Whichever copy each calls its first. Seen failing with the first alone locked: copies that contradict each other."""

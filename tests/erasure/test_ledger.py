@@ -12,7 +12,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault.erasure.ledger import EMPTY, LINE_MAX_BYTES, Chain, Op, Said, Tail, encode, message, named, parse, to_replay
+from vault.erasure.ledger import (
+    ACTS,
+    CLOSING,
+    EMPTY,
+    LINE_MAX_BYTES,
+    Chain,
+    Op,
+    Said,
+    Tail,
+    encode,
+    message,
+    named,
+    parse,
+    to_replay,
+)
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw()
@@ -39,7 +53,7 @@ ids = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,20}", fullmatch=True)
 names = st.from_regex(r"[a-z][a-z0-9_-]{0,20}|\*", fullmatch=True)
 few = partial(st.lists, max_size=3)
 lines_said = st.builds(
-    Said, st.sampled_from(["intent", "live", "void", "final", "withdraw", "suppress", "object", "restrict", "forget"]), ids,
+    Said, st.sampled_from(sorted(ACTS | CLOSING | {"final"})), ids,
     st.integers(1, 2**53 - 1), hashes, few(hashes).map(tuple), few(ids).map(tuple), few(names).map(tuple), few(names).map(tuple),
     ids | st.just(""), st.integers(1, 9),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.keys.makers import INSTALLATION, INSTANT, make_file_keyring
 from vault.connectors.keyrings.file import FileKeyring
 from vault.errors import Unreadable
-from vault.keys.key_exports import HEADER_MAX_BYTES, open_export, read_header, seal_export
+from vault.keys.key_exports import HEADER_MAX_BYTES, header_of, open_export, read_header, seal_export
 from vault.octets import lp
 
 ROWS: list[tuple[str, str, dict[str, Any]]] = [
@@ -35,7 +35,7 @@ def holder(tmp_path_factory: pytest.TempPathFactory) -> FileKeyring:
 
 @pytest.fixture(scope="module")
 def export(holder: FileKeyring) -> bytes:
-    return b"".join(seal_export(holder, INSTALLATION, INSTANT, 7, iter(ROWS)))
+    return b"".join(seal_export(holder, INSTALLATION, INSTANT, 7, 41, iter(ROWS)))
 
 
 def opened(holder: FileKeyring, *pieces: bytes) -> list[Any]:
@@ -55,10 +55,15 @@ def test_many_rows_are_sealed_piece_by_piece(holder: FileKeyring) -> None:
             drawn.append(number)
             yield "ctl-1", "token", {"token_id": number.to_bytes(32)}
 
-    pieces = seal_export(holder, INSTALLATION, INSTANT, 7, rows())
+    pieces = seal_export(holder, INSTALLATION, INSTANT, 7, 41, rows())
     first, second = next(pieces), next(pieces)
     assert len(drawn) < 10_000
     assert len(list(open_export(holder, INSTALLATION, [first, second, *pieces]))) == 20_000
+
+
+def test_it_says_how_many_lines_the_ledger_had_and_one_from_before_says_nothing(export: bytes) -> None:
+    assert header_of([export[:20], export[20:]]).ledger_n == 41
+    assert header_of([header(lambda said: said.replace(b'"ledger_n":41,', b""), export)]).ledger_n is None
 
 
 def test_nothing_of_the_rows_is_in_clear(export: bytes) -> None:
@@ -86,6 +91,10 @@ def header(change: Callable[[bytes], bytes], export: bytes) -> bytes:
         lambda said: said.replace(b'"epoch":7', b'"epoch": 7'),
         lambda said: said.replace(b'"epoch":7', b'"epoch":8'),
         lambda said: said.replace(b'"installation":"riserbo"', b'"installation":"another"'),
+        lambda said: said.replace(b'"ledger_n":41', b'"ledger_n":40'),
+        lambda said: said.replace(b'"ledger_n":41', b'"ledger_n":"41"'),
+        lambda said: said.replace(b'"ledger_n":41', b'"ledger_n":null'),
+        lambda said: said.replace(b'"ledger_n":41,', b""),
         lambda said: said.replace(b'"sealed":[', b'"sealed":[{},'),
         lambda said: said.replace(b'"blob":"', b'"blob":"!'),
         lambda said: said.replace(b'"sealed"', b'"sealen"'),
@@ -128,7 +137,7 @@ def test_another_installation_opens_nothing(holder: FileKeyring, export: bytes) 
 def test_once_the_root_is_destroyed_it_opens_nothing(tmp_path: Path) -> None:
     own = make_file_keyring(tmp_path)
     own.create_root(7)
-    export = b"".join(seal_export(own, INSTALLATION, INSTANT, 7, iter(ROWS)))
+    export = b"".join(seal_export(own, INSTALLATION, INSTANT, 7, 41, iter(ROWS)))
     assert opened(own, export) == SPELT
     own.destroy_root(7)
     with pytest.raises(Unreadable):
@@ -137,4 +146,4 @@ def test_once_the_root_is_destroyed_it_opens_nothing(tmp_path: Path) -> None:
 
 def test_what_is_no_row_is_not_exported(holder: FileKeyring) -> None:
     with pytest.raises(TypeError):
-        list(seal_export(holder, INSTALLATION, INSTANT, 7, [("ctl-1", "token", {"token_id": object()})]))
+        list(seal_export(holder, INSTALLATION, INSTANT, 7, 41, [("ctl-1", "token", {"token_id": object()})]))

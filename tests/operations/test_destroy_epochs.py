@@ -19,7 +19,7 @@ from tests.operations.test_change_epoch import House as Home
 from tests.operations.test_erase import House as Erasing
 from vault.connectors.embedded_postgres import PostgresServer, admin_url, ensure_database
 from vault.connectors.key_exports import pieces_of
-from vault.errors import Conflict, KeysUnavailable, NotFound, Unreadable
+from vault.errors import Conflict, KeysUnavailable, LedgerUnavailable, NotFound, Unreadable
 from vault.keys import records
 from vault.keys.controller_keys import ControllerKeyRows, ControllerKeys
 from vault.keys.envelope import scope, unwrap_key, wrap_place
@@ -251,7 +251,7 @@ def test_an_epoch_begins_when_its_days_are_over(installation: Installation) -> N
     assert installation.then.change_epochs()[CONTROLLER].epoch == 2
 
 
-def test_data_restored_without_keys_open_with_the_newest_export(installation: Installation) -> None:
+def test_data_restored_without_keys_open_with_the_newest_export(installation: Installation, tmp_path: Path) -> None:
     subject_id = installation.home.person()
     installation.then.export_keys()
     (path,) = installation.opened.key_exports.kept()
@@ -266,6 +266,10 @@ def test_data_restored_without_keys_open_with_the_newest_export(installation: In
     cut.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(Unreadable):
         restore_exported_keys(settings, cut)
+    assert installation.home.ledger.rows("keys.controller_key") == []
+    elsewhere = {"audit_state": tmp_path / "lost", "erasure_copy": tmp_path / "lost-too"}  # no line of the ledger is there
+    with pytest.raises(LedgerUnavailable, match="ledger-behind"):
+        restore_exported_keys(settings.model_copy(update=elsewhere), path)
     assert installation.home.ledger.rows("keys.controller_key") == []
     done = restore_exported_keys(settings, path)
     assert done == {CONTROLLER: sum(len(rows) for rows in before.values())}

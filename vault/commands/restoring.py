@@ -14,7 +14,10 @@ def restore(
     controller: ControllerOption = None,
     *,
     replay_erasures: Annotated[
-        bool, typer.Option("--replay-erasures", help="Erase, withdraw, restrict and suppress again what the backup brought back.")
+        bool,
+        typer.Option(
+            "--replay-erasures", help="Erase, withdraw, restrict, obscure and contest again what the backup brought back."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -29,7 +29,11 @@ log = structlog.get_logger()
 
 
 class DirectoryLedger:
-    """The ledger as files. `mac` is keyring `ledger/1`'s, `sign` and `public` are `document-sign/1`'s."""
+    """The ledger as files. `mac` is keyring `ledger/1`'s, `sign` and `public` are `document-sign/1`'s.
+
+    `at_least` is how many lines it is known to have had: with fewer, every database is one that it is behind, however old, for
+    what is missing may be what that database has to be told.
+    """
 
     def __init__(
         self,
@@ -39,13 +43,14 @@ class DirectoryLedger:
         sign: Callable[[bytes], bytes],
         public: bytes,
         mac: Callable[[bytes], bytes],
+        at_least: int = 0,
     ) -> None:
         if len({one.resolve() for one in directories}) < max(LEAST_COPIES, len(directories)):
             raise _refused("too-few-copies")
         if any(is_inside(one, forbidden) for one in directories):
             raise _refused("inside-data")
         self._places = [one / FILE_NAME for one in directories]
-        self._sign, self._public, self._mac = sign, public, mac
+        self._sign, self._public, self._mac, self._at_least = sign, public, mac, at_least
         self._chain = Chain()
         self._read = 0  # bytes of the first copy that the chain has taken
         self._levelled = 0  # bytes known to be in every copy: what was read of the first may be in it alone
@@ -77,6 +82,12 @@ class DirectoryLedger:
         except (OSError, ValueError):
             raise _refused("not-readable") from None
 
+    def tail(self) -> Tail:
+        """Return where it ends."""
+        with self._using:
+            self._follow()
+            return self._chain.tail
+
     def unfinished(self, controller_id: str) -> list[Line]:
         """Return the acts of a controller that nothing closed, in order."""
         with self._using:
@@ -87,6 +98,8 @@ class DirectoryLedger:
         """Return how a controller's database stands to the ledger."""
         with self._using:
             self._follow()
+            if self._chain.tail.number < self._at_least:
+                return "behind"
             return self._chain.standing(controller_id, mark)
 
     def name(self, controller_id: str, id_: str) -> str:

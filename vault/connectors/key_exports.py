@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from vault.connectors.own_places import directory_fault, is_inside
-from vault.errors import Fault, KeysUnavailable
-from vault.keys.key_exports import Written
+from vault.errors import Fault, KeysUnavailable, Unreadable
+from vault.keys.key_exports import Written, header_of
 
 SUFFIX: Final = ".rsx"
 _NAME: Final = "keys-%Y%m%dT%H%M%SZ"
@@ -79,6 +80,20 @@ class KeyExports:
                 os.close(holder)
         except OSError:
             raise _refused("not-writable") from None
+
+
+def ledger_lines_told(directory: Path, installation: str) -> int:
+    """Return how many lines the erasure ledger had, by what an installation's key exports here say of themselves; 0 without any.
+
+    They are not opened for it: whoever forges one closes the vault, and opens nothing.
+    """
+    told = 0
+    for one in sorted(directory.glob(f"keys-*{SUFFIX}")):
+        with suppress(Unreadable, KeysUnavailable):
+            header = header_of(pieces_of(one))
+            if header.installation == installation:
+                told = max(told, header.ledger_n or 0)
+    return told
 
 
 def _made(one: Path) -> datetime:

@@ -6,9 +6,11 @@
 3. `sub` and each of `agr` are MACs, in hex, under keyring `ledger/<kv>` of `named(controller_id, id)`: the ledger names nobody.
 4. `sig` is base64 of the Ed25519 signature, by `document-sign/<n>`, of `riserbo.ledger.line.v1`, a zero byte, and the line without
    `sig`. A line's signature covers `prev`, so that of the last line answers for all before it.
-5. `found` begins a controller. An act (`intent` erases; `withdraw`, `suppress`, `object`, `restrict`) is written before its
-   transaction commits; `live` says that it did, `void` that nothing came of it, `final` that no backup can bring it back. A closing
-   line repeats `ctl`, `sub`, `req` and `agr` of its act.
+5. `found` begins a controller. An act (`intent` erases, `forget` what is of an old cancer; `withdraw`, `narrow`, `suppress`,
+   `object`, `restrict`, `amend`, `obscure`, `deceased`, and `alive` where that was an error) is written before its transaction
+   commits; `live` says that it did, `void` that nothing came of it, `final` that no backup can bring it back. A closing line
+   repeats `ctl`, `sub`, `req` and `agr` of its act; `req` is that of the request, or the act's entry. No line has a value in it.
+   What gives back (`lift` of a restriction, `alive`) comes to nothing where no line says that it was done.
 6. A database's mark is (n, SHA-256) of the last act it has applied. Acts that were closed, and lie beyond the mark, were done in a
    database younger than this one: it went back.
 
@@ -29,8 +31,14 @@ import rfc8785
 from vault.notes import SIGNATURE_BYTES, holds
 from vault.octets import lp
 
-Op = Literal["found", "intent", "live", "void", "final", "withdraw", "suppress", "object", "restrict", "forget"]
-ACTS: Final[frozenset[Op]] = frozenset({"intent", "withdraw", "suppress", "object", "restrict", "forget"})
+Op = Literal[
+    "found", "intent", "live", "void", "final", "withdraw", "suppress", "object", "restrict", "forget", "narrow", "obscure",
+    "deceased", "alive", "amend", "lift",
+]  # fmt: skip
+ACTS: Final[frozenset[Op]] = frozenset(
+    {"intent", "withdraw", "suppress", "object", "restrict", "forget", "narrow", "obscure", "deceased", "alive", "amend", "lift"}
+)
+GIVING_BACK: Final[frozenset[Op]] = frozenset({"alive", "lift"})
 CLOSING: Final[frozenset[Op]] = frozenset({"live", "void"})
 LINE_MAX_BYTES: Final = 1 << 16
 Standing = Literal["level", "unfounded", "ahead", "behind", "different"]
@@ -110,6 +118,10 @@ class Ledger(Protocol):
 
     def lines(self, after: int = 0) -> Iterator[Line]:
         """Yield the lines after a number, in order."""
+        ...
+
+    def tail(self) -> Tail:
+        """Return where it ends."""
         ...
 
     def unfinished(self, controller_id: str) -> list[Line]:

@@ -77,6 +77,12 @@ _SHRED_AFTER = (
     .where(_A.controller_id == _CONTROLLER, _A.subject_id == _SUBJECT)
     .values(shred_after=sa.bindparam("needed_until"))
 )
+_WROTE = sa.select(
+    sa.or_(*(
+        sa.exists().where(one.controller_id == _CONTROLLER, one.subject_id == _SUBJECT, one.entry_id == sa.bindparam("of_entry"))
+        for one in (_F, _H)
+    ))
+)  # fmt: skip
 _OWNERS = sa.select(_K.subject_id).distinct().where(
     _K.controller_id == _CONTROLLER, _K.data_key_id.in_(sa.bindparam("key_ids", expanding=True))
 )  # fmt: skip
@@ -241,6 +247,11 @@ def shred_audit_key_after(rows: sa.Connection, controller_id: str, subject_id: s
 def owners(rows: sa.Connection, controller_id: str, key_ids: Sequence[str]) -> list[str]:
     """Return the people who have one of these data keys."""
     return sorted(rows.execute(_OWNERS, {"of_controller": controller_id, "key_ids": list(key_ids)}).scalars())
+
+
+def wrote(rows: sa.Connection, controller_id: str, subject_id: str, entry_id: str) -> bool:
+    """Whether what a person has, or had before, was written by the act of this entry."""
+    return bool(rows.execute(_WROTE, {**_of(controller_id, subject_id), "of_entry": entry_id}).scalar_one())
 
 
 def everybody(rows: sa.Connection, controller_id: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Key exports: a copy of schema `keys`, sealed by an epoch's root key and worth nothing once that is destroyed.
 
 file      = "RSX1" ‖ u32 length ‖ header ‖ Cobblestone-256 stream (C2SP chunked-encryption)
-header    = RFC 8785 JSON {"epoch","format":1,"installation","made_at","sealed":[{"blob","by":"keyring"}]}
+header    = RFC 8785 JSON {"epoch","format":1,"installation","ledger_n","made_at","sealed":[{"blob","by":"keyring"}]}
+            `ledger_n`: how many lines the erasure ledger had; whoever puts it back has as many at least. The oldest do not say it
 stream    under 32 random bytes, which the blob wraps under `root/<epoch>`, bound to {"installation","made_at","use":"key-export"};
             context = lp("riserbo.export.v1") ‖ SHA-256(all bytes before the stream)
 body      = lines of JSON {"controller","row","table"}, bytes in base64 and instants in RFC 3339; the last {"end":true,"rows":n}
@@ -13,7 +14,7 @@ import base64
 import binascii
 import secrets  # noqa: TID251 (keys of exports are drawn here)
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from itertools import count
@@ -52,6 +53,7 @@ class Header:
     installation: str
     made_at: str
     epoch: int
+    ledger_n: int | None
     blob: bytes
 
     @property
@@ -63,18 +65,20 @@ class Header:
         """Return all bytes before the stream."""
         sealed = [{"blob": base64.b64encode(self.blob).decode(), "by": "keyring"}]
         said: Any = {"epoch": self.epoch, "format": 1, "installation": self.installation, "made_at": self.made_at, "sealed": sealed}
+        if self.ledger_n is not None:
+            said["ledger_n"] = self.ledger_n
         header = rfc8785.dumps(said)
         return MAGIC + u32(len(header)) + header
 
 
 def seal_export(
-    keyring: Keyring, installation: str, made_at: datetime, epoch: int, rows: Iterable[tuple[str, str, Values]]
+    keyring: Keyring, installation: str, made_at: datetime, epoch: int, ledger_n: int, rows: Iterable[tuple[str, str, Values]]
 ) -> Iterator[bytes]:
     """Yield a key export of these rows (controller, table, values), piece by piece. Raises KeysUnavailable."""
     key = secrets.token_bytes(KEY_BYTES)
-    header = Header(installation, made_at.isoformat(), epoch, b"")
+    header = Header(installation, made_at.isoformat(), epoch, ledger_n, b"")
     (blob,) = keyring.wrap(root_name(epoch), [(key, header.context)])
-    head = Header(installation, header.made_at, epoch, blob).octets()
+    head = replace(header, blob=blob).octets()
     yield head
     under = Cobblestone256Encryptor(key, _place(head))
     held, counted = bytearray(), count()
@@ -97,8 +101,10 @@ def read_header(octets: bytes) -> tuple[Header, int]:
             raise Unreadable
         said = orjson.loads(octets[len(MAGIC) + 4 : end])
         (sealed,) = said["sealed"]
-        header = Header(said["installation"], said["made_at"], said["epoch"], base64.b64decode(sealed["blob"], validate=True))
+        blob = base64.b64decode(sealed["blob"], validate=True)
+        header = Header(said["installation"], said["made_at"], said["epoch"], said.get("ledger_n"), blob)
         whole = header.octets() == octets[:end]  # any other spelling of it is no header
+        whole &= header.ledger_n is None or type(header.ledger_n) is int
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
         raise Unreadable from None
     if not whole:
@@ -112,17 +118,15 @@ def open_export(keyring: Keyring, installation: str, pieces: Iterable[bytes]) ->
     Raises Unreadable where it is not whole, of another installation, or its root was destroyed; KeysUnavailable.
     """
     read = iter(pieces)
-    first = bytearray()
-    while len(first) < HEADER_MAX_BYTES and (piece := next(read, b"")):
-        first += piece
-    header, begins = read_header(bytes(first))
+    first = _begun(read)
+    header, begins = read_header(first)
     if header.installation != installation:
         raise Unreadable
     (key,) = keyring.unwrap([(header.blob, header.context)])
     if not isinstance(key, bytes):
         raise Unreadable
-    under = Cobblestone256Decryptor(key, _place(bytes(first[:begins])))
-    for number, line in enumerate(_lines(_opened(under, bytes(first[begins:]), read))):
+    under = Cobblestone256Decryptor(key, _place(first[:begins]))
+    for number, line in enumerate(_lines(_opened(under, first[begins:], read))):
         said = _parsed(line)
         if said.get("end") is True:
             if said["rows"] != number:
@@ -130,6 +134,19 @@ def open_export(keyring: Keyring, installation: str, pieces: Iterable[bytes]) ->
             return
         yield said["controller"], said["table"], said["row"]
     raise Unreadable
+
+
+def header_of(pieces: Iterable[bytes]) -> Header:
+    """Return what a key export says of itself. It counts only once the export has been opened to its end. Raises Unreadable."""
+    return read_header(_begun(iter(pieces)))[0]
+
+
+def _begun(read: Iterator[bytes]) -> bytes:
+    """Return the first pieces, in which the header is."""
+    first = bytearray()
+    while len(first) < HEADER_MAX_BYTES and (piece := next(read, b"")):
+        first += piece
+    return bytes(first)
 
 
 def _place(head: bytes) -> bytes:

@@ -1,4 +1,7 @@
-"""Change values under a named agreement: the intent is recorded, the class's key is opened through that agreement's wrap alone."""
+"""Change values under a named agreement: the intent is recorded, the class's key is opened through that agreement's wrap alone.
+
+Which fields were changed, but no value, is told the erasure ledger: what a restored backup brings back of them is contested then.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +17,11 @@ from vault.errors import AccessDenied, Conflict, Fault, InvalidValue, NotFound, 
 from vault.keys import frame
 from vault.keys import records as keys
 from vault.keys.data_keys import AmendedClass, Changes, NewClass, NewValue, amend_classes, seal_class
-from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person, telling
+from vault.operations.acting import Acting, prepare, record, refuse, require_permission, require_person, telling
 from vault.operations.enrolment import age, birth, index_entries, normalised, time_barred_at
 from vault.operations.facts import as_known, is_self, sealed_classes, subject_facts
+from vault.operations.on_ledger import carrying_out_on_ledger, close
+from vault.operations.on_ledger import said_of as line_of
 from vault.operations.sourcing import Sources, require_sources, said_of, source_rows
 from vault.outbox import announce
 from vault.permit import ReadPermit
@@ -73,7 +78,8 @@ def amend(
     )  # fmt: skip
     with telling(vault, acting):
         changed, created = _seal(vault, acting, permit, agreement_id, values, removed)
-    with carrying_out(vault, acting) as transaction:
+    with carrying_out_on_ledger(vault, acting) as kept:
+        transaction = kept.rows
         _refuse_taken(vault, transaction, acting, values)
         keys.lock_data_keys(transaction, context.controller_id, subject_id)  # keys before the person, as in `withdraw`: no deadlock
         version = versions.raise_version(transaction, context.controller_id, subject_id, if_match)
@@ -87,6 +93,8 @@ def amend(
                  subject_id=subject_id, fields=sorted(fields))  # fmt: skip
         if also is not None:
             also(transaction, version)
+        kept.tell(line_of(vault, "amend", context.controller_id, subject_id, fields=tuple(sorted(fields)), request=acting.entry_id))
+    close(vault, kept.line)
     return Amended(version, acting.entry_id)
 
 

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from vault import tables
 from vault.assembly import Vault
 from vault.database import Database
-from vault.errors import Conflict, Fault, NotFound, Unreadable
+from vault.errors import Conflict, Fault, LedgerUnavailable, NotFound, Unreadable
 from vault.keys import epochs
-from vault.keys.key_exports import Written, open_export, seal_export
+from vault.keys.key_exports import Written, header_of, open_export, seal_export
 from vault.keys.keyring import Keyring
 from vault.operations.acting import HOUSE, prepare, record
 from vault.operations.change_epoch import house
@@ -46,9 +46,10 @@ class Exported:
 def export_keys(vault: Vault, keyring: Keyring, write: Callable[[datetime, Iterable[bytes]], Written]) -> Exported:
     """Export the keys of every controller. It is kept, and counts, once it was opened again and as many rows were in it.
 
-    Each controller's trail tells of it first. Raises KeysUnavailable, AuditUnavailable, DatabaseUnavailable, Unreadable.
+    Each controller's trail tells of it first. Raises KeysUnavailable, AuditUnavailable, DatabaseUnavailable, LedgerUnavailable,
+    Unreadable.
     """
-    known, at = vault.database.controllers(), vault.now()
+    known, at, ledger_n = vault.database.controllers(), vault.now(), vault.ledger.tail().number
     epoch = min((_newest(vault, one) for one in known), default=0)
     if not known:
         raise NotFound("controller-not-found")
@@ -66,7 +67,7 @@ def export_keys(vault: Vault, keyring: Keyring, write: Callable[[datetime, Itera
                     yield row
 
     with closing(rows()) as exported:
-        written = write(at, seal_export(keyring, vault.settings.installation, at, epoch, exported))
+        written = write(at, seal_export(keyring, vault.settings.installation, at, epoch, ledger_n, exported))
     found = sum(1 for _ in open_export(keyring, vault.settings.installation, written.read()))
     if found != put:
         raise Unreadable
@@ -78,13 +79,19 @@ def export_keys(vault: Vault, keyring: Keyring, write: Callable[[datetime, Itera
     return Exported(at, epoch, found, written.digest)
 
 
-def restore_keys(database: Database, keyring: Keyring, installation: str, pieces: Callable[[], Iterable[bytes]]) -> dict[str, int]:
+def restore_keys(
+    database: Database, keyring: Keyring, installation: str, ledger_n: int, pieces: Callable[[], Iterable[bytes]]
+) -> dict[str, int]:
     """Put an export's rows into a database that has none; return how many for each controller.
 
-    The export is read twice: first whole, so that one that is cut off changes nothing. Raises Unreadable, Conflict (`keys-there`),
-    NotFound (`controller-not-found`, with its name) where the data are not there: they come first.
+    The export is read twice: first whole, so that one that is cut off changes nothing. `ledger_n` is how many lines the erasure
+    ledger has. Raises Unreadable, Conflict (`keys-there`), NotFound (`controller-not-found`, with its name) where the data are not
+    there: they come first; LedgerUnavailable where the ledger had more lines when the export was made: it would bring back whoever
+    they were of.
     """
     named = {one for one, _, _ in open_export(keyring, installation, pieces())}
+    if (header_of(pieces()).ledger_n or 0) > ledger_n:
+        raise LedgerUnavailable("ledger-behind", faults=[Fault("erasure-ledger", "shorter-than-it-was")])
     if missing := sorted(named - set(database.controllers())):
         raise NotFound("controller-not-found", faults=[Fault(one, "data-first") for one in missing])
     for one in sorted(named):

@@ -82,7 +82,7 @@ def _forget(
         ages.set_barred(kept.rows, controller_id, subject_id, acting.at)
         announce(kept.rows, vault, controller_id, "field:erased", acting.entry_id, acting.at,
                  subject_id=subject_id, fields=list(gone))  # fmt: skip
-        kept.tell(said_of(vault, "forget", controller_id, subject_id, fields=tuple(gone)))
+        kept.tell(said_of(vault, "forget", controller_id, subject_id, fields=tuple(gone), request=acting.entry_id))
     close(vault, kept.line)
 
 

@@ -16,10 +16,12 @@ from vault import tables
 from vault.agreements import records as agreements
 from vault.agreements.terms import phase
 from vault.assembly import Vault
+from vault.erasure.ledger import Line
 from vault.errors import Conflict, Fault, InvalidValue, NotFound, Stale
 from vault.keys import records as keys
-from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission
+from vault.operations.acting import Acting, prepare, record, refuse, require_permission
 from vault.operations.ending import close_classes, event_row, require_level
+from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.outbox import announce
 from vault.policy.model import Context
 from vault.profiles import versions
@@ -50,14 +52,25 @@ def narrow(vault: Vault, context: Context, agreement_id: str, excluded: Collecti
     require_permission(vault, acting)
     held = _in_force(vault, acting, agreement_id)
     _require_covered(vault, held, excluded)
-    left_out = held.excluded | frozenset(excluded)
     record(vault, acting, terms=(held.template,), count=len({*excluded}), details={"agreements": {agreement_id: sorted(excluded)}})
     said = orjson.dumps({**evidence, "channel": context.channel})
-    with carrying_out(vault, acting) as transaction:
-        keys.lock_data_keys(transaction, context.controller_id, acting.subject_id)  # before the person, as in `withdraw`
-        version = _raise_version(transaction, acting)
-        emptied = _narrow_within(vault, transaction, acting, held, left_out, said)
-    return Narrowed(agreement_id, acting.subject_id, version, tuple(sorted(left_out)), emptied, acting.entry_id)
+    return narrow_recorded(vault, acting, held, frozenset(excluded), said)
+
+
+def narrow_recorded(
+    vault: Vault, acting: Acting, held: AgreementRow, excluded: frozenset[str], evidence: bytes, line: Line | None = None
+) -> Narrowed:
+    """Carry out what is recorded already; the ledger knows it, or a restored backup would take the fields in again."""
+    controller_id, subject_id = acting.context.controller_id, acting.subject_id
+    left_out = held.excluded | excluded
+    with carrying_out_on_ledger(vault, acting, line) as kept:
+        keys.lock_data_keys(kept.rows, controller_id, subject_id)  # before the person, as in `withdraw`
+        version = _raise_version(kept.rows, acting)
+        emptied = _narrow_within(vault, kept.rows, acting, held, left_out, evidence)
+        kept.tell(said_of(vault, "narrow", controller_id, subject_id, fields=tuple(sorted(excluded)), request=acting.entry_id,
+                          agreements=(vault.ledger.name(controller_id, held.agreement_id),)))  # fmt: skip
+    close(vault, kept.line)
+    return Narrowed(held.agreement_id, subject_id, version, tuple(sorted(left_out)), emptied, acting.entry_id)
 
 
 def _in_force(vault: Vault, acting: Acting, agreement_id: str) -> AgreementRow:

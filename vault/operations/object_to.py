@@ -39,7 +39,7 @@ def object_recorded(vault: Vault, acting: Acting, what: What, line: Line | None 
         version = _changed(vault, kept.rows, acting, what, objects=True)
         if line is None:
             leave_request(vault, kept.rows, acting, "objection-marketing" if what == "marketing" else "objection")
-        kept.tell(said_of(vault, _OPS[what], acting.context.controller_id, acting.subject_id))
+        kept.tell(said_of(vault, _OPS[what], acting.context.controller_id, acting.subject_id, request=acting.entry_id))
     close(vault, kept.line)
     return Changed(version, acting.entry_id)
 

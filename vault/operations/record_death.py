@@ -9,8 +9,10 @@ from datetime import date
 from typing import Literal
 
 from vault.assembly import Vault
+from vault.erasure.ledger import Line
 from vault.errors import Conflict, Fault, InvalidValue
-from vault.operations.acting import carrying_out, prepare, record, refuse, require_permission, require_person
+from vault.operations.acting import Acting, prepare, record, refuse, require_permission, require_person
+from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.operations.restrict import Changed
 from vault.outbox import announce
 from vault.policy.model import Context
@@ -33,9 +35,17 @@ def record_death(vault: Vault, context: Context, subject_id: str, on: date | Non
     said = {"on": on.isoformat()} if on is not None else {}
     result = "deceased" if on is not None else "death-retracted"
     record(vault, acting, details={"result": result, "evidence": evidence}, internal=said)
+    return death_recorded(vault, acting, on)
+
+
+def death_recorded(vault: Vault, acting: Acting, on: date | None, line: Line | None = None) -> Changed:
+    """Carry out what is recorded already; the ledger knows it, but not the day, or a restored backup would market to the dead."""
+    controller_id, subject_id = acting.context.controller_id, acting.subject_id
     name = "subject:died" if on is not None else "subject:death-retracted"
-    with carrying_out(vault, acting) as transaction:
-        version, _ = states.locked(transaction, context.controller_id, subject_id)
-        states.change(transaction, context.controller_id, subject_id, deceased_on=on)
-        announce(transaction, vault, context.controller_id, name, acting.entry_id, acting.at, subject_id=subject_id)
+    with carrying_out_on_ledger(vault, acting, line) as kept:
+        version, _ = states.locked(kept.rows, controller_id, subject_id)
+        states.change(kept.rows, controller_id, subject_id, deceased_on=on)
+        announce(kept.rows, vault, controller_id, name, acting.entry_id, acting.at, subject_id=subject_id)
+        kept.tell(said_of(vault, "deceased" if on else "alive", controller_id, subject_id, request=acting.entry_id))
+    close(vault, kept.line)
     return Changed(version, acting.entry_id)

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from vault.assembly import Vault
 from vault.erasure.ledger import Line
 from vault.errors import Conflict, Fault, InvalidValue
-from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person
+from vault.operations.acting import Acting, prepare, record, refuse, require_permission, require_person
 from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.outbox import announce
 from vault.policy.model import EVERYTHING, Context
@@ -51,7 +51,7 @@ def restrict_recorded(vault: Vault, acting: Acting, named: frozenset[str], line:
         states.change(kept.rows, controller_id, subject_id, restricted=sorted(restricted), restricted_at=acting.at)
         announce(kept.rows, vault, controller_id, "subject:restricted", acting.entry_id, acting.at,
                  subject_id=subject_id, fields=_hers(vault, named))  # fmt: skip
-        kept.tell(said_of(vault, "restrict", controller_id, subject_id, fields=tuple(sorted(named))))
+        kept.tell(said_of(vault, "restrict", controller_id, subject_id, fields=tuple(sorted(named)), request=acting.entry_id))
     close(vault, kept.line)
     return Changed(version, acting.entry_id)
 
@@ -70,13 +70,24 @@ def lift_restriction(
     _require_restricted(vault, acting, named)
     _require_told(vault, acting, notified_at)
     record(vault, acting, **_told(vault, named, result="unrestricted", notified_at=notified_at.isoformat() if notified_at else ""))
-    with carrying_out(vault, acting) as transaction:
-        version, now = states.locked(transaction, context.controller_id, subject_id)
-        left = _left(vault, frozenset(now.restricted), named)
+    return lift_recorded(vault, acting, named)
+
+
+def lift_recorded(
+    vault: Vault, acting: Acting, named: frozenset[str], line: Line | None = None, wrong: frozenset[str] = frozenset()
+) -> Changed:
+    """Lift what is on record, but not of fields that are `wrong` here; the ledger knows it, or a replay would restrict again."""
+    controller_id, subject_id = acting.context.controller_id, acting.subject_id
+    with carrying_out_on_ledger(vault, acting, line) as kept:
+        version, now = states.locked(kept.rows, controller_id, subject_id)
+        before = frozenset(now.restricted)
+        left = _left(vault, before, named) | (wrong if EVERYTHING in before else wrong & before)
         since = now.restricted_at if left else None
-        states.change(transaction, context.controller_id, subject_id, restricted=sorted(left), restricted_at=since)
-        announce(transaction, vault, context.controller_id, "subject:unrestricted", acting.entry_id, acting.at,
-                 subject_id=subject_id, fields=_hers(vault, named))  # fmt: skip
+        states.change(kept.rows, controller_id, subject_id, restricted=sorted(left), restricted_at=since)
+        announce(kept.rows, vault, controller_id, "subject:unrestricted", acting.entry_id, acting.at,
+                 subject_id=subject_id, fields=_hers(vault, named - wrong))  # fmt: skip
+        kept.tell(said_of(vault, "lift", controller_id, subject_id, fields=tuple(sorted(named)), request=acting.entry_id))
+    close(vault, kept.line)
     return Changed(version, acting.entry_id)
 
 
