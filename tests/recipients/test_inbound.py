@@ -60,6 +60,7 @@ def test_what_is_asked() -> None:
         ("subject_identities", [MAIL, {**MAIL, "identity_value": ""}], "opendsr.identity"),
         ("subject_identities", [{**MAIL, "identity_value": 7}], "opendsr.identity"),
         ("subject_identities", [{**MAIL, "identity_value": "x" * 321}], "opendsr.identity"),
+        ("subject_identities", [{**MAIL, "identity_value": "tok_\0"}], "opendsr.identity"),
     ],
 )
 def test_what_is_wrong_is_named_and_never_repeated(member: str, value: object, code: str) -> None:

@@ -115,7 +115,7 @@ def _is_identity(one: object) -> bool:
     if not isinstance(one, dict) or one.get("identity_type") not in IDENTITIES or one.get("identity_format") != "raw":
         return False
     value = one.get("identity_value")
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_VALUE
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_VALUE and "\0" not in value  # PostgreSQL knows no NUL
 
 
 def _is_instant(stated: object) -> bool:
