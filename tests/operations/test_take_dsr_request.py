@@ -1,6 +1,7 @@
 """Requests that others send by OpenDSR: signed, or nobody reads them; and nobody learns by them who is a customer."""
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -12,7 +13,7 @@ import orjson
 import pytest
 
 from tests.conftest import Controllers
-from tests.makers import make_context, register
+from tests.makers import make_context, make_ticket, register
 from tests.operations.test_requests import House
 from tests.recipients.certificates import certificate, signature
 from vault.errors import AccessDenied, Conflict, InvalidValue, NotFound, TooMany
@@ -21,7 +22,9 @@ from vault.operations.callers import Registration, register_caller
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.operations.move_request import Step, move_request
+from vault.operations.notify_recipients import notify_recipients
 from vault.operations.register_recipient import end_recipient, register_recipient
+from vault.operations.restrict import restrict
 from vault.operations.take_dsr_request import VERB, cancel_dsr_request, show_dsr_request, take_dsr_request
 from vault.recipients.inbound import target
 from vault.recipients.opendsr import request_id
@@ -178,6 +181,32 @@ def test_the_same_bytes_are_answered_as_they_were_and_others_are_a_conflict(hous
     assert (len(house.of(subject_id)), house.kept()) == (1, kept)
     house.sent(body, "other.example", "other.example")  # another sender's ids are its own
     assert len(house.of(subject_id)) == 2
+
+
+def test_the_same_bytes_at_once_are_put_down_once_and_answered_alike(house: Sent) -> None:
+    subject_id, kept = house.person(email="twice@example.it"), house.kept()
+    body = house.body(("email", "twice@example.it"))
+    with ThreadPoolExecutor(4) as several:
+        answers = list(several.map(lambda _: house.sent(body), range(4)))
+    assert answers == [house.sent(body)] * 4
+    assert (len(house.of(subject_id)), house.kept()[0]) == (1, kept[0] + 1)
+
+
+def test_by_what_one_sender_was_told_of_somebody_another_names_nobody(house: Sent) -> None:
+    subject_id = house.person(email="told@example.it")
+    register_caller(house.opened.vault, house.controller_id, Registration("agent-d", ("t1",), recipient="desk-d"))
+    ticket = make_ticket(house.opened.vault, house.controller_id, subject_id, "t1", "T-told", assignee="agent-d")
+    context = make_context(house.controller_id, "t1", ticket=ticket)
+    disclose(house.opened.vault, Ask(replace(context, caller=replace(context.caller, id="agent-d")), subject_id, ("email",)))
+    restrict(house.vault, house.dpo(), subject_id, "unlawful")
+    house.opened.trail.settle(house.controller_id)
+    notify_recipients(house.vault, house.controller_id)
+    ((handle,),) = house.ledger.rows("vault.recipient_task", f"subject_id = '{subject_id}'", "handle")
+    body = house.body(("controller_customer_id", handle))
+    house.sent(body, "other.example", "other.example")
+    assert house.of(subject_id) == []
+    house.sent(body)
+    assert len(house.of(subject_id)) == 1
 
 
 FORGED: dict[str, dict[str, Any]] = {

@@ -51,15 +51,15 @@ def take_dsr_request(vault: Vault, controller_id: str, domain: str | None, signa
     sender = _sender(vault, controller_id, domain, signature, body)
     vault = vault.governed(controller_id)
     asked = inbound.read_request(body)
-    with vault.database.snapshot(controller_id) as rows:
-        known = asked_rows.read(rows, controller_id, sender.recipient_id, asked.asked_id)
-    if known is not None:
-        if _digest(vault, controller_id, body, known.secret_version)[1] != known.digest:
-            raise Conflict("subject-request-id")
-        return inbound.created(controller_id, known.asked_id, known.received_at, known.expected_at, body)
-    acting = _acting(vault, controller_id, sender, NOBODY)
-    within_limits(vault, acting, [Budget(sender.recipient_id, VERB, _AN_HOUR, timedelta(hours=1))], "request-budget")
-    made = _put_down(vault, _about(vault, sender, acting, asked), sender, asked, body)
+    made = _known(vault, controller_id, sender, asked.asked_id, body)
+    if made is None:
+        acting = _acting(vault, controller_id, sender, NOBODY)
+        within_limits(vault, acting, [Budget(sender.recipient_id, VERB, _AN_HOUR, timedelta(hours=1))], "request-budget")
+        with suppress(Stale):  # that id came twice at once: what was put down first is answered
+            made = _put_down(vault, _about(vault, sender, acting, asked), sender, asked, body)
+        made = made or _known(vault, controller_id, sender, asked.asked_id, body)
+    if made is None:
+        raise Stale
     return inbound.created(controller_id, made.asked_id, made.received_at, made.expected_at, body)
 
 
@@ -108,6 +108,15 @@ def _acting(vault: Vault, controller_id: str, sender: RecipientRow, subject_id: 
     caller = Caller(id=sender.name, kind="system", roles=frozenset(), client_id="riserbo")
     context = Context(controller_id, caller, "rights-fulfilment", "api")
     return prepare(vault, VERB, context, subject_id, classes=[SPECIAL], permission=HOUSE)
+
+
+def _known(vault: Vault, controller_id: str, sender: RecipientRow, asked_id: str, body: bytes) -> DsrRow | None:
+    """Return what this sender put down under that id, if it did. Raises Conflict where those were other bytes."""
+    with vault.database.snapshot(controller_id) as rows:
+        known = asked_rows.read(rows, controller_id, sender.recipient_id, asked_id)
+    if known is not None and _digest(vault, controller_id, body, known.secret_version)[1] != known.digest:
+        raise Conflict("subject-request-id")
+    return known
 
 
 def _about(vault: Vault, sender: RecipientRow, acting: Acting, asked: inbound.Asked) -> Acting:
