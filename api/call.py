@@ -21,6 +21,7 @@ class Call:
     problem: str | None = None
     refusal: str | None = None  # which check of the guard
     noted: dict[str, bytes] | None = None  # where a receipt is wanted: the leaf hash of each entry, by its id
+    unhurried: bool = False  # whatever its answer is, it leaves at the stroke of a clock
 
 
 def begin_call(scope: Scope, call: Call) -> None:

@@ -19,6 +19,7 @@ from api.receipts import PREFER, Promise, add_receipt, wanted
 MAX_BODY = 1_048_576
 NOT_FOUND = 404
 SLOT_S = 0.025  # several times what a refusal takes; nobody waits for one
+SLOTS_UNHURRIED = 10  # for what writes as well, and is asked by machines, seldom
 # Closed forms, so that nobody's name fits: our own ids, a UUID (RFC 9562), a W3C trace context.
 _OURS = re.compile(rb"[a-z]{2,8}_[a-z2-7]{26}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -41,6 +42,7 @@ class Edge:
 
     A 404 leaves at the next full `slot_s` since its request came, whatever it took until then: to read and record a refusal takes
     a tenth of a millisecond longer when there is somebody to read of, which would tell who is here. No thread waits meanwhile.
+    So does every answer of a call that is `unhurried`, at every `SLOTS_UNHURRIED`th.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class Edge:
                 status = message["status"]
                 if call.noted:
                     await add_receipt(message, call, self._promise)
-                if status == NOT_FOUND:
-                    await sleep(self._slot_s - (self._monotonic() - began) % self._slot_s)
+                if status == NOT_FOUND or call.unhurried:
+                    slot_s = self._slot_s * (SLOTS_UNHURRIED if call.unhurried else 1)
+                    await sleep(slot_s - (self._monotonic() - began) % slot_s)
                 _dress(message, call, trace)
             await send(message)
 

@@ -1,12 +1,14 @@
 """Requests that others send by OpenDSR 2.0. They have no token: a sender is believed by its signature alone.
 
-Not one byte of a body is parsed before that holds. Where there is none, what is asked is signed, where and when.
+Not one byte of a body is parsed before that holds. Where there is none, what is asked is signed, where and when. Every answer
+leaves at the stroke of a clock: to put a request down takes longer than to put down that it is nobody's.
 """
 
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
+from api.call import call_of
 from api.routes.opendsr import Signature
 from api.routes.trail import ControllerId
 from vault.assembly import Vault
@@ -26,6 +28,11 @@ def _answers(status: int, what: str, **others: str) -> dict[int | str, dict[str,
     found[status] = {"description": what, "content": {"application/json": {"schema": {"type": "object"}}}}
     found[403] = {"description": "The signature does not hold: whoever signed, whatever was asked."}
     return found
+
+
+def unhurried(request: Request) -> None:
+    """Have the answer leave at the stroke of a clock, whatever it is."""
+    call_of(request).unhurried = True
 
 
 async def bounded(request: Request) -> bytes:
@@ -53,6 +60,7 @@ def discover_requests(controller_id: ControllerId) -> Response:
 @router.post(
     "/{controller_id}/requests",
     operation_id="takeDsrRequest",
+    dependencies=[Depends(unhurried)],
     status_code=201,
     response_class=Response,
     responses=_answers(
@@ -74,6 +82,7 @@ def take_request(
 @router.get(
     "/{controller_id}/requests/{asked_id}",
     operation_id="readDsrRequest",
+    dependencies=[Depends(unhurried)],
     response_class=Response,
     responses=_answers(200, "Where it stands.", _404="This sender asked nothing under that id."),
 )
@@ -93,6 +102,7 @@ def read_request(
 @router.delete(
     "/{controller_id}/requests/{asked_id}",
     operation_id="cancelDsrRequest",
+    dependencies=[Depends(unhurried)],
     status_code=202,
     response_class=Response,
     responses=_answers(202, "Taken back.", _404="This sender asked nothing under that id.", _409="It is pending no more."),

@@ -6,9 +6,11 @@ hides. A refusal is measured at the application's edge, which lets it go at the 
 """
 
 import gc
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -21,12 +23,16 @@ from tests.assurance.desk import Keys, register_identities
 from tests.drills.timing import TOLD_APART, interleaved, side_by_side, told_apart
 from tests.makers import EVERYTHING, make_context, make_subject, make_ticket, register
 from tests.policy.makers import seeded
+from tests.recipients.certificates import certificate, signature
 from vault.assembly import Vault
 from vault.connectors.demo_issuer import DemoIssuer
 from vault.opening import Opened
+from vault.operations.register_recipient import register_recipient
 from vault.operations.verify import verify
 from vault.policy.limits import Rate
 from vault.policy.model import Context
+from vault.recipients.opendsr import request_id
+from vault.recipients.register import Entry
 
 pytestmark = pytest.mark.drill
 
@@ -154,6 +160,37 @@ def test_without_a_right_somebody_here_and_nobody_take_the_same_time(
 
     acts = {"here": refused(here), "nobody": refused("sub_" + "z" * 26)}
     samples = side_by_side(acts, SAMPLES, MINUTES, seeded(9), CALLERS)  # a refusal waits for its stroke nearly all the time
+    pairs = told_apart(samples)
+    tell(samples, pairs)
+    assert max(pairs.values()) < TOLD_APART, pairs
+
+
+def test_who_sends_requests_does_not_tell_by_time_whom_they_name(
+    opened: Opened, controller_id: str, outside: tuple[TestClient, DemoIssuer], tell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By OpenDSR, for somebody and for nobody, each with a new id; to sign is in both."""
+    monkeypatch.setattr("vault.operations.take_dsr_request._AN_HOUR", 10**9)
+    entry = Entry(
+        "desk-d", "helpdesk", "processor", "IT", contract="DPA 1", contract_from=opened.vault.now(), channel="opendsr",
+        certificate=certificate(), endpoint="https://desk.example/v2",
+    )  # fmt: skip
+    register_recipient(opened.vault, controller_id, entry)
+    make_subject(opened.vault, controller_id, {"email": "here@example.it"})
+    ids = count()
+
+    def asked(email: str) -> Callable[[], None]:
+        one = {"identity_type": "email", "identity_value": email, "identity_format": "raw"}
+        said = {"regulation": "gdpr", "subject_request_type": "access", "submitted_time": "2026-10-19T08:00:00Z"}
+
+        def act() -> None:
+            body = json.dumps({**said, "subject_request_id": request_id(str(next(ids))), "subject_identities": [one]}).encode()
+            headers = {"X-OpenDSR-Processor-Domain": "desk.example", "X-OpenDSR-Signature": signature(body)}
+            assert outside[0].post(f"/opendsr/{controller_id}/requests", content=body, headers=headers).status_code == 201
+
+        return act
+
+    acts = {"here": asked("here@example.it"), "nobody": asked("none@example.it")}
+    samples = side_by_side(acts, SAMPLES, MINUTES, seeded(9), CALLERS)
     pairs = told_apart(samples)
     tell(samples, pairs)
     assert max(pairs.values()) < TOLD_APART, pairs
