@@ -116,6 +116,7 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "recheck_agreements": "30 2 * * *",
         "tell_of_grants": "20 * * * *",
         "end_archives": "45 1 * * *",
+        "keep_processing": "50 2 * * *",
         "end_holds": "5 * * * *",
         "tell_deadlines": "25 * * * *",
         "tell_sources": "50 * * * *",

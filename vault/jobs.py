@@ -10,6 +10,7 @@ from procrastinate import App, PsycopgConnector
 
 from vault.assembly import Vault
 from vault.connectors.mail import Mailer
+from vault.connectors.processing_records import ProcessingRecords
 from vault.connectors.webhooks import Webhooks
 from vault.errors import PolicyUnavailable, VaultError
 from vault.operations.build_exports import build_exports
@@ -19,6 +20,7 @@ from vault.operations.deliver_tasks import deliver_tasks, tell_tasks
 from vault.operations.end_archives import end_archives
 from vault.operations.expire import expire
 from vault.operations.hold import end_holds
+from vault.operations.keep_processing import keep_processing
 from vault.operations.notify_recipients import notify_recipients
 from vault.operations.project_disclosures import project_disclosures
 from vault.operations.recheck_agreements import recheck_agreements
@@ -52,6 +54,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
         ("tell_of_grants", "20 * * * *", lambda: _in_each(vault, tell_of_grants)),  # break-glass whose review is overdue
         ("end_archives", "45 1 * * *", lambda: _in_each(vault, end_archives)),  # what duties kept, and none keeps any more
         ("run_retention", "10 2 * * *", lambda: _in_each(vault, run_retention)),  # what no agreement keeps any more
+        ("keep_processing", "50 2 * * *", lambda: _in_each(vault, _kept(vault))),  # the records of processing, where they changed
         ("end_holds", "5 * * * *", lambda: _in_each(vault, end_holds)),  # what lapsed, and what nobody reviewed
         ("tell_deadlines", "25 * * * *", lambda: _in_each(vault, tell_deadlines)),  # of requests, before they come
         ("tell_sources", "50 * * * *", lambda: _in_each(vault, tell_sources)),  # of data from others, before people must know
@@ -91,6 +94,11 @@ def _written(vault: Vault) -> int:
     send = Mailer(settings.mail_url, settings.mail_from, settings.mail_credentials)
     _in_each(vault, make_letters)
     return _in_each(vault, lambda governed, controller_id: send_letters(governed, controller_id, send))
+
+
+def _kept(vault: Vault) -> Callable[[Vault, str], int]:
+    folder = ProcessingRecords(vault.settings.records_of_processing)
+    return lambda governed, controller_id: keep_processing(governed, controller_id, folder)
 
 
 def _rechecked(vault: Vault, controller_id: str) -> int:

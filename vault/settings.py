@@ -53,6 +53,9 @@ class Settings(BaseSettings):
         default=14, ge=0, le=3660, description="for how long physical backups and archived WAL are kept"
     )
     key_exports: Path | None = Field(default=None, description="where exports of keys go; unset: a directory of the home")
+    processing_records: Path | None = Field(
+        default=None, description="where records of processing are written when they change; unset: a directory of the home"
+    )
     patron_days: dict[str, str] = Field(default_factory=dict, description="MM-DD of a patron saint, for controllers that keep it")
     mail_url: str | None = Field(default=None, description="relay of letters: smtps, smtp+starttls; smtp on loopback")
     mail_from: str | None = Field(default=None, description="the address letters are sent from")
@@ -103,6 +106,11 @@ class Settings(BaseSettings):
     def state(self) -> Path:
         """Signer's notes, checkpoints.log and reports: never on the database's volume in production."""
         return self.audit_state or self.home / "state"
+
+    @property
+    def records_of_processing(self) -> Path:
+        """The directory of the records of processing: they name nobody."""
+        return self.processing_records or self.home / "processing-records"
 
     @property
     def exports_of_keys(self) -> Path:
