@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -13,6 +14,7 @@ from procrastinate import App
 from procrastinate.exceptions import AlreadyEnqueued
 from structlog.testing import capture_logs
 
+from tests.conftest import Controllers
 from tests.makers import make_context, make_subject
 from tests.relay import relaying
 from vault import answers
@@ -106,6 +108,20 @@ def test_a_worker_writes_letters_where_there_is_a_relay(vault: Vault, later: Vau
 
 def test_a_worker_finds_nobody_to_tell_where_nothing_was_opened(jobs: App) -> None:
     assert jobs.tasks["tell_of_grants"].func(0) == 0
+
+
+def test_a_worker_keeps_the_records_of_processing_of_whoever_it_can(
+    later: Vault, controllers: Controllers, controller_id: str, database_url: str, tmp_path: Path
+) -> None:
+    database, other = later.database, controllers()
+    assert isinstance(database, OfOne)
+    database.others = (other,)
+    (tmp_path / other).write_text("in the way")
+    kept = replace(later, settings=later.settings.model_copy(update={"processing_records": tmp_path}))
+    with capture_logs() as lines:
+        assert job_app(kept, database_url, lambda _: 0, lambda: 0).tasks["keep_processing"].func(0) == 1
+    assert [one.name for one in tmp_path.iterdir() if one.is_dir()] == [controller_id]
+    assert [one["code"] for one in lines if one["event"] == "job_put_off"] == ["records-not-writable"]
 
 
 def test_the_jobs_come_by_themselves(jobs: App) -> None:

@@ -98,7 +98,7 @@ def _written(vault: Vault) -> int:
 
 def _kept(vault: Vault) -> Callable[[Vault, str], int]:
     folder = ProcessingRecords(vault.settings.records_of_processing)
-    return lambda governed, controller_id: keep_processing(governed, controller_id, folder)
+    return lambda governed, controller_id: _put_off("keep_processing", lambda: keep_processing(governed, controller_id, folder))
 
 
 def _rechecked(vault: Vault, controller_id: str) -> int:
