@@ -119,7 +119,13 @@ one_time_code = _table(  # codes to contacts on record: never the digits, never 
     _text("entry_id"),
     key=("code_id",),
 )
-Index("one_time_code_of_request", one_time_code.c.controller_id, one_time_code.c.request_id)
+Index(  # one at a time can be answered
+    "one_time_code_live",
+    one_time_code.c.controller_id,
+    one_time_code.c.request_id,
+    unique=True,
+    postgresql_where=one_time_code.c.state.in_(("waiting", "sent")),
+)
 
 prohibition = _table(  # insert-only: what people forbid for after their death; the last one counts
     "prohibition",

@@ -48,7 +48,7 @@ class ProofOut(BaseModel):
     "/requests/{request_id}:send-code",
     operation_id="sendCode",
     status_code=202,
-    responses=answers(SendingOut, "Asked for; it is sent if there is where to.", 403, 409, 429, status=202, body=True),
+    responses=answers(SendingOut, "Asked for; it is sent if there is where to.", 403, 409, 412, 429, status=202, body=True),
     openapi_extra=headers(IDEMPOTENCY),
 )
 def send_a_code(request_id: RequestId, body: SendCodeIn, context: AccessContext, vault: RunningVault, once: Idempotent) -> Response:
@@ -64,7 +64,7 @@ def send_a_code(request_id: RequestId, body: SendCodeIn, context: AccessContext,
 @router.post(
     "/requests/{request_id}:answer-code",
     operation_id="answerCode",
-    responses=answers(ProofOut, "Compared, and counted.", 403, 409, body=True),
+    responses=answers(ProofOut, "Compared, and counted.", 403, 409, 412, body=True),
     openapi_extra=headers(IDEMPOTENCY),
 )
 def answer_a_code(request_id: RequestId, body: CodeIn, context: AccessContext, vault: RunningVault, once: Idempotent) -> Response:

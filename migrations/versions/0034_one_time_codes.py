@@ -28,7 +28,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("controller_id", "code_id", name="one_time_code_pkey"),
         schema="vault",
     )
-    op.create_index("one_time_code_of_request", "one_time_code", ["controller_id", "request_id"], schema="vault")
+    live = sa.text("state IN ('waiting', 'sent')")
+    op.create_index(
+        "one_time_code_live", "one_time_code", ["controller_id", "request_id"], schema="vault", unique=True, postgresql_where=live
+    )
     own = "controller_id = current_setting('riserbo.controller', true)"
     op.execute("ALTER TABLE vault.one_time_code ENABLE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE vault.one_time_code FORCE ROW LEVEL SECURITY")

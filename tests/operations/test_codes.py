@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,17 @@ import pytest
 from tests.conftest import Controllers
 from tests.makers import make_context, make_ticket, register
 from tests.operations.test_requests import House
-from vault.errors import Conflict, InvalidValue, NotFound, TooMany
+from vault.errors import Conflict, InvalidValue, NotFound, Stale, TooMany
 from vault.opening import Opened
 from vault.operations.amend import amend
 from vault.operations.open_request import Stands
 from vault.operations.prove_contact import answer_code, ask_code
 from vault.operations.send_codes import send_codes
 from vault.operations.show_requests import show_request
+from vault.rights import code_records as codes
+from vault.rights import records
+from vault.rights.code_records import CodeRow
+from vault.rights.codes import LIFE
 from vault.rights.letters import Mail, Mailed
 
 
@@ -130,6 +134,34 @@ def test_tries_side_by_side_do_not_pass_the_bound(house: House, post: Post) -> N
     assert rows(house, made) == [("void", None, 5, 1)]
 
 
+def test_of_two_that_are_asked_for_side_by_side_one_can_be_answered(house: House, post: Post) -> None:
+    """Seen failing without the index: two could be answered."""
+    _, made = waiting(house)
+    with house.vault.database.snapshot(house.controller_id) as found:
+        row = records.read(found, house.controller_id, made.request.request_id)
+    assert row is not None
+
+    def asked() -> CodeRow:
+        at = house.vault.now()
+        told = (row.request_id, row.subject_id, "email", None, "waiting", None, 0, at, "dpo-1", at + LIFE, row.entry_id)
+        return CodeRow(house.vault.new_id("otc"), *told)
+
+    with house.vault.database.transaction(house.controller_id) as first:
+        codes.add(first, house.controller_id, asked())
+        with ThreadPoolExecutor(1) as thread:
+            waits = thread.submit(lambda: other(house, asked()))
+            assert not wait([waits], timeout=0.2).done  # for the first to be decided
+            first.commit()
+            with pytest.raises(Stale):
+                waits.result()
+    assert send_codes(house.vault, house.controller_id, post) == 1
+
+
+def other(house: House, made: CodeRow) -> None:
+    with house.vault.database.transaction(house.controller_id) as second:
+        codes.add(second, house.controller_id, made)
+
+
 def test_the_right_code_side_by_side_is_used_once(house: House, post: Post) -> None:
     """Seen failing with the code not asked for in the state it was tried in."""
     subject_id, made = waiting(house)
@@ -203,6 +235,24 @@ def test_a_new_contact_is_sent_none_and_the_answers_are_those_of_anybody(
     assert not any("ladro" in one.to for one in post.taken)
     assert rows(house, made) == [("failed", None, 0, None)]
     assert not answered(house, subject_id, made, "000000")
+
+
+def test_of_two_processes_and_of_two_codes_one_is_sent(house: House, post: Post) -> None:
+    """Seen failing with a code sent that another had taken the place of."""
+    first, second = waiting(house)[1], waiting(house)[1]
+
+    def meanwhile(mail: Mail) -> Mailed:
+        if len(post.taken) == 0:
+            assert send_codes(house.vault, house.controller_id, lambda _: Mailed()) == 1  # the second, by another process
+            ask_code(house.vault, house.officer(), second.request.request_id, "email")
+        return post(mail)
+
+    for made in (first, second):
+        ask_code(house.vault, house.officer(), made.request.request_id, "email")
+    assert send_codes(house.vault, house.controller_id, meanwhile) == 1
+    assert [one[0] for one in rows(house, second)] == ["void", "waiting"]
+    assert send_codes(house.vault, house.controller_id, post) == 1
+    assert len(post.taken) == 2
 
 
 def test_who_asks_for_many_is_told_to_wait(house: House, post: Post) -> None:

@@ -49,7 +49,10 @@ class Proof:
 
 
 def ask_code(vault: Vault, context: Context, request_id: str, through: str) -> Sending:
-    """Have a code sent to a contact on record. Raises InvalidValue, NotFound, AccessDenied, TooMany, Conflict `request-state`."""
+    """Have a code sent to a contact on record.
+
+    Raises InvalidValue, NotFound, AccessDenied, TooMany, Stale, Conflict `request-state`.
+    """
     acting, row = _required(vault, context, request_id, ASK)
     if through not in CHANNELS:
         raise refuse(vault, acting, InvalidValue(faults=[Fault("/through", "value.not-in-list")]))

@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from vault import tables
+from vault.errors import Stale
 from vault.rights.codes import TRIES
 
 AT_ONCE: Final = 100
@@ -39,10 +40,13 @@ _ONE = sa.select(*(one for one in _C if one.name != "controller_id"))
 
 
 def add(rows: sa.Connection, controller_id: str, made: CodeRow) -> None:
-    """Keep a code that is to be sent; those of the request before it are void."""
+    """Keep a code that is to be sent; the one before it is void. Raises Stale where one was asked for meanwhile."""
     before = (_C.controller_id == controller_id, _C.request_id == made.request_id, _C.state.in_(("waiting", "sent")))
     rows.execute(sa.update(tables.one_time_code).where(*before).values(state="void", kept=None))
-    rows.execute(sa.insert(tables.one_time_code), {"controller_id": controller_id, **asdict(made)})
+    try:
+        rows.execute(sa.insert(tables.one_time_code), {"controller_id": controller_id, **asdict(made)})
+    except sa.exc.IntegrityError:
+        raise Stale from None
 
 
 def waiting(rows: sa.Connection, controller_id: str) -> list[CodeRow]:
