@@ -24,6 +24,7 @@ from api.routes import (
     breaches,
     break_glass,
     certificates,
+    codes,
     corrections,
     decisions,
     exports,
@@ -62,7 +63,15 @@ ROUTERS = (
     *(helpdesk.router, reveals.router, break_glass.router, agreements.router, states.router, tickets.router, decisions.router),
     *(access.router, accesses.router, namings.router, review.router, log_exports.router, breaches.router, exports.router),
     *(requests.router, holds.router, recipients.router, recipient_tasks.router, retention.router, processing.router),
-    *(corrections.router, opendsr_requests.router, opendsr.router, certificates.router, affected.router, notices.router),
+    *(
+        codes.router,
+        corrections.router,
+        opendsr_requests.router,
+        opendsr.router,
+        certificates.router,
+        affected.router,
+        notices.router,
+    ),
     *(trail.router, trail.served, trail.public, public.router),
 )
 # The framework's own telemetry would export what bodies held and the text of exceptions.

@@ -25,6 +25,7 @@ from vault.operations.notify_recipients import notify_recipients
 from vault.operations.project_disclosures import project_disclosures
 from vault.operations.recheck_agreements import recheck_agreements
 from vault.operations.retain import run_retention
+from vault.operations.send_codes import send_codes
 from vault.operations.send_letters import make_letters, send_letters
 from vault.operations.tell_deadlines import tell_deadlines
 from vault.operations.tell_of_grants import tell_of_grants
@@ -92,8 +93,9 @@ def _written(vault: Vault) -> int:
     if settings.mail_url is None or settings.mail_from is None:
         return 0
     send = Mailer(settings.mail_url, settings.mail_from, settings.mail_credentials)
+    codes = _in_each(vault, lambda governed, controller_id: send_codes(governed, controller_id, send))  # somebody waits for them
     _in_each(vault, make_letters)
-    return _in_each(vault, lambda governed, controller_id: send_letters(governed, controller_id, send))
+    return codes + _in_each(vault, lambda governed, controller_id: send_letters(governed, controller_id, send))
 
 
 def _kept(vault: Vault) -> Callable[[Vault, str], int]:

@@ -1,6 +1,6 @@
 """The tables of people's requests: where each stands, and every step to there; `vault/tables.py` names them with the rest."""
 
-from sqlalchemy import ARRAY, Boolean, Column, Date, Index, Integer, SmallInteger, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, Index, Integer, SmallInteger, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from vault.columns import instant as _instant
@@ -102,6 +102,30 @@ letter = _table(  # what people were written about a request: never to which add
 )
 Index("letter_of_request", letter.c.controller_id, letter.c.request_id)
 Index("letter_waiting", letter.c.controller_id, letter.c.next_at, postgresql_where=letter.c.next_at.is_not(None))
+
+one_time_code = _table(  # codes to contacts on record: never the digits, never the address
+    "one_time_code",
+    _text("code_id"),
+    _text("request_id"),
+    _text("subject_id"),
+    _text("through"),  # a field: the contact it goes to
+    Column("value_version", BigInteger, nullable=True),  # of that contact, once it was sent
+    _text("state"),  # waiting sent failed proved void
+    _bytes("kept", nullable=True),  # a keyed hash, while it can be answered
+    Column("tries", Integer, nullable=False),
+    _instant("asked_at"),
+    _text("asked_by"),
+    _instant("expires_at"),
+    _text("entry_id"),
+    key=("code_id",),
+)
+Index(  # one at a time can be answered
+    "one_time_code_live",
+    one_time_code.c.controller_id,
+    one_time_code.c.request_id,
+    unique=True,
+    postgresql_where=one_time_code.c.state.in_(("waiting", "sent")),
+)
 
 prohibition = _table(  # insert-only: what people forbid for after their death; the last one counts
     "prohibition",

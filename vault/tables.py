@@ -41,7 +41,7 @@ from vault.key_tables import (
 )
 from vault.notice_tables import data_source, notice_served, notice_text
 from vault.recipient_tables import disclosure, disclosure_mark, dsr_request, recipient, recipient_task, recipient_task_step
-from vault.request_tables import letter, prohibition, rectification, rectification_draft, request, request_step
+from vault.request_tables import letter, one_time_code, prohibition, rectification, rectification_draft, request, request_step
 from vault.trail_tables import (
     audit_checkpoint,
     audit_daily,
@@ -98,6 +98,7 @@ __all__ = [  # the tables of the trail, of breaches and of erasure are named her
     "metadata",
     "notice_served",
     "notice_text",
+    "one_time_code",
     "prohibition",
     "recipient",
     "recipient_task",

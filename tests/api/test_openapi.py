@@ -132,6 +132,7 @@ def test_bodies_that_carry_personal_data_are_marked(described: dict[str, Any]) -
         "post /v1/namings",
         "post /v1/requests",
         "post /v1/requests/{request_id}:propose",
+        "post /v1/requests/{request_id}:answer-code",
         "post /v1/holds",
         "post /v1/me/requests",
         "post /v1/recipient-tasks/{task_id}:acknowledge",

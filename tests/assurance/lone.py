@@ -233,6 +233,8 @@ class Lone:
             "listMyRequests": lambda: desk.call("GET", "/v1/me/requests", "customer", subject_id=self.subject_id),
             "proposeCorrection": lambda: desk.call("POST", f"{request}:propose", "dsr-officer", {"fields": {"email": "a@b.it"}}),
             "tellContact": lambda: desk.call("POST", f"{request}:tell-contact", "dsr-officer", {"through": "email"}),
+            "sendCode": lambda: desk.call("POST", f"{request}:send-code", "dsr-officer", {"through": "email"}),
+            "answerCode": lambda: desk.call("POST", f"{request}:answer-code", "dsr-officer", {"code": "123456"}),
             "readProposal": lambda: desk.call("GET", f"{request}/proposal", "dsr-officer"),
             "readRequest": lambda: desk.call("GET", request, "dsr-officer"),
             **{f"{verb}Request": moving(verb) for verb in bodies},

@@ -104,7 +104,7 @@ ATTACKS = {
     "a leaf deleted": (f"DELETE FROM vault.audit_entry WHERE @ AND position = {STEP}", "position"),
     "the tree before": ("UPDATE vault.audit_tile SET hashes = hashes || hashes WHERE @ AND level = 1", "tile"),
     "the tree before, made to fit": (
-        "UPDATE vault.audit_tile SET hashes = overlay(hashes PLACING '\\x00' FROM 40) WHERE @ AND level = 1", "root",
+        "UPDATE vault.audit_tile SET hashes = set_byte(hashes, 39, get_byte(hashes, 39) # 1) WHERE @ AND level = 1", "root",
     ),
     "a writer's key that is not there": ("UPDATE vault.audit_writer SET mac_key = 9 WHERE @", "mac"),
     "the version of a writer's key": ("DELETE FROM vault.audit_writer WHERE @", "writer-chain"),

@@ -33,7 +33,7 @@ CLAIM: Final = timedelta(minutes=5)
 STALE_AFTER: Final = timedelta(days=2)  # of a fact from before letters were sent nobody is written now
 PAUSES: Final = tuple(timedelta(minutes=one) for one in (1, 5, 30, 120, 360, 720, 1440))
 ADDRESS: Final = "email"
-_SPOKEN: Final = "preferred_language"
+SPOKEN: Final = "preferred_language"
 _CALLER: Final = Caller(id="job:letters", kind="job", roles=frozenset(), client_id="riserbo")
 
 log = structlog.get_logger()
@@ -97,10 +97,10 @@ def _attempted(vault: Vault, controller_id: str, one: LetterRow, send: Send) -> 
             return 0
     with vault.database.snapshot(controller_id) as rows:
         row = records.read(rows, controller_id, one.request_id)
-    fields = (ADDRESS, _SPOKEN)
+    fields = (ADDRESS, SPOKEN)
     classes = {vault.catalogue.fields[name].class_name for name in fields if name in vault.catalogue.fields}
     acting = prepare(vault, VERB, _context(controller_id), one.subject_id, classes, permission=HOUSE)
-    through = _through(vault, acting)
+    through = through_of(vault, acting)
     if row is None or through is None:
         _end(vault, acting, one, Mailed("no-address", final=True))
         return 1
@@ -111,8 +111,8 @@ def _attempted(vault: Vault, controller_id: str, one: LetterRow, send: Send) -> 
     if ADDRESS not in opened:
         _end(vault, acting, one, Mailed("no-address", final=True))
         return 1
-    language: Language = "en" if opened.get(_SPOKEN) == "en" else "it"
-    subject, text = letter(one.about, language, _facts(vault, controller_id, row, language))
+    language: Language = "en" if opened.get(SPOKEN) == "en" else "it"
+    subject, text = letter(one.about, language, facts_about(vault, controller_id, row, language))
     came = send(Mail(one.letter_id, str(opened[ADDRESS]), language, subject, text))
     _end(vault, acting, one, came)
     if came.code is None and one.about == "contact-changing":
@@ -120,7 +120,7 @@ def _attempted(vault: Vault, controller_id: str, one: LetterRow, send: Send) -> 
     return 1
 
 
-def _through(vault: Vault, acting: Acting) -> str | None:
+def through_of(vault: Vault, acting: Acting) -> str | None:
     """Return an agreement in force that covers the address, None where there is none: then nobody is written to."""
     if acting.person.subject is None or is_gone(acting.person):
         return None
@@ -136,7 +136,7 @@ def _through(vault: Vault, acting: Acting) -> str | None:
     )  # fmt: skip
 
 
-def _facts(vault: Vault, controller_id: str, row: RequestRow, language: Language) -> Facts:
+def facts_about(vault: Vault, controller_id: str, row: RequestRow, language: Language) -> Facts:
     """Return what a letter is made of; where the company says nothing of itself, its id."""
     try:
         said = vault.publisher(controller_id)
