@@ -55,3 +55,8 @@ def tampered(opened: Opened, controller_id: str, *statements: str, role: str = "
 def _say(connection: Connection, *statements: str) -> None:
     for one in statements:
         connection.exec_driver_sql(one)
+
+
+def other_octet(column: str, at: int) -> str:
+    """Return SQL for a column with another byte at a place (from 0): whichever it was, it is not that one any more."""
+    return f"set_byte({column}, {at}, get_byte({column}, {at}) # 1)"

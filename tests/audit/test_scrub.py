@@ -8,6 +8,7 @@ import pytest
 
 from tests.audit.makers import KEYS, SECRET, Log, audit_key, draft, unseal, vkey
 from tests.audit.tampering import alone, checks, note_at, on, refit_writers, relinked, rows_of, store
+from tests.tampered import other_octet
 from vault.audit import entry
 from vault.audit.reading import open_details
 from vault.audit.records import entry_by_id
@@ -31,7 +32,7 @@ def somebodys(log: Log) -> int:
 @pytest.mark.parametrize(
     ("attack", "check"),
     [
-        ("UPDATE vault.audit_detail SET sealed = overlay(sealed PLACING '\\x00' FROM 40)", "details"),
+        (f"UPDATE vault.audit_detail SET sealed = {other_octet('sealed', 39)}", "details"),
         ("UPDATE vault.audit_detail SET sealed = NULL", "details"),
         ("UPDATE vault.audit_detail SET entry_id = 'ent_x'", "details"),
         ("UPDATE vault.audit_detail SET at = at + 1", "details"),

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from tests.audit.makers import HOST, Log, draft, log_on, now, vkey
 from tests.audit.test_health import Clock
+from tests.tampered import other_octet
 from vault.audit.acknowledged import Acknowledged
 from vault.audit.checkpoint import parse_note, signed_by
 from vault.audit.merkle import EMPTY_ROOT
@@ -80,8 +81,8 @@ ATTACKS: dict[str, tuple[list[str], str]] = {
     "shorter": (["UPDATE vault.audit_head SET size = 200 WHERE @"], "head-behind"),
     "rewritten": (
         [
-            "UPDATE vault.audit_tile SET hashes = overlay(hashes PLACING '\\x00' FROM 5) WHERE @ AND level = 1",
-            "UPDATE vault.audit_tile SET hashes = overlay(hashes PLACING '\\x00' FROM 5) WHERE @ AND level = 0",
+            f"UPDATE vault.audit_tile SET hashes = {other_octet('hashes', 4)} WHERE @ AND level = 1",
+            f"UPDATE vault.audit_tile SET hashes = {other_octet('hashes', 4)} WHERE @ AND level = 0",
         ],
         "tree-inconsistent",
     ),

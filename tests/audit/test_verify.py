@@ -27,6 +27,7 @@ from tests.audit.tampering import (
     store,
     writer_of,
 )
+from tests.tampered import other_octet
 from vault.audit import entry
 from vault.audit.checkpoint import Checkpoint, note_text
 from vault.audit.scan import GivenNote
@@ -161,9 +162,9 @@ COPY = (
 @pytest.mark.parametrize(
     ("attack", "at"),
     [
-        ("UPDATE vault.audit_tile SET hashes = overlay(hashes PLACING '\\x00' FROM 1409) WHERE @ AND level = 0 AND idx = 1", 300),
+        (f"UPDATE vault.audit_tile SET hashes = {other_octet('hashes', 1408)} WHERE @ AND level = 0 AND idx = 1", 300),
         ("UPDATE vault.audit_tile SET hashes = substr(hashes, 1, 320) WHERE @ AND level = 0 AND idx = 0", 10),
-        ("UPDATE vault.audit_tile SET hashes = overlay(hashes PLACING '\\x00' FROM 33) WHERE @ AND level = 1", 256),
+        (f"UPDATE vault.audit_tile SET hashes = {other_octet('hashes', 32)} WHERE @ AND level = 1", 256),
         ("UPDATE vault.audit_tile SET hashes = hashes || sha256('') WHERE @ AND level = 1", 512),
         ("DELETE FROM vault.audit_tile WHERE @ AND level = 0 AND idx = 1", 256),
         ("DELETE FROM vault.audit_tile WHERE @ AND level = 1", 0),

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from benchmarks.trail_log import Keys, Made, load
 from tests.conftest import making_controllers
-from tests.tampered import Tampered, tampered
+from tests.tampered import Tampered, other_octet, tampered
 from vault import breaches
 from vault.audit import entry, prune_records
 from vault.audit.affected_records import evidence, first_position
@@ -404,7 +404,7 @@ ATTACKS = {
     ),
     "look-up rows gone": (f"DELETE FROM vault.audit_lookup WHERE @ AND position < {STEP + 100}", "lookup"),
     "the tree below edited": (
-        "UPDATE vault.audit_tile SET hashes = overlay(hashes PLACING '\\x00' FROM 33) WHERE @ AND level = 1 AND idx = 0", "prune"
+        f"UPDATE vault.audit_tile SET hashes = {other_octet('hashes', 32)} WHERE @ AND level = 1 AND idx = 0", "prune"
     ),
     "the tree below gone": ("DELETE FROM vault.audit_tile WHERE @ AND level = 1 AND idx = 0", "tile"),
     "more deleted": (f"DELETE FROM vault.audit_entry WHERE @ AND position < {STEP + 10}", "position"),

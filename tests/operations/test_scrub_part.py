@@ -14,7 +14,7 @@ import pytest
 from benchmarks.trail_log import Keys, Made, load
 from tests.conftest import making_controllers
 from tests.operations.officers import Office, make_office
-from tests.tampered import Tampered, tampered
+from tests.tampered import Tampered, other_octet, tampered
 from vault.audit import entry
 from vault.audit.checkpoint import origin
 from vault.audit.merkle import leaf_hash
@@ -104,7 +104,7 @@ ATTACKS = {
     "a leaf deleted": (f"DELETE FROM vault.audit_entry WHERE @ AND position = {STEP}", "position"),
     "the tree before": ("UPDATE vault.audit_tile SET hashes = hashes || hashes WHERE @ AND level = 1", "tile"),
     "the tree before, made to fit": (
-        "UPDATE vault.audit_tile SET hashes = set_byte(hashes, 39, get_byte(hashes, 39) # 1) WHERE @ AND level = 1", "root",
+        f"UPDATE vault.audit_tile SET hashes = {other_octet('hashes', 39)} WHERE @ AND level = 1", "root",
     ),
     "a writer's key that is not there": ("UPDATE vault.audit_writer SET mac_key = 9 WHERE @", "mac"),
     "the version of a writer's key": ("DELETE FROM vault.audit_writer WHERE @", "writer-chain"),
