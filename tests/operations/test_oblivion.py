@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Controllers
 from tests.makers import EVERYTHING, HEALTH, make_context, make_ticket, register, terms
 from tests.operations.test_requests import House
-from vault.errors import AccessDenied, Held, InvalidValue
+from vault.errors import AccessDenied, Conflict, Held, InvalidValue
 from vault.opening import Opened
 from vault.operations.amend import amend
 from vault.operations.callers import Registration, register_caller
@@ -111,6 +111,10 @@ def test_writing_it_anew_without_a_word_makes_nothing_later_and_a_relapse_does(h
     assert seen(house.later(days=370), subject_id) == "clear"
 
 
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_certificate_bars_it_at_once_and_then_it_is_gone_with_its_history(house: House) -> None:
     """Seen failing with the history left, and with the bar set at the end."""
     subject_id, agreement = enrolled(house, Treatment(None))
@@ -129,6 +133,12 @@ def test_a_certificate_bars_it_at_once_and_then_it_is_gone_with_its_history(hous
     assert seen(house, subject_id) == "clear"
     house.moved(made, house.dpo(), "accept", **stands)
     assert seen(house, subject_id) == "time-barred"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vault.operations.move_request._assign", killed)
+        with pytest.raises(KeyboardInterrupt):
+            house.moved(made, house.dpo(), "fulfil", outcome="complete")
+    with pytest.raises(Conflict, match="already-begun"):
+        house.moved(made, house.own(subject_id), "withdraw")
     assert house.moved(made, house.dpo(), "fulfil", outcome="complete").request.state == "fulfilled"
     own = disclose(house.vault, Ask(house.own(subject_id), subject_id, (FIELD, "given_name"))).fields
     assert (own[FIELD].state, own["given_name"].value) == ("absent", EVERYTHING["given_name"])

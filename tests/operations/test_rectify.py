@@ -175,20 +175,37 @@ def test_only_what_was_accepted_is_carried_out(house: House) -> None:
         fulfilled(house, made)
 
 
-def test_what_was_taken_back_at_that_moment_is_not_carried_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen failing with the drafts not counted: the request ended as withdrawn, and the new value stood."""
+def test_once_it_is_being_carried_out_it_is_not_taken_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     subject_id = house.person()
     made = asked(house, subject_id, "given_name")
     accepted(house, made, proposed(house, made, given_name="Anna"))
 
     def meanwhile(*of: Any) -> Any:
-        house.moved(made, house.own(subject_id), "withdraw")
+        with pytest.raises(Conflict, match="already-begun"):
+            house.moved(made, house.own(subject_id), "withdraw")
         return amend_classes(*of)
 
     monkeypatch.setattr("vault.operations.amend.amend_classes", meanwhile)  # once everything was read and decided
+    assert fulfilled(house, made).request.state == "fulfilled"
+    assert shown(house, subject_id, "given_name") == "Anna"
+
+
+def test_what_was_proposed_and_went_at_that_moment_is_not_carried_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen failing with the drafts not counted: the new value stood."""
+    subject_id = house.person()
+    made = asked(house, subject_id, "given_name")
+    accepted(house, made, proposed(house, made, given_name="Anna"))
+
+    def meanwhile(*of: Any) -> Any:
+        with house.vault.database.transaction(house.controller_id) as rows:
+            corrections.end_drafts(rows, house.controller_id, made.request.request_id)
+        return amend_classes(*of)
+
+    monkeypatch.setattr("vault.operations.amend.amend_classes", meanwhile)
     with pytest.raises(Stale):
         fulfilled(house, made)
     assert shown(house, subject_id, "given_name") == "Giulia"
+    assert house.moved(made, house.own(subject_id), "withdraw").request.state == "withdrawn"  # refused, it has not begun
 
 
 def test_what_is_reopened_is_proposed_anew(house: House) -> None:
@@ -225,10 +242,13 @@ def test_killed_after_the_change_it_is_not_made_twice(house: House) -> None:
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vault.rights.records.move", fail)
+        patch.setattr("vault.operations.move_request._assign", fail)
         with pytest.raises(Killed):
             fulfilled(house, made)
     assert shown(house, subject_id, "given_name") == "Anna"
+    for who, verb, stated in ((house.own(subject_id), "withdraw", {}), (house.dpo(), "refuse", {"code": "unfounded"})):
+        with pytest.raises(Conflict, match="already-begun"):  # it is done: to say anything else would be untrue
+            house.moved(made, who, verb, **stated)
     fulfilled(house, made)
     assert rows(house, "field_history", subject_id=subject_id, field="given_name") == 1
 

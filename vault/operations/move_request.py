@@ -5,7 +5,7 @@ counts, and a step of the request for ever. What is accepted is a plan, by its d
 carried out by another person than who accepted it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from vault.assembly import Vault
-from vault.errors import Conflict, Fault, InvalidValue, NotFound, Stale
+from vault.errors import Conflict, Fault, InvalidValue, NotFound, Refused, Stale
 from vault.exports import records as exports
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_in_person, require_permission
 from vault.operations.carry_out_correction import accepted_digest, carry_out_correction
@@ -29,7 +29,7 @@ from vault.policy.periods import Period, Stop, counts
 from vault.profiles import ages
 from vault.rights import correction_records as corrections
 from vault.rights import records
-from vault.rights.kinds import CERTIFIERS
+from vault.rights.kinds import CERTIFIERS, Kind
 from vault.rights.moves import OPEN, OUTCOMES, Move, Role, Verb, Waiting, Where, moved
 from vault.rights.records import RequestRow, StepRow
 
@@ -89,14 +89,10 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
     if not isinstance(after, Where):
         raise refuse(vault, acting, Conflict(after))
     to = row.after(after, **_changes(vault, acting, row, done, step))
-    if step.verb == "fulfil" and row.kind == "rectification":
-        carry_out_correction(vault, context, row)
-    if step.verb == "fulfil" and row.kind == "onco-oblivion":
-        forget_barred(vault, context.controller_id, row.subject_id, request_id)
-    if step.verb == "fulfil" and row.kind == "erasure":
+    if step.verb == "fulfil" and row.kind in _CARRIED_OUT:
         _require_grace(vault, acting, row)
-        row = _erased(vault, context, row, move)
-        to = replace(to, begun=True, outcome=row.outcome)
+        row = _carried_out(vault, context, row, move)
+        to = replace(to, begun=True, outcome=row.outcome if row.kind == "erasure" else to.outcome)
     record(vault, acting, details={"result": step.verb, "request": request_id})
     stated = {name: value for name, value in _stated(step, move).items() if value not in (None, 0, "nothing")}
     words = {"said": step.said, "ordered_by": step.ordered_by}
@@ -287,25 +283,45 @@ def _covers(other: RequestRow, row: RequestRow) -> bool:
     return not other.fields or (bool(row.fields) and set(row.fields) <= set(other.fields))
 
 
-def _erased(vault: Vault, context: Context, row: RequestRow, move: Move) -> RequestRow:
-    """Erase whom this request is of, by the plan that was accepted, and return the row as it is then. From here on nobody stops it.
+def _carried_out(vault: Vault, context: Context, row: RequestRow, move: Move) -> RequestRow:
+    """Do what was accepted, and return the row as it is then. From here on nobody stops it.
 
-    Killed in between it may be done again: the erasure answers what it did. Refused, it has not begun.
+    Killed in between it may be done again: what was done answers that it was. Refused, it has not begun.
     """
     begun = row if row.begun else _marked(vault, context, row, begun=True)
-    order = Order(row.request_id, row.accepted_by or "", move.by, (row.plan or b"").hex())
     try:
-        done = erase(vault, context, row.subject_id, order)
-    except (Conflict, Stale):
+        outcome = _CARRIED_OUT[row.kind](vault, context, row, move)
+    except (Refused, Conflict, Stale):
         _marked(vault, context, begun, begun=False)
         raise
-    return replace(begun, outcome=str(done.result["outcome"]))
+    return replace(begun, outcome=outcome)
+
+
+def _erase(vault: Vault, context: Context, row: RequestRow, move: Move) -> str | None:
+    """Erase whom this request is of, by the plan that was accepted."""
+    order = Order(row.request_id, row.accepted_by or "", move.by, (row.plan or b"").hex())
+    return str(erase(vault, context, row.subject_id, order).result["outcome"])
+
+
+def _correct(vault: Vault, context: Context, row: RequestRow, move: Move) -> str | None:  # noqa: ARG001
+    carry_out_correction(vault, context, row)
+    return row.outcome
+
+
+def _forget(vault: Vault, context: Context, row: RequestRow, move: Move) -> str | None:  # noqa: ARG001
+    forget_barred(vault, context.controller_id, row.subject_id, row.request_id)
+    return row.outcome
+
+
+_CARRIED_OUT: Final[Mapping[Kind, Callable[[Vault, Context, RequestRow, Move], str | None]]] = {  # what cannot be taken back
+    "erasure": _erase, "rectification": _correct, "onco-oblivion": _forget,
+}  # fmt: skip
 
 
 def _require_grace(vault: Vault, acting: Acting, row: RequestRow) -> None:
     """Refuse, on record, an erasure a session asked for a short while ago: whoever's it is may still take it back, or be told."""
     grace = timedelta(hours=vault.settings.erasure_grace_hours)
-    if row.channel == "portal" and not row.begun and acting.at < row.registered_at + grace:
+    if row.kind == "erasure" and row.channel == "portal" and not row.begun and acting.at < row.registered_at + grace:
         raise refuse(vault, acting, Conflict("erasure-grace"))
 
 

@@ -35,7 +35,7 @@ class Where:
     special: bool = False
     contact: bool = False  # it is of how the person is reached or paid
     accepted_by: str = ""
-    begun: bool = False  # of an erasure: its line is in the ledger
+    begun: bool = False  # what cannot be taken back is being done, or was
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _hindrances(at: Where, move: Move) -> Iterator[tuple[str, bool]]:
             yield "already-extended", at.extended
             yield "extension-too-late", not move.extendable
         case "refuse" | "withdraw":
-            yield "erasure-begun", at.begun
+            yield "already-begun", at.begun
         case "unidentify":
             yield "identity-not-asked", at.waiting != "identity"
             yield "time-to-answer", not move.unanswered
