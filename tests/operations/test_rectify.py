@@ -175,6 +175,18 @@ def test_only_what_was_accepted_is_carried_out(house: House) -> None:
         fulfilled(house, made)
 
 
+def test_drafts_put_in_the_place_of_what_was_accepted_are_not_carried_out(house: House) -> None:
+    """Seen failing with the digest believed: a damaged draft was opened, and only its seal stood in the way."""
+    subject_id = house.person()
+    made = asked(house, subject_id, "given_name")
+    accepted(house, made, proposed(house, made, given_name="Anna"))
+    with psycopg.connect(house.opened.addresses.url, autocommit=True) as owner:
+        owner.execute("UPDATE vault.rectification_draft SET frame = frame || '\\x00' WHERE subject_id = %s", (subject_id,))
+    with pytest.raises(Conflict, match="plan-changed"):
+        fulfilled(house, made)
+    assert shown(house, subject_id, "given_name") == "Giulia"
+
+
 def test_once_it_is_being_carried_out_it_is_not_taken_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     subject_id = house.person()
     made = asked(house, subject_id, "given_name")

@@ -17,7 +17,7 @@ from vault.operations.facts import as_known, sealed_classes
 from vault.operations.rectify import VERB, prepared, versions
 from vault.policy.model import Context
 from vault.rights import correction_records as corrections
-from vault.rights.correcting import hindrance
+from vault.rights.correcting import digest, hindrance
 from vault.rights.correction_records import CorrectionRow
 from vault.rights.records import RequestRow
 
@@ -45,7 +45,8 @@ def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> Non
         return
     acting, _ = prepared(vault, VERB, context, row.request_id, last.replaces)
     present = versions(as_known(context, row.subject_id, acting.person)[1])
-    code = "plan-changed" if row.plan != last.digest else hindrance(last.proposal, present, acting.at)
+    there = digest(row.request_id, last.number, {one.class_name: one.frame for one in drafts})
+    code = "plan-changed" if not row.plan == last.digest == there else hindrance(last.proposal, present, acting.at)
     if code is not None:
         raise refuse(vault, acting, Conflict(code))
     permit = record(
