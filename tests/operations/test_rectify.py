@@ -12,6 +12,7 @@ from tests.makers import EVERYTHING, make_context, make_ticket, register
 from tests.operations.test_requests import House
 from vault.errors import AccessDenied, Conflict, Erased, InvalidValue, NotFound, Stale
 from vault.keys.data_keys import amend_classes
+from vault.keys.drafts import seal_drafts
 from vault.opening import Opened
 from vault.operations.amend import amend
 from vault.operations.callers import Registration, register_caller
@@ -218,6 +219,21 @@ def test_what_was_proposed_and_went_at_that_moment_is_not_carried_out(house: Hou
         fulfilled(house, made)
     assert shown(house, subject_id, "given_name") == "Giulia"
     assert house.moved(made, house.own(subject_id), "withdraw").request.state == "withdrawn"  # refused, it has not begun
+
+
+def test_what_ended_at_that_moment_keeps_no_proposal(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen failing with the request not read again: it had ended, and what was proposed was kept for ever."""
+    subject_id = house.person()
+    made = asked(house, subject_id, "given_name")
+
+    def meanwhile(*of: Any) -> Any:
+        house.moved(made, house.own(subject_id), "withdraw")
+        return seal_drafts(*of)
+
+    monkeypatch.setattr("vault.operations.rectify.seal_drafts", meanwhile)
+    with pytest.raises(Stale):
+        proposed(house, made, given_name="Anna")
+    assert rows(house, "rectification_draft", subject_id=subject_id) == 0
 
 
 def test_what_is_reopened_is_proposed_anew(house: House) -> None:

@@ -100,7 +100,7 @@ def propose_correction(vault: Vault, context: Context, request_id: str, wanted: 
         digest=digest(request_id, number, {one.class_name: one.frame for one in made}), told_by=None, told_through=None,
         told_at=None, applied_at=None, applied_version=None, entry_id=acting.entry_id,
     )  # fmt: skip
-    _keep(vault, acting, kept, made)
+    _keep(vault, acting, row, kept, made)
     return Proposed(kept, acting.entry_id)
 
 
@@ -111,11 +111,12 @@ def _by_class(vault: Vault, values: Mapping[str, Any], agreement_id: str) -> dic
     return dict(found)
 
 
-def _keep(vault: Vault, acting: Acting, kept: CorrectionRow, made: Sequence[Draft]) -> None:
-    """Keep a proposal; each class must still be as it was read, and its key counts what it sealed."""
+def _keep(vault: Vault, acting: Acting, row: RequestRow, kept: CorrectionRow, made: Sequence[Draft]) -> None:
+    """Keep a proposal; request and classes must still be as they were read, and each key counts what it sealed. Raises Stale."""
     place = (acting.context.controller_id, kept.subject_id)
     manifests = {one.class_name: one.manifest for one in acting.person.frames.values()}
     with carrying_out(vault, acting) as transaction:
+        records.keep_as_read(transaction, place[0], row)
         for one in made:
             at = manifests[one.class_name]
             keys.amend_data_key(transaction, *place, AmendedClass(one.class_name, one.generation, at, at, b"", one.seals, ()))

@@ -111,6 +111,13 @@ def move(rows: sa.Connection, controller_id: str, before: RequestRow, after: Req
         _add_step(rows, controller_id, before.request_id, step)
 
 
+def keep_as_read(rows: sa.Connection, controller_id: str, one: RequestRow) -> None:
+    """Let nobody move a request before this transaction has ended. Raises Stale where somebody moved it since it was read."""
+    unmoved = sa.select(_R.version).where(_R.controller_id == controller_id, _R.request_id == one.request_id)
+    if rows.execute(unmoved.with_for_update()).scalar_one_or_none() != one.version:
+        raise Stale
+
+
 def read(rows: sa.Connection, controller_id: str, request_id: str) -> RequestRow | None:
     """Return one request, None where there is none."""
     found = rows.execute(_READ, {"of_controller": controller_id, "of_request": request_id}).mappings().one_or_none()
