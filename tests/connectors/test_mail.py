@@ -1,7 +1,11 @@
 """Mail by real SMTP: over TLS or not at all, and whatever a relay says comes back as a word."""
 
+import socketserver
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
 
 import pytest
 
@@ -90,3 +94,26 @@ def test_nothing_leaves_where_tls_cannot_be_had(tmp_path: Path) -> None:
 def test_a_relay_may_not_be_reached_in_clear_elsewhere(url: str) -> None:
     with pytest.raises(InvalidValue):
         Mailer(url, SENDER, None)
+
+
+class Dripping(socketserver.BaseRequestHandler):
+    """Says a byte of a greeting now and then, and never its last."""
+
+    def handle(self) -> None:
+        with suppress(OSError):
+            while True:
+                self.request.sendall(b"2")
+                sleep(0.02)
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_a_relay_that_drips_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setattr("vault.connectors.mail.WHOLE_S", 0.3)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        Thread(target=server.serve_forever, daemon=True).start()
+        began = monotonic()
+        came = Mailer(f"{scheme}://127.0.0.1:{server.server_address[1]}", SENDER, None)(MAIL)
+        assert (came.code in ("unreachable", "relay"), came.final) == (True, False)
+        assert monotonic() - began < 10
+        server.shutdown()

@@ -14,6 +14,7 @@ from tests.relay import Relay, relaying
 from vault.connectors.mail import Mailer
 from vault.opening import Opened
 from vault.operations.amend import amend
+from vault.operations.record_death import record_death
 from vault.operations.rectify import Wanted, propose_correction, show_correction
 from vault.operations.send_letters import PAUSES, make_letters, send_letters
 from vault.operations.show_requests import show_request
@@ -148,6 +149,16 @@ def test_nobody_is_written_to_without_an_agreement_that_covers_it_or_of_what_is_
     assert relay.taken == []
     assert {state for _, state, _ in letters(house)} == {"failed"}
     assert {code for _, _, code in letters(house)} == {"no-address"}
+
+
+def test_the_dead_are_not_written_to(house: House, relay: Relay) -> None:
+    """Seen failing without it: whoever reads their mail now was told."""
+    subject_id = house.person()
+    house.asked(subject_id)
+    record_death(house.vault, house.dpo(), subject_id, house.vault.now().date(), "death-certificate")
+    written(house, relay)
+    assert relay.taken == []
+    assert {(state, code) for _, state, code in letters(house)} == {("failed", "no-address")}
 
 
 def test_whoever_has_no_address_is_told_by_a_person(house: House, relay: Relay) -> None:

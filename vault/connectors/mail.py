@@ -5,11 +5,14 @@ is sent. What goes wrong is told by a word; addresses and texts are in no log an
 """
 
 import smtplib
+import socket
 import ssl
+from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
 from pathlib import Path
+from threading import Timer
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -18,6 +21,7 @@ from vault.errors import Fault, InvalidValue
 from vault.rights.letters import Mail, Mailed
 
 PATIENCE_S: Final = 20.0
+WHOLE_S: Final = 60.0  # of one message, whatever a relay does
 SCHEMES: Final = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 
 
@@ -58,8 +62,47 @@ class Mailer:
 
     def _connected(self) -> smtplib.SMTP:
         if self._scheme == "smtps":
-            return smtplib.SMTP_SSL(self._host, self._port, timeout=PATIENCE_S, context=self._trust)
-        return smtplib.SMTP(self._host, self._port, timeout=PATIENCE_S)
+            return _BoundedTls(self._host, self._port, timeout=PATIENCE_S, context=self._trust)
+        return _Bounded(self._host, self._port, timeout=PATIENCE_S)
+
+
+class _Bounded(smtplib.SMTP):
+    """A conversation that is over after WHOLE_S: what the library bounds is the wait for each byte, and a relay may send many."""
+
+    _ending: Timer | None = None
+    _made: socket.socket | None = None
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        made: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        self._made = made.dup()  # TLS will take the other over
+        self._ending = Timer(WHOLE_S, _end, (self._made,))
+        self._ending.daemon = True
+        self._ending.start()
+        return made
+
+    def close(self) -> None:
+        """Close it, and wait for its end no more."""
+        super().close()
+        if self._ending is not None and self._made is not None:
+            self._ending.cancel()
+            self._made.close()
+
+
+class _BoundedTls(smtplib.SMTP_SSL, _Bounded):
+    """The same over TLS from the beginning."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        try:
+            made: socket.socket = super()._get_socket(host, port, timeout)
+        except (OSError, ValueError):  # nobody has this conversation yet, to close it
+            self.close()
+            raise
+        return made
+
+
+def _end(made: socket.socket) -> None:
+    with suppress(OSError):  # it has ended
+        made.shutdown(socket.SHUT_RDWR)
 
 
 def _message(sender: str, mail: Mail) -> EmailMessage:

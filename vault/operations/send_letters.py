@@ -121,8 +121,11 @@ def _attempted(vault: Vault, controller_id: str, one: LetterRow, send: Send) -> 
 
 
 def through_of(vault: Vault, acting: Acting) -> str | None:
-    """Return an agreement in force that covers the address, None where there is none: then nobody is written to."""
-    if acting.person.subject is None or is_gone(acting.person):
+    """Return an agreement in force that covers the address, None where there is none: then nobody is written to.
+
+    Nor where the person is dead: whoever reads their letters now need not be who asked.
+    """
+    if acting.person.subject is None or acting.person.subject.deceased or is_gone(acting.person):
         return None
     facts = subject_facts(acting.subject_id, acting.person, acting.at)
     return next(
