@@ -121,6 +121,9 @@ def test_nobody_is_told_by_a_contact_that_was_written_since(house: House) -> Non
         with pytest.raises(InvalidValue):
             tell_contact(house.vault, house.officer(), made.request.request_id, through)
     assert tell_contact(house.vault, house.officer(), made.request.request_id, "mobile").row.told_through == "mobile"
+    accepted(house, made, told)
+    with pytest.raises(Conflict, match="same-person"):  # nobody of the staff does it alone
+        fulfilled(house.later(days=2), made)
 
 
 def test_nothing_is_proposed_that_identity_was_not_proved_for(house: House) -> None:

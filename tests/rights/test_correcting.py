@@ -26,20 +26,20 @@ HOUR = timedelta(hours=1)
     ],
 )
 def test_it_waits(replaces: dict[str, int], reachable: bool, told_at: datetime | None, at: datetime, code: str | None) -> None:
-    assert hindrance(Proposal(replaces, NOW, reachable, told_at), replaces, at) == code
+    assert hindrance(Proposal(replaces, NOW, reachable, told_at), replaces, at, "anna") == code
 
 
 @given(fields=st.sets(st.sampled_from([*sorted(REACHED), "given_name", "tax_code"]), min_size=1), hours=st.integers(0, 23))
 def test_no_contact_changes_within_a_day(fields: set[str], hours: int) -> None:
     told = Proposal(dict.fromkeys(fields, 1), NOW, reachable=True, told_at=NOW)
-    assert (hindrance(told, told.replaces, NOW + hours * HOUR) is None) is REACHED.isdisjoint(fields)
+    assert (hindrance(told, told.replaces, NOW + hours * HOUR, "anna") is None) is REACHED.isdisjoint(fields)
 
 
 def test_what_was_changed_meanwhile_is_not_overwritten() -> None:
     told = Proposal({"email": 1, "mobile": 0}, NOW, reachable=True, told_at=NOW)
-    assert hindrance(told, {"email": 2}, NOW + WAIT) == "changed-since"
-    assert hindrance(told, {"email": 1, "mobile": 2}, NOW + WAIT) == "changed-since"
-    assert hindrance(told, {"email": 1}, NOW + WAIT) is None
+    assert hindrance(told, {"email": 2}, NOW + WAIT, "anna") == "changed-since"
+    assert hindrance(told, {"email": 1, "mobile": 2}, NOW + WAIT, "anna") == "changed-since"
+    assert hindrance(told, {"email": 1}, NOW + WAIT, "anna") is None
 
 
 def test_nobody_is_told_by_an_account_number() -> None:
@@ -53,3 +53,10 @@ def test_another_proposal_has_another_digest() -> None:
     others += [digest("req_a", 1, {"contact": b"x"}), digest("req_a", 1, {"contact": b"y", "financial": b"x"})]
     assert one == digest("req_a", 1, {"financial": b"y", "contact": b"x"})
     assert one not in others
+
+
+def test_how_somebody_is_reached_is_not_changed_by_one_of_the_staff_alone() -> None:
+    told = Proposal({"email": 1}, NOW, reachable=True, told_at=NOW, by=frozenset({"anna", "bruno"}))
+    assert [hindrance(told, {"email": 1}, NOW + WAIT, by) for by in ("anna", "bruno", "carla")] == ["same-person"] * 2 + [None]
+    other = Proposal({"given_name": 1}, NOW, reachable=True, by=frozenset({"anna"}))
+    assert hindrance(other, {"given_name": 1}, NOW, "anna") is None

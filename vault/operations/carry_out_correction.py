@@ -36,7 +36,7 @@ def accepted_digest(vault: Vault, acting: Acting, row: RequestRow, stated: str |
 def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> None:
     """Put what was proposed and accepted in the place of what is there. Repeated, it answers that it was done.
 
-    Raises what `amend` raises, and Conflict `plan-changed`, `changed-since`, `contact-not-told`, `contact-wait`.
+    Raises what `amend` raises, and Conflict `plan-changed`, `changed-since`, `same-person`, `contact-not-told`, `contact-wait`.
     """
     with vault.database.snapshot(context.controller_id) as rows:
         last = corrections.last(rows, context.controller_id, row.request_id)
@@ -46,7 +46,9 @@ def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> Non
     acting, _ = prepared(vault, VERB, context, row.request_id, last.replaces)
     present = versions(as_known(context, row.subject_id, acting.person)[1])
     there = digest(row.request_id, last.number, {one.class_name: one.frame for one in drafts})
-    code = "plan-changed" if not row.plan == last.digest == there else hindrance(last.proposal, present, acting.at)
+    code = (
+        "plan-changed" if not row.plan == last.digest == there else hindrance(last.proposal, present, acting.at, context.caller.id)
+    )
     if code is not None:
         raise refuse(vault, acting, Conflict(code))
     permit = record(

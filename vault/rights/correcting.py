@@ -23,13 +23,15 @@ TOLD_BY: Final = REACHED - {"iban"}  # by what of a person's somebody can be tol
 class Proposal:
     """What was proposed. `replaces`: each field, and the version of the value it takes the place of, 0 for none.
 
-    `told_at`: when whoever is reached by what is there now was told; `reachable`: there is such a contact.
+    `told_at`: when whoever is reached by what is there now was told; `reachable`: there is such a contact; `by`: who asked, and who
+    said that they told.
     """
 
     replaces: Mapping[str, int]
     asked_at: datetime
     reachable: bool
     told_at: datetime | None = None
+    by: frozenset[str] = frozenset()
 
     @property
     def waits(self) -> bool:
@@ -45,11 +47,16 @@ class Proposal:
         return None if since is None else since + WAIT
 
 
-def hindrance(proposal: Proposal, present: Mapping[str, int], at: datetime) -> str | None:
-    """Return the code of what stands in the way of carrying a proposal out, if anything does. `present`: versions as they are."""
+def hindrance(proposal: Proposal, present: Mapping[str, int], at: datetime, by: str) -> str | None:
+    """Return the code of what stands in the way of carrying a proposal out, if anything does. `present`: versions as they are.
+
+    How a person is reached or paid is not changed by one of the staff alone: `by` neither asked for it nor said that they told.
+    """
     since = proposal.from_when
     if any(present.get(name, 0) != version for name, version in proposal.replaces.items()):
         return "changed-since"
+    if proposal.waits and by in proposal.by:
+        return "same-person"
     if since is None:
         return "contact-not-told"
     return "contact-wait" if at < since else None

@@ -64,7 +64,8 @@ class CorrectionRow:
     @property
     def proposal(self) -> Proposal:
         """What the rule of waiting has to know."""
-        return Proposal(self.replaces, self.asked_at, bool(self.contacts), self.told_at)
+        by = frozenset(one for one in (self.asked_by, self.told_by) if one is not None)
+        return Proposal(self.replaces, self.asked_at, bool(self.contacts), self.told_at, by)
 
     def reaches(self, through: str, present: Mapping[str, int]) -> bool:
         """Say whether a contact reaches whoever was there when it was proposed: one written since could be an impostor's."""
