@@ -273,7 +273,7 @@ def test_what_died_between_erasing_and_saying_so_is_said_the_next_time(house: Ho
     house.moved(made, house.dpo("dpo-2"), "fulfil")
     this = f"request_id = '{made.request.request_id}'"
     house.ledger.owner(f"UPDATE vault.request SET state = 'accepted', fulfilled_by = null, outcome = null WHERE {this}")
-    with pytest.raises(Conflict, match="already-begun"):
+    with pytest.raises(Conflict, match="erasure-begun"):
         house.moved(made, house.own(subject_id), "withdraw")
     done = house.moved(made, house.dpo("dpo-2"), "fulfil").request
     assert (done.state, done.outcome) == ("fulfilled", "partial")  # a duty keeps some of a contract's

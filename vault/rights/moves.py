@@ -115,7 +115,7 @@ def _hindrances(at: Where, move: Move) -> Iterator[tuple[str, bool]]:
             yield "already-extended", at.extended
             yield "extension-too-late", not move.extendable
         case "refuse" | "withdraw":
-            yield "already-begun", at.begun
+            yield "erasure-begun" if at.kind == "erasure" else "already-begun", at.begun
         case "unidentify":
             yield "identity-not-asked", at.waiting != "identity"
             yield "time-to-answer", not move.unanswered
