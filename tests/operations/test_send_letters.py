@@ -151,6 +151,22 @@ def test_nobody_is_written_to_without_an_agreement_that_covers_it_or_of_what_is_
     assert {code for _, _, code in letters(house)} == {"no-address"}
 
 
+def test_nobody_is_flooded(house: House, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen failing without the bound. It counts a day back, and each person for themselves."""
+    monkeypatch.setattr("vault.operations.send_letters.MOST_A_DAY", 2)
+    subject_id, other = house.person(email="molti@example.it"), house.person(email="altra@example.it")
+    for kind in ("access", "portability", "recipients"):
+        house.asked(subject_id, kind)
+    house.asked(other)
+    written(house, relay)
+    assert sorted(to for to, _ in relay.taken) == ["altra@example.it", "molti@example.it", "molti@example.it"]
+    assert [code for _, _, code in letters(house) if code] == ["too-many"]
+    later = house.later(days=1, minutes=1)
+    later.asked(subject_id, "erasure")
+    written(later, relay)
+    assert len(relay.taken) == 4
+
+
 def test_the_dead_are_not_written_to(house: House, relay: Relay) -> None:
     """Seen failing without it: whoever reads their mail now was told."""
     subject_id = house.person()

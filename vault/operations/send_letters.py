@@ -32,6 +32,7 @@ VERB: Final = "send_letter"
 CLAIM: Final = timedelta(minutes=5)
 STALE_AFTER: Final = timedelta(days=2)  # of a fact from before letters were sent nobody is written now
 PAUSES: Final = tuple(timedelta(minutes=one) for one in (1, 5, 30, 120, 360, 720, 1440))
+MOST_A_DAY: Final = 20  # letters to one person; of what is beyond, a person has to tell
 ADDRESS: Final = "email"
 SPOKEN: Final = "preferred_language"
 _CALLER: Final = Caller(id="job:letters", kind="job", roles=frozenset(), client_id="riserbo")
@@ -104,6 +105,9 @@ def _attempted(vault: Vault, controller_id: str, one: LetterRow, send: Send) -> 
     if row is None or through is None:
         _end(vault, acting, one, Mailed("no-address", final=True))
         return 1
+    if _has_had_enough(vault, acting):
+        _end(vault, acting, one, Mailed("too-many", final=True))
+        return 1
     permit = record(vault, acting, opens=dict.fromkeys(fields, through), details={"result": "sent", "request": one.request_id})
     with telling(vault, acting):
         sealed = sealed_classes(controller_id, one.subject_id, acting.person)
@@ -118,6 +122,13 @@ def _attempted(vault: Vault, controller_id: str, one: LetterRow, send: Send) -> 
     if came.code is None and one.about == "contact-changing":
         _told(vault, acting, one.request_id)
     return 1
+
+
+def _has_had_enough(vault: Vault, acting: Acting) -> bool:
+    """Say whether somebody was sent as many letters in a day as anybody needs: who opens requests may want to flood them."""
+    with vault.database.snapshot(acting.context.controller_id) as rows:
+        sent = letters.sent_since(rows, acting.context.controller_id, acting.subject_id, acting.at - timedelta(days=1))
+    return sent >= MOST_A_DAY
 
 
 def through_of(vault: Vault, acting: Acting) -> str | None:

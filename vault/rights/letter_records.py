@@ -33,6 +33,15 @@ _ABOUT = (
     .where(_L.controller_id == _OF, _L.request_id == sa.bindparam("of_request"))
     .order_by(_L.made_at, _L.letter_id)
 )
+_SENT = sa.select(sa.func.count()).where(  # by requests: letters have no index of their own by person
+    _L.controller_id == _OF,
+    _L.request_id.in_(
+        sa.select(tables.request.c.request_id).where(
+            tables.request.c.controller_id == _OF, tables.request.c.subject_id == sa.bindparam("of_subject")
+        )
+    ),
+    _L.sent_at > sa.bindparam("since"),
+)
 
 
 class Fact(NamedTuple):
@@ -83,6 +92,12 @@ def of_request(rows: sa.Connection, controller_id: str, request_id: str) -> list
 def due(rows: sa.Connection, controller_id: str, now: datetime) -> list[LetterRow]:
     """Return the first letters whose turn has come."""
     return [LetterRow(**one) for one in rows.execute(_DUE, {"of_controller": controller_id, "now": now}).mappings()]
+
+
+def sent_since(rows: sa.Connection, controller_id: str, subject_id: str, since: datetime) -> int:
+    """Return how many letters a person was sent since then."""
+    asked = {"of_controller": controller_id, "of_subject": subject_id, "since": since}
+    return int(rows.execute(_SENT, asked).scalar_one())
 
 
 def claim(rows: sa.Connection, controller_id: str, one: LetterRow, until: datetime) -> bool:
