@@ -239,6 +239,20 @@ def test_what_ended_at_that_moment_keeps_no_proposal(house: House, monkeypatch: 
     assert rows(house, "rectification_draft", subject_id=subject_id) == 0
 
 
+def test_who_finds_it_begun_and_is_refused_does_not_undo_that(house: House) -> None:
+    """Seen failing with the mark taken away by whoever came second: what another was doing could be taken back."""
+    subject_id = house.person()
+    made = asked(house, subject_id, "given_name")
+    accepted(house, made, proposed(house, made, given_name="Anna"))
+    this = f"request_id = '{made.request.request_id}'"
+    house.ledger.owner(f"UPDATE vault.request SET begun = true WHERE {this}")
+    house.ledger.owner(f"UPDATE vault.rectification_draft SET frame = frame || '\\x00' WHERE {this}")
+    with pytest.raises(Conflict, match="plan-changed"):
+        fulfilled(house, made)
+    with pytest.raises(Conflict, match="already-begun"):
+        house.moved(made, house.own(subject_id), "withdraw")
+
+
 def test_what_is_reopened_is_proposed_anew(house: House) -> None:
     subject_id = house.person()
     made = asked(house, subject_id, "given_name")

@@ -161,10 +161,16 @@ def test_nobody_is_flooded(house: House, relay: Relay, monkeypatch: pytest.Monke
     written(house, relay)
     assert sorted(to for to, _ in relay.taken) == ["altra@example.it", "molti@example.it", "molti@example.it"]
     assert [code for _, _, code in letters(house) if code] == ["too-many"]
+    made = house.asked(subject_id, "rectification", house.own(subject_id, 3), fields=["email"])
+    propose_correction(
+        house.vault, house.own(subject_id, 3), made.request.request_id, Wanted({"email": "b@example.it"}, "own-statement")
+    )
+    written(house, relay)
+    assert [to for to, _ in relay.taken].count("molti@example.it") == 3  # of their address they are warned all the same
     later = house.later(days=1, minutes=1)
     later.asked(subject_id, "erasure")
     written(later, relay)
-    assert len(relay.taken) == 4
+    assert len(relay.taken) == 5
 
 
 def test_the_dead_are_not_written_to(house: House, relay: Relay) -> None:

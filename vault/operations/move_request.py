@@ -292,7 +292,8 @@ def _carried_out(vault: Vault, context: Context, row: RequestRow, move: Move) ->
     try:
         outcome = _CARRIED_OUT[row.kind](vault, context, row, move)
     except (Refused, Conflict, Stale):
-        _marked(vault, context, begun, begun=False)
+        if not row.begun:  # whoever found it begun did not begin it
+            _marked(vault, context, begun, begun=False)
         raise
     return replace(begun, outcome=outcome)
 
