@@ -163,6 +163,7 @@ ticket = _table(  # pushed by the helpdesk: references, never text
     _text("assignee", nullable=True),
     _text("team", nullable=True),
     _text("topic", nullable=True),
+    Column("fields", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # an accepted request is of; none: of everything
     _instant("updated_at"),
     _text("entry_id"),
     key=("ticket_id",),

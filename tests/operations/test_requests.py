@@ -16,6 +16,7 @@ from tests.operations.conftest import Ledger
 from vault.assembly import Vault
 from vault.errors import AccessDenied, Conflict, Erased, InvalidValue, NotFound, Stale, TooMany, VaultError
 from vault.opening import Opened
+from vault.operations.amend import amend
 from vault.operations.build_exports import build_exports
 from vault.operations.callers import Registration, register_caller
 from vault.operations.disclose import disclose
@@ -610,6 +611,39 @@ def test_who_takes_an_accepted_request_sees_what_it_is_about_until_it_has_ended(
     assert seen("dsr-officer-2") is None  # it is to be taken anew
     house.moved(made, house.officer("dsr-officer-2"), "take")
     assert seen("dsr-officer-2") == VALUES["given_name"]
+
+
+def test_a_request_of_one_field_shows_its_officer_that_field(house: House) -> None:
+    """Seen failing with everything shown: who may correct somebody's language would read their account number (GDPR 5(1)(c))."""
+    made = make_subject(house.vault, house.controller_id, {**VALUES, "email": "una@example.it", "preferred_language": "it"})
+    subject_id, agreement_id = made.subject_id, made.agreements[0]
+    names = ("given_name", "email", "preferred_language", "iban")
+
+    def seen() -> set[str]:
+        shown = disclose(house.vault, Ask(house.officer(), subject_id, names)).fields
+        return {name for name, one in shown.items() if one.value is not None}
+
+    of_one = house.asked(subject_id, "rectification", fields=("preferred_language",))
+    house.moved(of_one, house.officer(), "accept")
+    assert seen() == {"preferred_language"}
+    with pytest.raises(AccessDenied) as refused:
+        amend(house.vault, house.officer(), subject_id, agreement_id, {"given_name": "Anna"}, 1)
+    assert [one.pointer for one in refused.value.faults] == ["/fields/given_name"]
+    of_two = house.asked(subject_id, "restriction", fields=("given_name",))
+    house.moved(of_two, house.officer(), "accept")
+    assert seen() == {"preferred_language", "given_name"}  # of two requests, both
+    of_all = house.asked(subject_id, "access")
+    house.moved(of_all, house.officer(), "accept")
+    assert seen() == set(names) & VALUES.keys() | {"email", "preferred_language"}  # this one needs to see all of it
+
+
+def test_who_changes_how_somebody_is_reached_sees_by_what_they_can_be_told(house: House) -> None:
+    """Seen failing with the field alone: nobody could tell whoever is there now."""
+    subject_id = house.person(mobile="+39 333 1234567")
+    made = house.asked(subject_id, "rectification", fields=("iban",))
+    house.moved(made, house.officer(), "accept")
+    shown = disclose(house.vault, Ask(house.officer(), subject_id, ("given_name", "email", "mobile"))).fields
+    assert [name for name, one in shown.items() if one.value is not None] == ["email", "mobile"]
 
 
 @pytest.mark.parametrize(("ticket", "topic"), [("TCK-R9", "request"), ("req_" + "a" * 26, None)])

@@ -25,6 +25,10 @@ def perturbed(draw: random.Random) -> Situation:
     return made
 
 
+def _some_fields(draw: random.Random) -> frozenset[str]:
+    return frozenset(draw.sample(FIELDS, draw.choice((0, 5))))
+
+
 def _agreement(made: Situation, **changes: Any) -> Situation:
     return made.about(agreements=(made.subject.agreements[0]._replace(**changes),))
 
@@ -43,7 +47,7 @@ CHANGES: tuple[Change, ...] = (
     lambda s, d: s.with_ticket(
         state=d.choice(("none", "asserted", "verified", "closed", "of-another-person", "not-yours")), assigned=d.random() < 0.5
     ),
-    lambda s, d: s.with_ticket(in_care=d.random() < 0.5, request_assigned=d.random() < 0.5),
+    lambda s, d: s.with_ticket(in_care=d.random() < 0.5, request_assigned=d.random() < 0.5, request_fields=_some_fields(d)),
     lambda s, _: s.with_ticket(caller_verified=True),
     lambda s, d: replace(s, act=d.choice(("profile", "reveal", "export", "amend"))),
     lambda s, d: s.within(purpose=d.choice(tuple(bundle().lexicon.purposes))),

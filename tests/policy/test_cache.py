@@ -271,8 +271,8 @@ FLIPS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {  # every attribute of wha
     },
     "ticket": {
         "state": ("none", "asserted", "verified", "closed", "not-yours", "of-another-person"), "assigned": (True, False),
-        "in_care": (True,), "request_assigned": (True,), "break_glass": ("open", "approved"), "caller_verified": (True,),
-        "age_s": (0, 50),
+        "in_care": (True,), "request_assigned": (True,), "request_fields": (frozenset({"iban"}),),
+        "break_glass": ("open", "approved"), "caller_verified": (True,), "age_s": (0, 50),
     },
     "subject": {
         "subject_id": ("sub_other",), "agreements": ((),), "restricted": (frozenset({"email"}),), "objected": (True,),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.rights.correcting import TOLD_BY, WAIT, Proposal, digest, hindrance
+from vault.rights.correcting import WAIT, Proposal, digest, hindrance
 from vault.rights.kinds import REACHED
 
 NOW = datetime(2026, 10, 1, 9, 0, tzinfo=UTC)
@@ -40,11 +40,6 @@ def test_what_was_changed_meanwhile_is_not_overwritten() -> None:
     assert hindrance(told, {"email": 2}, NOW + WAIT, "anna") == "changed-since"
     assert hindrance(told, {"email": 1, "mobile": 2}, NOW + WAIT, "anna") == "changed-since"
     assert hindrance(told, {"email": 1}, NOW + WAIT, "anna") is None
-
-
-def test_nobody_is_told_by_an_account_number() -> None:
-    assert "iban" not in TOLD_BY
-    assert TOLD_BY < REACHED
 
 
 def test_another_proposal_has_another_digest() -> None:

@@ -116,9 +116,14 @@ def ticket_facts(
     if not caller.roles or (context.caller.kind == "subject" and context.caller.subject_id != subject_id):
         return TicketFacts("none")
     here = read.person(subject_id).subject is not None
-    topics: Collection[str] = read.assigned.get((subject_id, context.caller.id), ()) if here else ()
+    open_ones = read.assigned.get((subject_id, context.caller.id), ()) if here else ()
+    topics = {one.topic for one in open_ones}
     if "request" in topics and "dsr-officer" in caller.roles and context.purpose == "rights-fulfilment":
-        return TicketFacts("verified", assigned=True, in_care="care" in topics, request_assigned=True)
+        of = [one.fields for one in open_ones if one.topic == "request"]
+        return TicketFacts(
+            "verified", assigned=True, in_care="care" in topics, request_assigned=True,
+            request_fields=frozenset().union(*of) if all(of) else frozenset(),
+        )  # fmt: skip
     if context.ticket_id is None:
         return TicketFacts("none", in_care="care" in topics)
     row = read.tickets.get(context.ticket_id)

@@ -29,7 +29,7 @@ from vault.policy.periods import Period, Stop, counts
 from vault.profiles import ages
 from vault.rights import correction_records as corrections
 from vault.rights import records
-from vault.rights.kinds import CERTIFIERS, Kind
+from vault.rights.kinds import CERTIFIERS, Kind, seen_on
 from vault.rights.moves import OPEN, OUTCOMES, Move, Role, Verb, Waiting, Where, moved
 from vault.rights.records import RequestRow, StepRow
 
@@ -124,14 +124,14 @@ def required_request(vault: Vault, context: Context, verb: str, request_id: str)
 
 
 def _assign(transaction: sa.Connection, acting: Acting, row: RequestRow, to: RequestRow, move: Move) -> None:
-    """Let the request officer who accepts or takes a request see what it is about, until it has ended."""
+    """Let the request officer who accepts or takes a request see what it is about, and nothing else, until it has ended."""
     if to.state == "accepted" and move.role == "request-officer" and move.verb in ("accept", "take"):
-        facts = TicketFactsIn(row.subject_id, "open", assignee=move.by)
+        facts, fields = TicketFactsIn(row.subject_id, "open", assignee=move.by), seen_on(row.kind, row.fields)
     elif row.state == "accepted" and to.state != "accepted":
-        facts = TicketFactsIn(row.subject_id, "closed")
+        facts, fields = TicketFactsIn(row.subject_id, "closed"), frozenset()
     else:
         return
-    stand_for(transaction, acting.context.controller_id, row.request_id, facts, acting.at, acting.entry_id)
+    stand_for(transaction, acting.context.controller_id, row.request_id, facts, acting.at, acting.entry_id, fields)
 
 
 def period_of(vault: Vault, acting: Acting, row: RequestRow) -> Period:

@@ -25,8 +25,9 @@ from vault.policy.masks import show
 from vault.policy.model import Context
 from vault.rights import correction_records as corrections
 from vault.rights import records
-from vault.rights.correcting import EVIDENCE, TOLD_BY, digest
+from vault.rights.correcting import EVIDENCE, digest
 from vault.rights.correction_records import CorrectionRow, DraftRow
+from vault.rights.kinds import TOLD_BY
 from vault.rights.records import RequestRow
 
 VERB: Final = "rectify"

@@ -4,7 +4,7 @@ For an accepted request stands a ticket of the vault's own, by which whoever has
 make one: of what it says only that somebody asks for help is believed, never that they exercise a right.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
@@ -55,11 +55,17 @@ def put_ticket(vault: Vault, context: Context, ticket_id: str, facts: TicketFact
 
 
 def stand_for(
-    transaction: sa.Connection, controller_id: str, request_id: str, facts: TicketFactsIn, at: datetime, entry_id: str
+    transaction: sa.Connection,
+    controller_id: str,
+    request_id: str,
+    facts: TicketFactsIn,
+    at: datetime,
+    entry_id: str,
+    fields: Collection[str] = (),
 ) -> None:
-    """Let a ticket say how an accepted request stands, and who has taken it."""
+    """Let a ticket say how an accepted request stands, who has taken it, and what it is of; no fields are everything."""
     row = {"controller_id": controller_id, "ticket_id": request_id, "system": _OURS, "updated_at": at, "entry_id": entry_id}
-    transaction.execute(_UPSERT, {**row, **asdict(facts), "topic": REQUEST})
+    transaction.execute(_UPSERT, {**row, **asdict(facts), "topic": REQUEST, "fields": sorted(fields)})
 
 
 def _faults(ticket_id: str, facts: TicketFactsIn) -> Iterator[Fault]:

@@ -268,7 +268,7 @@ def _rendering(key: ViewKey, part: Bucket, rung: Rung) -> Json:
             "restricted": part.field.name in key.restricted,
             "isSelf": key.is_self,
             "inCare": key.in_care,
-            "requestAccepted": key.request_accepted,
+            "requestAccepted": key.accepted_of(part.field.name),
         },
         "basis": {"lawful": bool(key.lawful >> position & 1), "afterRestriction": bool(key.after_restriction >> position & 1)},
     }

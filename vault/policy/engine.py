@@ -437,7 +437,7 @@ class Policy:
         return self._view_explained(key)[0]
 
     def _view_explained(self, key: ViewKey) -> tuple[View, Json]:
-        masks = (key.lawful, key.after_restriction, self._lexicon.mask(key.restricted))
+        masks = (key.lawful, key.after_restriction, self._lexicon.mask(key.restricted), self._lexicon.mask(key.request_fields))
         parts = buckets(self._lexicon, self._groups[key.act if key.act in FIELD_VERBS else "view"], *masks)
         ladders = [(part, rungs(key, part)) for part in parts]
         verdicts = self._engine.evaluate([principal(key.principal, key.roles, key.training)], view_requests(key, ladders))

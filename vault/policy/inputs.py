@@ -98,6 +98,11 @@ class ViewKey(NamedTuple):
     restricted: frozenset[str]
     lawful: int
     after_restriction: int
+    request_fields: frozenset[str] = frozenset()  # what the accepted requests are of; empty: everything
+
+    def accepted_of(self, name: str) -> bool:
+        """Whether a request that was accepted is of this field."""
+        return self.request_accepted and (not self.request_fields or name in self.request_fields)
 
 
 def circumstance(context: Context, act: Act, caller: CallerFacts, ticket: TicketFacts, subject: SubjectFacts) -> Circumstance:
@@ -151,6 +156,7 @@ def view_key(
         subject.restricted,
         lawful,
         after_restriction,
+        ticket.request_fields if accepted else frozenset(),
     )
 
 

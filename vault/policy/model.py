@@ -96,6 +96,7 @@ class TicketFacts:
     assigned: bool = False  # to this caller, or for t1 to their team
     in_care: bool = False  # an open ticket of topic `care` about this subject is assigned to this caller
     request_assigned: bool = False  # the same with topic `request`: the accepted request of the dsr-officer
+    request_fields: frozenset[str] = frozenset()  # what those requests are of; empty: everything
     break_glass: BreakGlass = "none"  # a grant of this caller on this ticket that covers what is asked
     caller_verified: bool = False  # the person proved who they are, to this caller, on this ticket, within 30 minutes
     age_s: int | None = None  # since the ticket was so, as far as is known; no rule rests on it

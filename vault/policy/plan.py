@@ -204,7 +204,7 @@ def _occasion(key: ViewKey) -> ViewKey:
     """Return the key with what a verb that shows no field cannot see set to nothing."""
     return key._replace(
         act="profile", training=frozenset(), caller_verified=False, level=0, step_up=False, break_glass="none", minor=False,
-        in_care=False, restricted=frozenset(), lawful=0, after_restriction=0,
+        in_care=False, restricted=frozenset(), lawful=0, after_restriction=0, request_fields=frozenset(),
     )  # fmt: skip
 
 

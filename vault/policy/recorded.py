@@ -92,6 +92,7 @@ def given_view(lexicon: Lexicon, key: ViewKey) -> dict[str, Any]:
         "is_self": key.is_self,
         "in_care": key.in_care,
         "request_accepted": key.request_accepted,
+        "request_fields": sorted(key.request_fields),
         "restricted": f"{lexicon.mask(key.restricted):x}",
     }
 

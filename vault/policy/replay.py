@@ -101,6 +101,7 @@ def view_key_of(lexicon: Lexicon, given: Kept, lawful: int, after_restriction: i
         _restricted(lexicon, given),
         lawful,
         after_restriction,
+        frozenset(given.get("request_fields", ())),
     )
 
 

@@ -163,6 +163,13 @@ class Person:
         return self.wraps.get((class_name, row.generation), {}) if row is not None else {}
 
 
+class AssignedRow(NamedTuple):
+    """An open ticket somebody has. `fields`: what a request is of; none: everything."""
+
+    topic: str
+    fields: frozenset[str]
+
+
 @dataclass(slots=True)
 class Snapshot:
     """What one statement read, by id."""
@@ -171,7 +178,7 @@ class Snapshot:
     callers: dict[str, CallerRow] = field(default_factory=dict)
     terms: dict[str, TermsRow] = field(default_factory=dict)  # of the callers' recipients that are on the register, by name
     tickets: dict[str, TicketRow] = field(default_factory=dict)
-    assigned: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (subject, assignee) -> topics of open tickets
+    assigned: dict[tuple[str, str], list[AssignedRow]] = field(default_factory=dict)  # (subject, assignee) -> open tickets
     proofs: dict[tuple[str, str, str], list[Proof]] = field(default_factory=dict)  # by (subject, caller, ticket)
     grants: dict[tuple[str, str], list[GrantRow]] = field(default_factory=dict)  # by (subject, requester)
     denials: list[DenialRow] = field(default_factory=list)  # all of this controller that may be in force
@@ -301,7 +308,7 @@ def _ticket(read: Snapshot, row: _Row) -> None:
 
 
 def _assignment(read: Snapshot, row: _Row) -> None:
-    read.assigned.setdefault((row.id, row.a), set()).add(row.b)
+    read.assigned.setdefault((row.id, row.a), []).append(AssignedRow(row.b, frozenset(row.p)))
 
 
 def _proof(read: Snapshot, row: _Row) -> None:
@@ -428,7 +435,7 @@ def _grounds() -> list[Select[Any]]:
         _part("caller", c.caller_id, registered, n=acts, p=c.roles, q=c.training, **caller),
         _part("recipient", r.name, receiving, n=ended, **terms),
         _part("ticket", t.ticket_id, stated, a=t.subject_id, b=t.state, c=t.assignee, d=t.team, since=t.updated_at),
-        _part("assignment", t.subject_id, cared, a=t.assignee, b=t.topic),
+        _part("assignment", t.subject_id, cared, a=t.assignee, b=t.topic, p=t.fields),
         _part("proof", v.subject_id, proved, a=v.caller_id, b=v.ticket_id, c=v.field, d=v.kind, until=v.valid_until),
         _part("grant", g.subject_id, granted, n=approved, p=g.fields, **grant),
         _part("denial", d.denial_id, denied, p=array([d.field, d["class"], d.recipient]), **denial),

@@ -16,7 +16,6 @@ from vault.rights.kinds import REACHED
 
 WAIT: Final = timedelta(hours=24)
 EVIDENCE: Final = ("own-statement", "document-seen", "public-register", "issuer")
-TOLD_BY: Final = REACHED - {"iban"}  # by what of a person's somebody can be told something
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class Terms:
 
 
 REACHED: Final = frozenset({"email", "mobile", "phone", "address", "iban"})  # whoever changes these may become the person
+TOLD_BY: Final = REACHED - {"iban"}  # by what of a person's somebody can be told something
 _MONTH, _AT_ONCE, _DOSSIER = "gdpr-12-3", "immediate", "dossier-2015"
 KINDS: Final[Mapping[Kind, Terms]] = {
     "access": Terms("GDPR 15", 2, "request-officer", _MONTH, special=3, second_special=True),
@@ -71,6 +72,15 @@ KINDS: Final[Mapping[Kind, Terms]] = {
 def reaches(fields: Collection[str]) -> bool:
     """Say whether a request is of how a person is reached or paid; no fields are all of them."""
     return not fields or not REACHED.isdisjoint(fields)
+
+
+def seen_on(kind: Kind, fields: Collection[str]) -> frozenset[str]:
+    """Return which fields a request officer needs for a request of these: those (GDPR 5(1)(c)); none are all of them.
+
+    Where how somebody is reached is to change, also by what whoever is there now can be told.
+    """
+    told = TOLD_BY if kind == "rectification" and fields and reaches(fields) else frozenset[str]()
+    return frozenset(fields) | told
 
 
 assert KINDS.keys() == set(get_args(Kind))  # noqa: S101 - total, or nothing starts
