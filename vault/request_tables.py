@@ -71,6 +71,7 @@ rectification = _table(  # where a value came from that was corrected: kept; wha
     _instant("applied_at", nullable=True),
     Column("applied_version", Integer, nullable=True),  # of the person: that of the new values
     _text("entry_id"),
+    _bytes("mark"),  # a MAC over all the rest, under secret `settings`
     key=("request_id", "number"),
 )
 

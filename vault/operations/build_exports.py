@@ -14,13 +14,13 @@ from cryptography.cobblestone import Cobblestone256Encryptor
 from vault.assembly import Vault
 from vault.errors import AuditUnavailable, Conflict, DatabaseUnavailable, KeysUnavailable, Unreadable, VaultError
 from vault.exports import records
-from vault.exports.asked import bears, version_of
+from vault.exports.asked import LABEL, said
 from vault.exports.records import ExportRow
 from vault.keys.packages import new_package_key, package_place, sealing
 from vault.operations.acting import HOUSE, carrying_out, prepare, record
 from vault.operations.export_subject import KEPT, context_of, end_exports, house
+from vault.operations.marking import is_as_marked
 from vault.operations.pack_export import Order, pack_export
-from vault.operations.sealed_words import PURPOSE
 
 PART_BYTES: Final = 262_144
 LEASE: Final = timedelta(minutes=2)
@@ -66,12 +66,7 @@ def _build(vault: Vault, controller_id: str, one: ExportRow) -> None:
 
 def _require_as_asked(vault: Vault, controller_id: str, one: ExportRow) -> None:
     """Raise Unreadable, after an alarm, for a row that is not as somebody asked: it was put there, or changed, past us."""
-    try:
-        secret = vault.keys.secret(controller_id, PURPOSE, version_of(one.asked))
-        stands = bears(secret.key, controller_id, asdict(one), one.asked or b"")
-    except ValueError:
-        stands = False
-    if not stands:
+    if not is_as_marked(vault, controller_id, LABEL, said(asdict(one)), one.asked):
         log.error("unreadable", code="export-not-as-asked", entry_id=one.entry_id)
         raise Unreadable("export-not-as-asked")
 

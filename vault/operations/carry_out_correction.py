@@ -14,6 +14,7 @@ from vault.keys.drafts import Draft, open_drafts
 from vault.operations.acting import Acting, record, refuse, telling
 from vault.operations.amend import amend
 from vault.operations.facts import as_known, sealed_classes
+from vault.operations.proposals import change_proposal, last_proposal
 from vault.operations.rectify import VERB, prepared, versions
 from vault.policy.model import Context
 from vault.rights import correction_records as corrections
@@ -24,8 +25,7 @@ from vault.rights.records import RequestRow
 
 def accepted_digest(vault: Vault, acting: Acting, row: RequestRow, stated: str | None) -> bytes | None:
     """Return the digest of what is accepted, None where nothing was proposed. Raises Conflict `plan-changed` for another."""
-    with vault.database.snapshot(acting.context.controller_id) as rows:
-        last = corrections.last(rows, acting.context.controller_id, row.request_id)
+    last = last_proposal(vault, acting.context.controller_id, row.request_id)
     if last is None and stated is None:
         return None
     if last is None or stated != last.digest.hex():
@@ -38,8 +38,8 @@ def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> Non
 
     Raises what `amend` raises, and Conflict `plan-changed`, `changed-since`, `same-person`, `contact-not-told`, `contact-wait`.
     """
+    last = last_proposal(vault, context.controller_id, row.request_id)
     with vault.database.snapshot(context.controller_id) as rows:
-        last = corrections.last(rows, context.controller_id, row.request_id)
         drafts = [Draft(*one) for one in corrections.drafts(rows, context.controller_id, row.request_id)]
     if last is None or last.applied_at is not None:
         return
@@ -61,15 +61,22 @@ def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> Non
         values = {name: one.value for name, one in opened.items()}
         version = acting.person.subject.version if acting.person.subject is not None else 0
         amend(
-            vault, context, row.subject_id, last.agreement_id, values, version, own=True, also=_applied(acting, last, len(drafts))
+            vault,
+            context,
+            row.subject_id,
+            last.agreement_id,
+            values,
+            version,
+            own=True,
+            also=_applied(vault, acting, last, len(drafts)),
         )
 
 
-def _applied(acting: Acting, last: CorrectionRow, opened: int) -> Callable[[sa.Connection, int], None]:
+def _applied(vault: Vault, acting: Acting, last: CorrectionRow, opened: int) -> Callable[[sa.Connection, int], None]:
     """Return what is done in the transaction of the change. It raises Stale where the request ended since the drafts were read."""
 
     def keep(transaction: sa.Connection, version: int) -> None:
-        corrections.change(transaction, acting.context.controller_id, last, applied_at=acting.at, applied_version=version)
+        change_proposal(vault, acting.context.controller_id, last, applied_at=acting.at, applied_version=version)(transaction)
         if corrections.end_drafts(transaction, acting.context.controller_id, last.request_id) != opened:
             raise Stale
 

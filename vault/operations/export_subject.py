@@ -12,7 +12,7 @@ from vault.assembly import Vault
 from vault.budgets import Budget
 from vault.errors import AccessDenied, Fault, InvalidValue, NotFound
 from vault.exports import records
-from vault.exports.asked import mark
+from vault.exports.asked import LABEL, said
 from vault.exports.manifest import SETS
 from vault.exports.page import LANGUAGES
 from vault.exports.records import ExportRow
@@ -20,7 +20,7 @@ from vault.keys.packages import new_passphrase, public_half
 from vault.operations.acting import HOUSE, carrying_out, prepare, record, refuse, require_permission, require_person
 from vault.operations.disclosure import SPECIAL
 from vault.operations.facts import is_self
-from vault.operations.sealed_words import PURPOSE
+from vault.operations.marking import marked
 from vault.operations.show_accesses import LEVEL_FOR_SPECIAL
 from vault.operations.within_limits import within_limits
 from vault.policy.model import Caller, Context
@@ -69,8 +69,7 @@ def export_subject(vault: Vault, context: Context, subject_id: str, which: str, 
         public=public_half(passphrase, salt), asked=None, wrap=None, special=False, size=0, starts=0, started_at=None,
         asked_at=acting.at, expires_at=acting.at + KEPT, entry_id=acting.entry_id,
     )  # fmt: skip
-    secret = vault.keys.secret(context.controller_id, PURPOSE)
-    made = replace(made, asked=mark(secret.key, secret.version, context.controller_id, asdict(made)))
+    made = replace(made, asked=marked(vault, context.controller_id, LABEL, said(asdict(made))))
     record(vault, acting, details={"result": "begun", "export": made.export_id, "set": made.set})
     with carrying_out(vault, acting) as transaction:
         for other in records.live_of(transaction, context.controller_id, subject_id, made.set):

@@ -17,9 +17,10 @@ from vault.keys import records as keys
 from vault.keys.data_keys import AmendedClass, NewValue
 from vault.keys.drafts import Draft, open_drafts, seal_drafts
 from vault.keys.frame import Frame
-from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, telling
+from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_in_person, require_permission, telling
 from vault.operations.enrolment import normalised
 from vault.operations.facts import as_known, sealed_classes, subject_facts
+from vault.operations.proposals import change_proposal, last_proposal, marked_proposal
 from vault.outbox import announce
 from vault.policy.masks import show
 from vault.policy.model import Context
@@ -27,7 +28,7 @@ from vault.rights import correction_records as corrections
 from vault.rights import records
 from vault.rights.correcting import EVIDENCE, digest
 from vault.rights.correction_records import CorrectionRow, DraftRow
-from vault.rights.kinds import TOLD_BY
+from vault.rights.kinds import REACHED, TOLD_BY
 from vault.rights.records import RequestRow
 
 VERB: Final = "rectify"
@@ -76,6 +77,8 @@ def propose_correction(vault: Vault, context: Context, request_id: str, wanted: 
     Conflict: `not-a-rectification`, `request-state` once it is accepted, `no-agreement-covers`.
     """
     acting, row = prepared(vault, VERB, context, request_id, wanted.fields)
+    if context.caller.kind == "agent" and not REACHED.isdisjoint(wanted.fields):
+        require_in_person(vault, acting)
     if row.state not in ("received", "verified") and not (row.state == "accepted" and row.plan is None):  # reopened, say
         raise refuse(vault, acting, Conflict("request-state"))
     person, frames = as_known(context, row.subject_id, acting.person)
@@ -83,8 +86,7 @@ def propose_correction(vault: Vault, context: Context, request_id: str, wanted: 
         raise refuse(vault, acting, InvalidValue(faults=faults))
     values, held = normalised(vault.catalogue, wanted.fields), versions(frames)
     agreement_id = _covering(vault, acting, values)
-    with vault.database.snapshot(context.controller_id) as rows:
-        before = corrections.last(rows, context.controller_id, request_id)
+    before = last_proposal(vault, context.controller_id, request_id)
     number = 1 if before is None else before.number + 1
     permit = record(
         vault, acting, opens=dict.fromkeys(values, agreement_id), count=len(values),
@@ -101,7 +103,7 @@ def propose_correction(vault: Vault, context: Context, request_id: str, wanted: 
         digest=digest(request_id, number, {one.class_name: one.frame for one in made}), told_by=None, told_through=None,
         told_at=None, applied_at=None, applied_version=None, entry_id=acting.entry_id,
     )  # fmt: skip
-    _keep(vault, acting, row, kept, made)
+    _keep(vault, acting, row, marked_proposal(vault, context.controller_id, kept), made)
     return Proposed(kept, acting.entry_id)
 
 
@@ -135,18 +137,19 @@ def tell_contact(vault: Vault, context: Context, request_id: str, through: str) 
     Raises InvalidValue, NotFound, AccessDenied, Conflict `nothing-proposed`, `already-told`.
     """
     acting, row = prepared(vault, TELL, context, request_id)
+    if context.caller.kind == "agent":
+        require_in_person(vault, acting)
     last = _last(vault, acting, request_id)
     if last.told_at is not None or last.applied_at is not None:
         raise refuse(vault, acting, Conflict("already-told"))
     if not last.reaches(through, versions(as_known(context, row.subject_id, acting.person)[1])):
         raise refuse(vault, acting, InvalidValue(faults=[Fault("/through", "field.nothing-held")]))
     record(vault, acting, details={"result": "told", "request": request_id})
-    told = replace(last, told_by=context.caller.id, told_through=through, told_at=acting.at)
+    to: dict[str, Any] = {"told_by": context.caller.id, "told_through": through, "told_at": acting.at}
+    keep = change_proposal(vault, context.controller_id, last, **to)
     with carrying_out(vault, acting) as transaction:
-        corrections.change(
-            transaction, context.controller_id, last, told_by=told.told_by, told_through=through, told_at=told.told_at
-        )
-    return Proposed(told, acting.entry_id)
+        keep(transaction)
+    return Proposed(replace(last, **to), acting.entry_id)
 
 
 def show_correction(vault: Vault, context: Context, request_id: str) -> ProposalShown:
@@ -187,8 +190,7 @@ def prepared(vault: Vault, verb: str, context: Context, request_id: str, fields:
 
 
 def _last(vault: Vault, acting: Acting, request_id: str) -> CorrectionRow:
-    with vault.database.snapshot(acting.context.controller_id) as rows:
-        found = corrections.last(rows, acting.context.controller_id, request_id)
+    found = last_proposal(vault, acting.context.controller_id, request_id)
     if found is None:
         raise refuse(vault, acting, Conflict("nothing-proposed"))
     return found

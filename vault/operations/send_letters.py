@@ -17,10 +17,10 @@ from vault.errors import Conflict, Stale, VaultError
 from vault.keys.data_keys import open_fields
 from vault.operations.acting import HOUSE, Acting, carrying_out, is_gone, prepare, record, telling
 from vault.operations.facts import as_known, sealed_classes, subject_facts
+from vault.operations.proposals import change_proposal, last_proposal
 from vault.operations.rectify import versions
 from vault.outbox import announce
 from vault.policy.model import Caller, Context
-from vault.rights import correction_records as corrections
 from vault.rights import letter_records as letters
 from vault.rights import records
 from vault.rights.letter_records import Fact, LetterRow
@@ -193,23 +193,16 @@ def _told(vault: Vault, acting: Acting, request_id: str) -> None:
     """Note that whoever is reached now was told that this changes: from now on it waits a day."""
     controller_id = acting.context.controller_id
     noting = replace(acting, verb="tell_contact", entry_id=vault.new_id("ent"))
-    with vault.database.snapshot(controller_id) as rows:
-        last = corrections.last(rows, controller_id, request_id)
+    last = last_proposal(vault, controller_id, request_id)
     held = versions(as_known(acting.context, acting.subject_id, acting.person)[1])
     if last is None or last.told_at is not None or last.applied_at is not None or not last.reaches(ADDRESS, held):
         return
     record(vault, noting, details={"result": "told", "request": request_id})
+    to = {"told_by": _CALLER.id, "told_through": ADDRESS, "told_at": acting.at, "entry_id": noting.entry_id}
+    keep = change_proposal(vault, controller_id, last, **to)
     try:
         with carrying_out(vault, noting) as transaction:
-            corrections.change(
-                transaction,
-                controller_id,
-                last,
-                told_by=_CALLER.id,
-                told_through=ADDRESS,
-                told_at=acting.at,
-                entry_id=noting.entry_id,
-            )
+            keep(transaction)
     except Stale:
         return  # it was carried out meanwhile
 

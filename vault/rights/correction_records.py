@@ -1,7 +1,7 @@
 """Rows of corrections: who proposed what, what was told, what came of it; and what is proposed, sealed, until it ends."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -55,6 +55,7 @@ class CorrectionRow:
     applied_at: datetime | None
     applied_version: int | None
     entry_id: str
+    mark: bytes = field(default=b"", repr=False)  # over all the rest
 
     @property
     def place(self) -> str:
@@ -92,7 +93,7 @@ def add(rows: sa.Connection, controller_id: str, made: CorrectionRow, drafts: It
 def last(rows: sa.Connection, controller_id: str, request_id: str) -> CorrectionRow | None:
     """Return what was proposed last, None where nothing was."""
     found = rows.execute(_LAST, {"of_controller": controller_id, "of_request": request_id}).mappings().one_or_none()
-    return None if found is None else CorrectionRow(**{**found, "digest": bytes(found["digest"])})
+    return None if found is None else CorrectionRow(**{**found, "digest": bytes(found["digest"]), "mark": bytes(found["mark"])})
 
 
 def drafts(rows: sa.Connection, controller_id: str, request_id: str) -> list[DraftRow]:
