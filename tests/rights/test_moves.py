@@ -112,6 +112,10 @@ def test_what_stands_in_the_way(at: Where, move: Move, code: str) -> None:
 def test_another_person_fulfils_and_reopening_begins_anew() -> None:
     done = moved(AT, Move("fulfil", "dpo", "bruno"))
     assert isinstance(done, Where)
+    begun = replace(done, state="accepted", begun=True)
+    anew = moved(begun, Move("accept", "dpo", "carla"))  # by another plan; what has begun has begun
+    assert isinstance(anew, Where)
+    assert (anew.accepted_by, anew.begun) == ("carla", True)
     again = moved(replace(done, extended=True, begun=True), Move("reopen", "dpo", "carla"))
     assert again == replace(AT, accepted_by="carla")
     assert moved(replace(AT, kind="access"), Move("fulfil", "request-officer", "anna")) != "same-person"

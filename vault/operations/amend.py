@@ -27,6 +27,7 @@ from vault.outbox import announce
 from vault.permit import ReadPermit
 from vault.policy.model import AgreementFacts, Context, Treatment
 from vault.profiles import ages, versions
+from vault.rights.kinds import REACHED
 from vault.sources import add as add_sources
 
 
@@ -53,16 +54,18 @@ def amend(
 ) -> Amended:
     """Set the given values; null removes. `sources`: of those that are not from the person; `own`: they said them all.
 
-    `also` is done in the same transaction, given the person's new version; `treatment`: what is said of an old cancer, where a
-    value is of one, and not kept.
+    `also` carries a correction out: it is done in the same transaction, given the person's new version; `treatment`: what is said
+    of an old cancer, where a value is of one, and not kept.
 
-    Raises InvalidValue, Stale, Conflict, NotFound; nothing is half changed.
+    Raises InvalidValue, Stale, NotFound, Conflict (`by-correction`, `agreement-not-in-force`, `value-taken`): nothing half changed.
     """
     classes = {vault.catalogue.fields[name].class_name for name in fields if name in vault.catalogue.fields}
     acting = prepare(vault, "amend", context, subject_id, classes)
     require_permission(vault, acting)
     require_person(vault, acting)
     _require_changeable(vault, acting, fields)
+    if also is None:
+        _require_no_correction(vault, acting, fields)
     values = normalised(vault.catalogue, fields)
     require_sources(vault, values, sources, acting.at, own=own or is_self(context, subject_id, acting.person))
     removed = frozenset(name for name, value in fields.items() if value is None)
@@ -111,6 +114,13 @@ def _require_changeable(vault: Vault, acting: Acting, fields: Mapping[str, Any])
     if faults and (known or len(faults) == len(decision.fields)):
         known_person = acting.ticket.state == "verified" and not decision.failed
         raise refuse(vault, acting, AccessDenied(faults=faults if known else ()) if known_person else NotFound())
+
+
+def _require_no_correction(vault: Vault, acting: Acting, fields: Mapping[str, Any]) -> None:
+    """Refuse, on record, staff who fulfil rights where a contact or IBAN changes: that waits until the person was told."""
+    fulfils = acting.context.caller.kind == "agent" and acting.context.purpose == "rights-fulfilment"
+    if fulfils and not REACHED.isdisjoint(fields):
+        raise refuse(vault, acting, Conflict("by-correction"))
 
 
 def _barred_at(vault: Vault, acting: Acting, values: Mapping[str, Any], treatment: Treatment | None) -> datetime | None:

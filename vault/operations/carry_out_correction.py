@@ -33,8 +33,10 @@ def accepted_digest(vault: Vault, acting: Acting, row: RequestRow, stated: str |
     return last.digest
 
 
-def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> None:
-    """Put what was proposed and accepted in the place of what is there. Repeated, it answers that it was done.
+def carry_out_correction(vault: Vault, context: Context, row: RequestRow, also: Callable[[sa.Connection], None]) -> bool:
+    """Put what was proposed and accepted in the place of what is there; return False where that was done, or nothing proposed.
+
+    `also` is done in the transaction of the change.
 
     Raises what `amend` raises, and Conflict `plan-changed`, `changed-since`, `same-person`, `contact-not-told`, `contact-wait`.
     """
@@ -42,7 +44,7 @@ def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> Non
     with vault.database.snapshot(context.controller_id) as rows:
         drafts = [Draft(*one) for one in corrections.drafts(rows, context.controller_id, row.request_id)]
     if last is None or last.applied_at is not None:
-        return
+        return False
     acting, _ = prepared(vault, VERB, context, row.request_id, last.replaces)
     present = versions(as_known(context, row.subject_id, acting.person)[1])
     there = digest(row.request_id, last.number, {one.class_name: one.frame for one in drafts})
@@ -60,24 +62,20 @@ def carry_out_correction(vault: Vault, context: Context, row: RequestRow) -> Non
         opened = open_drafts(vault.keys, permit, sealed, drafts, last.place, vault.monotonic())
         values = {name: one.value for name, one in opened.items()}
         version = acting.person.subject.version if acting.person.subject is not None else 0
-        amend(
-            vault,
-            context,
-            row.subject_id,
-            last.agreement_id,
-            values,
-            version,
-            own=True,
-            also=_applied(vault, acting, last, len(drafts)),
-        )
+        applied = _applied(vault, acting, last, len(drafts), also)
+        amend(vault, context, row.subject_id, last.agreement_id, values, version, own=True, also=applied)
+    return True
 
 
-def _applied(vault: Vault, acting: Acting, last: CorrectionRow, opened: int) -> Callable[[sa.Connection, int], None]:
+def _applied(
+    vault: Vault, acting: Acting, last: CorrectionRow, opened: int, also: Callable[[sa.Connection], None]
+) -> Callable[[sa.Connection, int], None]:
     """Return what is done in the transaction of the change. It raises Stale where the request ended since the drafts were read."""
 
     def keep(transaction: sa.Connection, version: int) -> None:
         change_proposal(vault, acting.context.controller_id, last, applied_at=acting.at, applied_version=version)(transaction)
         if corrections.end_drafts(transaction, acting.context.controller_id, last.request_id) != opened:
             raise Stale
+        also(transaction)
 
     return keep

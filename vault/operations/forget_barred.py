@@ -4,7 +4,7 @@ The house carries out what the officer decided. Recipients are told to erase wha
 holds other values: what lies in old backups of this one goes with them.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -32,8 +32,10 @@ _CALLER: Final = Caller(id="job:oblivion", kind="job", roles=frozenset(), client
 _H = tables.field_history.c
 
 
-def forget_barred(vault: Vault, controller_id: str, subject_id: str, request_id: str) -> None:
-    """Remove what is held of an old cancer and was; nothing where nothing is.
+def forget_barred(
+    vault: Vault, controller_id: str, subject_id: str, request_id: str, also: Callable[[sa.Connection], None] | None = None
+) -> bool:
+    """Remove what is held of an old cancer and was; return False where nothing is. `also` is done in the same transaction.
 
     Raises Held where a legal hold keeps it, Conflict `no-agreement-covers`, Stale.
     """
@@ -43,12 +45,13 @@ def forget_barred(vault: Vault, controller_id: str, subject_id: str, request_id:
     present = sorted(barred.keys() & {name for row in acting.person.frames.values() for name in frame.read(row.frame).entries})
     gone = _to_forget(vault, acting, barred.keys(), present)
     if not gone:
-        return
+        return False
     through = _covering(vault, acting, present)
     permit = record(
         vault, acting, opens=dict.fromkeys(present, through), count=len(gone), details={"result": "erased", "request": request_id}
     )
-    _forget(vault, acting, permit, gone, dict.fromkeys(present, through), None)
+    _forget(vault, acting, permit, gone, dict.fromkeys(present, through), None, also)
+    return True
 
 
 def forget_again(vault: Vault, acting: Acting, line: Line) -> None:
@@ -62,7 +65,13 @@ def forget_again(vault: Vault, acting: Acting, line: Line) -> None:
 
 
 def _forget(
-    vault: Vault, acting: Acting, permit: ReadPermit, gone: Sequence[str], opens: Mapping[str, str], line: Line | None
+    vault: Vault,
+    acting: Acting,
+    permit: ReadPermit,
+    gone: Sequence[str],
+    opens: Mapping[str, str],
+    line: Line | None,
+    also: Callable[[sa.Connection], None] | None = None,
 ) -> None:
     """Take it away: of what is there through the agreement named. The ledger knows it, or a restored backup would bring it back."""
     controller_id, subject_id = acting.context.controller_id, acting.subject_id
@@ -80,6 +89,8 @@ def _forget(
         place = (_H.controller_id == controller_id, _H.subject_id == subject_id, _H.field.in_(gone))
         kept.rows.execute(sa.delete(tables.field_history).where(*place))
         ages.set_barred(kept.rows, controller_id, subject_id, acting.at)
+        if also is not None:
+            also(kept.rows)
         announce(kept.rows, vault, controller_id, "field:erased", acting.entry_id, acting.at,
                  subject_id=subject_id, fields=list(gone))  # fmt: skip
         kept.tell(said_of(vault, "forget", controller_id, subject_id, fields=tuple(gone), request=acting.entry_id))

@@ -5,7 +5,7 @@ counts, and a step of the request for ever. What is accepted is a plan, by its d
 carried out by another person than who accepted it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from vault.assembly import Vault
-from vault.errors import Conflict, Fault, InvalidValue, NotFound, Refused, Stale
+from vault.errors import Conflict, Fault, InvalidValue, NotFound, Refused, Unfit
 from vault.exports import records as exports
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_in_person, require_permission
 from vault.operations.carry_out_correction import accepted_digest, carry_out_correction
@@ -284,39 +284,41 @@ def _covers(other: RequestRow, row: RequestRow) -> bool:
 
 
 def _carried_out(vault: Vault, context: Context, row: RequestRow, move: Move) -> RequestRow:
-    """Do what was accepted, and return the row as it is then. From here on nobody stops it.
+    """Do what was accepted, and return the row as it is then. Once done, nobody takes it back.
 
-    Killed in between it may be done again: what was done answers that it was. Refused, it has not begun.
+    Killed before the request has moved, it may be done again: what was done answers that it was.
     """
+    if row.kind == "erasure":
+        return _erased(vault, context, row, move)
+
+    def begin(rows: sa.Connection) -> None:
+        if not row.begun:
+            records.move(rows, context.controller_id, row, replace(row, begun=True), None)
+
+    if row.kind == "rectification":
+        done = carry_out_correction(vault, context, row, begin)
+    else:
+        done = forget_barred(vault, context.controller_id, row.subject_id, row.request_id, begin)
+    return replace(row, begun=True, version=row.version + 1) if done and not row.begun else row
+
+
+def _erased(vault: Vault, context: Context, row: RequestRow, move: Move) -> RequestRow:
+    """Erase whom this request is of, by the plan that was accepted.
+
+    It has begun before the ledger knows of it, which carries it out also where this process is killed. Refused, it has not begun.
+    """
+    order = Order(row.request_id, row.accepted_by or "", move.by, (row.plan or b"").hex())
     begun = row if row.begun else _marked(vault, context, row, begun=True)
     try:
-        outcome = _CARRIED_OUT[row.kind](vault, context, row, move)
-    except (Refused, Conflict, Stale):
+        done = erase(vault, context, row.subject_id, order)
+    except (Refused, Unfit):
         if not row.begun:  # whoever found it begun did not begin it
             _marked(vault, context, begun, begun=False)
         raise
-    return replace(begun, outcome=outcome)
+    return replace(begun, outcome=str(done.result["outcome"]))
 
 
-def _erase(vault: Vault, context: Context, row: RequestRow, move: Move) -> str | None:
-    """Erase whom this request is of, by the plan that was accepted."""
-    order = Order(row.request_id, row.accepted_by or "", move.by, (row.plan or b"").hex())
-    return str(erase(vault, context, row.subject_id, order).result["outcome"])
-
-
-def _correct(vault: Vault, context: Context, row: RequestRow, move: Move) -> str | None:  # noqa: ARG001
-    carry_out_correction(vault, context, row)
-    return row.outcome
-
-
-def _forget(vault: Vault, context: Context, row: RequestRow, move: Move) -> str | None:  # noqa: ARG001
-    forget_barred(vault, context.controller_id, row.subject_id, row.request_id)
-    return row.outcome
-
-
-_CARRIED_OUT: Final[Mapping[Kind, Callable[[Vault, Context, RequestRow, Move], str | None]]] = {  # what cannot be taken back
-    "erasure": _erase, "rectification": _correct, "onco-oblivion": _forget,
-}  # fmt: skip
+_CARRIED_OUT: Final[frozenset[Kind]] = frozenset({"erasure", "rectification", "onco-oblivion"})  # what cannot be taken back
 
 
 def _require_grace(vault: Vault, acting: Acting, row: RequestRow) -> None:

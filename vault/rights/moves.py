@@ -91,7 +91,8 @@ def moved(at: Where, move: Move) -> Where | str:
     after = replace(at, state=to, waiting="nothing", level=move.level if move.verb == "verify" else at.level)
     if to != "accepted":
         return after
-    return replace(after, accepted_by=move.by, extended=at.extended and move.verb == "accept", begun=False)
+    anew = move.verb == "reopen"
+    return replace(after, accepted_by=move.by, extended=at.extended and not anew, begun=at.begun and not anew)
 
 
 def _hindrances(at: Where, move: Move) -> Iterator[tuple[str, bool]]:
