@@ -40,7 +40,7 @@ log = structlog.get_logger()
 class Edge:
     """The outermost part of the application. `new_id` makes request ids, `monotonic` seconds times them, `promise` signs receipts.
 
-    A 404 leaves at the next full `slot_s` since its request came, whatever it took until then: to read and record a refusal takes
+    A 404 leaves at the next full `slot_s` since its request was there whole, whatever it took: to read and record a refusal takes
     a tenth of a millisecond longer when there is somebody to read of, which would tell who is here. No thread waits meanwhile.
     So does every answer of a call that is `unhurried`, at every `SLOTS_UNHURRIED`th.
     """
@@ -62,7 +62,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = self._monotonic(), 0
+        came, status = self._monotonic(), 0
+        whole = came  # whoever sends slowly does not choose when the work begins
         sent = _sent(scope["headers"])
         call, trace = self._call(sent)
         if PREFER in sent and wanted(scope["headers"]):
@@ -77,14 +78,21 @@ class Edge:
                     await add_receipt(message, call, self._promise)
                 if status == NOT_FOUND or call.unhurried:
                     slot_s = self._slot_s * (SLOTS_UNHURRIED if call.unhurried else 1)
-                    await sleep(slot_s - (self._monotonic() - began) % slot_s)
+                    await sleep(slot_s - (self._monotonic() - whole) % slot_s)
                 _dress(message, call, trace)
             await send(message)
 
+        async def received() -> Message:
+            nonlocal whole
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                whole = self._monotonic()
+            return message
+
         try:
-            await self._serve(scope, sent.get(b"content-length", b"0"), receive, answered)
+            await self._serve(scope, sent.get(b"content-length", b"0"), received, answered)
         finally:
-            _write(scope, call, status, (self._monotonic() - began) * 1_000)
+            _write(scope, call, status, (self._monotonic() - came) * 1_000)
 
     async def _serve(self, scope: Scope, length: bytes, receive: Receive, send: Send) -> None:
         if not length.isdigit() or len(length) > 7 or int(length) > MAX_BODY:

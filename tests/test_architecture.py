@@ -51,7 +51,7 @@ WAITING: Mapping[str, frozenset[str]] = {
         {"__call__", "_invalid", "_of_framework", "_of_vault", "_precondition", "_unauthenticated", "answered", "watched"}
     ),
     "api/receipts.py": frozenset({"add_receipt"}),
-    "api/requests_log.py": frozenset({"__call__", "_serve", "answered", "limited"}),
+    "api/requests_log.py": frozenset({"__call__", "_serve", "answered", "limited", "received"}),
     "api/routes/helpdesk.py": frozenset({"read_profile"}),
     "api/routes/opendsr.py": frozenset({"octets"}),
     "api/routes/opendsr_requests.py": frozenset({"bounded"}),
