@@ -76,6 +76,14 @@ def split_note(text: str) -> tuple[str, tuple[Signature, ...]]:
     return f"{body}\n", tuple(_signature(line) for line in rest[:-1].split("\n"))
 
 
+def signed_text(key: VerifierKey, note: bytes) -> str:
+    """Return the text of a note that this key signed, its last newline included. Raises ValueError for any other."""
+    text, signatures = split_note(note.decode())
+    if not any(key.made(one) and holds(key.public, one.octets, text.encode()) for one in signatures):
+        raise ValueError("signature")
+    return text
+
+
 def holds(public: bytes, signature: bytes, message: bytes) -> bool:
     """Whether an Ed25519 signature is of this message."""
     if len(signature) != SIGNATURE_BYTES:

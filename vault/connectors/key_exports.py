@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from vault.connectors.own_places import directory_fault, is_inside
+from vault.connectors.own_places import directory_fault, is_inside, keep_names
 from vault.errors import Fault, KeysUnavailable, Unreadable
 from vault.keys.key_exports import Written, header_of
 
@@ -73,11 +73,7 @@ class KeyExports:
     def _keep(self, part: Path, target: Path) -> None:
         try:
             part.rename(target)
-            holder = os.open(self._directory, os.O_RDONLY)
-            try:
-                os.fsync(holder)
-            finally:
-                os.close(holder)
+            keep_names(self._directory)
         except OSError:
             raise _refused("not-writable") from None
 

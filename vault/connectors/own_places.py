@@ -22,6 +22,15 @@ def directory_fault(directory: Path) -> str | None:
     return None
 
 
+def keep_names(directory: Path) -> None:
+    """Make durable which files a directory has. Raises OSError."""
+    holder = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(holder)
+    finally:
+        os.close(holder)
+
+
 def file_fault(found: os.stat_result) -> str | None:
     """Return why an open file will not do: it is a file, our own, and 0600."""
     if not stat.S_ISREG(found.st_mode):

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import orjson
 import rfc8785
 
-from vault.notes import VerifierKey, holds, split_note
+from vault.notes import VerifierKey, signed_text
 
 Set = Literal["access", "portability"]
 SETS: Final[tuple[Set, ...]] = ("access", "portability")
@@ -79,9 +79,7 @@ def media_type(path: str) -> str:
 
 def checked_manifest(note: bytes, key: VerifierKey) -> dict[str, Any]:
     """Return what a signed manifest says. Raises ValueError for a signature that does not hold, or a line in another form."""
-    body, signatures = split_note(note.decode())
-    if not any(key.made(one) and holds(key.public, one.octets, body.encode()) for one in signatures):
-        raise ValueError("signature")
+    body = signed_text(key, note)
     said = orjson.loads(body)
     if not isinstance(said, dict) or said.get("v") != 1 or rfc8785.dumps(said) + b"\n" != body.encode():
         raise ValueError("form")
