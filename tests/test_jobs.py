@@ -131,6 +131,7 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "clear_answers": "15 * * * *",
         "recheck_agreements": "30 2 * * *",
         "tell_of_grants": "20 * * * *",
+        "finish_acts": "20 1 * * *",
         "end_archives": "45 1 * * *",
         "keep_processing": "50 2 * * *",
         "end_holds": "5 * * * *",

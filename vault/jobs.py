@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from threading import Lock
 
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from vault.operations.keep_processing import keep_processing
 from vault.operations.notify_recipients import notify_recipients
 from vault.operations.project_disclosures import project_disclosures
 from vault.operations.recheck_agreements import recheck_agreements
+from vault.operations.replay import finish_acts
 from vault.operations.retain import run_retention
 from vault.operations.send_codes import send_codes
 from vault.operations.send_letters import make_letters, send_letters
@@ -34,6 +36,7 @@ from vault.operations.tell_sources import tell_sources
 SCHEMA = "jobs"
 
 log = structlog.get_logger()
+_UNDER_WAY = timedelta(hours=1)  # longer than anything takes that is
 
 
 def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[[], int]) -> App:
@@ -53,6 +56,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
         ("clear_answers", "15 * * * *", lambda: _in_each(vault, clear_answers)),  # stored answers whose day is over
         ("recheck_agreements", "30 2 * * *", lambda: _in_each(vault, _rechecked)),  # every state against its events
         ("tell_of_grants", "20 * * * *", lambda: _in_each(vault, tell_of_grants)),  # break-glass whose review is overdue
+        ("finish_acts", "20 1 * * *", lambda: _in_each(vault, _finished)),  # what the ledger tells of and a commit did not keep
         ("end_archives", "45 1 * * *", lambda: _in_each(vault, end_archives)),  # what duties kept, and none keeps any more
         ("run_retention", "10 2 * * *", lambda: _in_each(vault, run_retention)),  # what no agreement keeps any more
         ("keep_processing", "50 2 * * *", lambda: _in_each(vault, _kept(vault))),  # the records of processing, where they changed
@@ -96,6 +100,10 @@ def _written(vault: Vault) -> int:
     codes = _in_each(vault, lambda governed, controller_id: send_codes(governed, controller_id, send))  # somebody waits for them
     _in_each(vault, make_letters)
     return codes + _in_each(vault, lambda governed, controller_id: send_letters(governed, controller_id, send))
+
+
+def _finished(vault: Vault, controller_id: str) -> int:
+    return _put_off("finish_acts", lambda: finish_acts(vault, controller_id, vault.now() - _UNDER_WAY))
 
 
 def _kept(vault: Vault) -> Callable[[Vault, str], int]:

@@ -10,7 +10,8 @@
    `object`, `restrict`, `amend`, `obscure`, `deceased`, and `alive` where that was an error) is written before its transaction
    commits; `live` says that it did, `void` that nothing came of it, `final` that no backup can bring it back. A closing line
    repeats `ctl`, `sub`, `req` and `agr` of its act; `req` is that of the request, or the act's entry. No line has a value in it.
-   What gives back (`lift` of a restriction, `alive`) comes to nothing where no line says that it was done.
+   What gives back (`lift` of a restriction, `alive`) comes to nothing where no line says that it was done. An act carried out
+   after others is told again, as the last.
 6. A database's mark is (n, SHA-256) of the last act it has applied. Acts that were closed, and lie beyond the mark, were done in a
    database younger than this one: it went back.
 

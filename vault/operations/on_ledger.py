@@ -3,7 +3,7 @@
 Within one transaction the controller's mark is locked, so acts of one controller commit in the order of their lines; what is to be
 done is done; the line is made durable in every copy; the mark follows it; and only the commit makes it so. Where the line cannot be
 written, nothing happened. Where it is not certain that the commit came about, the line stays open and is carried out at the start
-of the next process: one too many errs on the private side.
+of the next process, or at night: one too many errs on the private side.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from vault.assembly import Vault
 from vault.erasure import records as erasures
-from vault.erasure.ledger import Line, Op, Said
+from vault.erasure.ledger import Line, Op, Said, Tail
 from vault.errors import LedgerUnavailable, Unavailable
 from vault.operations.acting import Acting, telling
 
@@ -28,11 +28,18 @@ class Kept:
     vault: Vault
     rows: sa.Connection
     controller_id: str
+    mark: Tail | None
     line: Line | None = None
 
     def tell(self, said: Said) -> Line:
-        """Make the line of this act durable, or take the one there is; the mark follows it. Raises LedgerUnavailable."""
-        line = self.line or self.vault.ledger.append(said)
+        """Make the line of this act durable, or take the one there is; the mark follows it. Raises LedgerUnavailable.
+
+        An act whose line others have passed by is told again, as the last: a backup of this database from before this moment bears
+        a mark beyond the first line, and would not be asked to do it.
+        """
+        line = self.line
+        if line is None or (self.mark is not None and line.number < self.mark.number):
+            line = self.vault.ledger.append(said if line is None else line.said)
         erasures.advance_mark(self.rows, self.controller_id, line.tail)
         self.line = line
         return line
@@ -50,7 +57,7 @@ def carrying_out_on_ledger(vault: Vault, acting: Acting, line: Line | None = Non
         stands = vault.ledger.standing(controller_id, mark)
         if stands != "level" and line is None:
             raise LedgerUnavailable(f"ledger-{stands}", retry_after_s=CLOSED_S)
-        yield Kept(vault, transaction, controller_id, line)
+        yield Kept(vault, transaction, controller_id, mark, line)
 
 
 def said_of(vault: Vault, op: Op, controller_id: str, subject_id: str, **more: tuple[str, ...] | str) -> Said:

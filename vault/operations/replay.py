@@ -52,15 +52,18 @@ def catch_up(vault: Vault) -> None:
             log.error("ledger_put_off", controller_id=controller_id, code=error.code)
 
 
-def finish_acts(vault: Vault, controller_id: str) -> int:
-    """Carry out every act of a controller that nothing closed; return how many. A database that went back is left alone."""
-    unfinished = vault.ledger.unfinished(controller_id)
+def finish_acts(vault: Vault, controller_id: str, until: datetime | None = None) -> int:
+    """Carry out every act of a controller that nothing closed, told until then; return how many.
+
+    Whatever runs beside this ends its own acts within minutes. A database that went back is left alone.
+    """
+    until_ms = int((until or vault.now()).timestamp() * 1000)
+    unfinished = [one for one in vault.ledger.unfinished(controller_id) if one.said.at_ms <= until_ms]
     if not unfinished or vault.ledger.standing(controller_id, _mark(vault, controller_id)) != "level":
         return 0
     governed, people = vault.governed(controller_id), _People(vault, controller_id)
-    for line in unfinished:
-        _apply(governed, controller_id, line, people)
-    return len(unfinished)
+    found = [_apply(governed, controller_id, line, people) for line in unfinished if _is_open(vault, line)]
+    return len(found)
 
 
 def replay(vault: Vault, controller_id: str) -> Replayed:
