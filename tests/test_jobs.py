@@ -144,6 +144,7 @@ def test_the_jobs_come_by_themselves(jobs: App) -> None:
         "deliver_tasks": "* * * * *",
         "tell_tasks": "35 * * * *",
         "write_letters": "* * * * *",
+        "send_codes": "* * * * *",
         "build_exports": "* * * * *",
         "scrub_trails": "0 3 * * *",
         "tend_keys": "40 * * * *",

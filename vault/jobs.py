@@ -32,6 +32,7 @@ from vault.operations.send_letters import make_letters, send_letters
 from vault.operations.tell_deadlines import tell_deadlines
 from vault.operations.tell_of_grants import tell_of_grants
 from vault.operations.tell_sources import tell_sources
+from vault.rights.letters import Send
 
 SCHEMA = "jobs"
 
@@ -46,7 +47,7 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
     queueing lock holds for what waits alone, so of a task that comes each minute a second would begin beside the first, and what
     ends agreements would wait for both.
     """
-    confirming, projecting, notifying, delivering, writing, scrubbing, packing, tending = (Lock() for _ in range(8))
+    confirming, projecting, notifying, delivering, writing, coding, scrubbing, packing, tending = (Lock() for _ in range(9))
     arguments = sa.make_url(url).set(username="riserbo_app").translate_connect_args(username="user", database="dbname")
     query = dict(sa.make_url(url).query)
     app = App(connector=PsycopgConnector(kwargs={**arguments, **query, "options": f"-c search_path={SCHEMA}"}))
@@ -67,7 +68,8 @@ def job_app(vault: Vault, url: str, scrub: Callable[[str], int], tend: Callable[
         ("project_disclosures", "* * * * *", lambda: _alone(projecting, lambda: _in_each(vault, project_disclosures))),
         ("notify_recipients", "* * * * *", lambda: _alone(notifying, lambda: _in_each(vault, notify_recipients))),
         ("deliver_tasks", "* * * * *", lambda: _alone(delivering, lambda: _delivered(vault))),
-        ("write_letters", "* * * * *", lambda: _alone(writing, lambda: _written(vault))),  # where there is a relay
+        ("write_letters", "* * * * *", lambda: _alone(writing, lambda: _mailed(vault, _written))),  # where there is a relay
+        ("send_codes", "* * * * *", lambda: _alone(coding, lambda: _mailed(vault, send_codes))),  # somebody waits for them
         ("tell_tasks", "35 * * * *", lambda: _in_each(vault, tell_tasks)),  # of what recipients have not answered in time
         ("build_exports", "* * * * *", lambda: _alone(packing, lambda: _in_each(vault, build_exports))),
         ("scrub_trails", "0 3 * * *", lambda: _alone(scrubbing, lambda: _scrubbed_all(scrub, vault.database.controllers()))),
@@ -91,15 +93,18 @@ def _delivered(vault: Vault) -> int:
         return _in_each(vault, lambda governed, controller_id: deliver_tasks(governed, controller_id, post))
 
 
-def _written(vault: Vault) -> int:
-    """Make and send what people are written about their requests; nothing without a relay. Raises InvalidValue for a wrong one."""
+def _mailed(vault: Vault, act: Callable[[Vault, str, Send], int]) -> int:
+    """Do in each controller what sends mail; nothing without a relay. Raises InvalidValue for a wrong one."""
     settings = vault.settings
     if settings.mail_url is None or settings.mail_from is None:
         return 0
     send = Mailer(settings.mail_url, settings.mail_from, settings.mail_credentials)
-    codes = _in_each(vault, lambda governed, controller_id: send_codes(governed, controller_id, send))  # somebody waits for them
-    _in_each(vault, make_letters)
-    return codes + _in_each(vault, lambda governed, controller_id: send_letters(governed, controller_id, send))
+    return _in_each(vault, lambda governed, controller_id: act(governed, controller_id, send))
+
+
+def _written(vault: Vault, controller_id: str, send: Send) -> int:
+    make_letters(vault, controller_id)
+    return send_letters(vault, controller_id, send)
 
 
 def _finished(vault: Vault, controller_id: str) -> int:

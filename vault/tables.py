@@ -392,6 +392,13 @@ Index(
         " 'agreement:narrowed', 'class:emptied')"
     ),
 )
+Index(
+    "event_of_writing",  # what a person's values were written by
+    event.c.controller_id,
+    event.c.data["subject_id"].astext,
+    event.c.at,
+    postgresql_where=text("name IN ('subject:amended', 'subject:enrolled')"),
+)
 
 # --- policy: insert-only, kept as long as the entries that name it ----------------------------------------------------------
 

@@ -66,6 +66,13 @@ def test_what_a_relay_says_is_told_by_a_word(relay: Relay, verb: str, said: str,
     assert relay.taken == []
 
 
+def test_what_was_taken_is_sent_whatever_is_said_at_the_end(relay: Relay) -> None:
+    """Seen failing with the goodbye counted: a letter that had arrived was sent again, up to eight times."""
+    relay.answers["QUIT"] = "421 too busy to part"
+    assert clear(relay)(MAIL) == Mailed()
+    assert len(relay.taken) == 1
+
+
 def test_nobody_there_and_an_address_that_is_none(relay: Relay) -> None:
     with relaying() as gone:
         pass

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -20,6 +20,7 @@ from vault.opening import Opened
 from vault.operations.amend import amend
 from vault.operations.open_request import Stands
 from vault.operations.prove_contact import answer_code, ask_code
+from vault.operations.restrict import restrict
 from vault.operations.send_codes import send_codes
 from vault.operations.show_requests import show_request
 from vault.rights import code_records as codes
@@ -130,6 +131,24 @@ def test_the_digits_and_the_address_are_in_no_row_no_entry_and_no_log(
     assert "nessuna.riga" not in found
     for secret in (digits, wrong_of(digits), post.digits):
         assert not re.search(rf"\b{secret}\b", found)
+
+
+def test_a_contact_of_whoever_was_enrolled_since_proves_nothing(house: House, post: Post) -> None:
+    """Seen failing with amendments alone asked: a request of yesterday was proved by an address of this morning."""
+    subject_id = house.person(email="stamattina@example.it")
+    yesterday = house.vault.now() - timedelta(days=1)
+    made = house.asked(subject_id, context=house.officer(), received_at=yesterday)
+    assert sent(house, post, made) == 0
+    assert sent(house, post, waiting(house, email="ieri@example.it")[1]) == 1  # enrolled before they asked
+
+
+def test_a_contact_that_is_restricted_is_sent_none(house: House, post: Post) -> None:
+    """Seen failing with it used: an address somebody contests is not theirs to prove anything by."""
+    subject_id, made = waiting(house, email="contesa2@example.it")
+    make_ticket(house.vault, house.controller_id, subject_id, "dpo", "TCK-D2")
+    restrict(house.vault, house.dpo(), subject_id, "accuracy", ["email"])
+    assert sent(house, post, made) == 0
+    assert post.taken == []
 
 
 def last_entries(house: House) -> list[str]:

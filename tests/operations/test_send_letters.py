@@ -16,6 +16,7 @@ from vault.opening import Opened
 from vault.operations.amend import amend
 from vault.operations.record_death import record_death
 from vault.operations.rectify import Wanted, propose_correction, show_correction
+from vault.operations.restrict import restrict
 from vault.operations.send_letters import PAUSES, make_letters, send_letters
 from vault.operations.show_requests import show_request
 from vault.operations.withdraw import withdraw
@@ -170,7 +171,56 @@ def test_nobody_is_flooded(house: House, relay: Relay, monkeypatch: pytest.Monke
     later = house.later(days=1, minutes=1)
     later.asked(subject_id, "erasure")
     written(later, relay)
-    assert len(relay.taken) == 5
+    assert len(relay.taken) == 6
+    assert [code for _, state, code in letters(house) if state == "waiting"] == ["too-many"]  # what was beyond comes later
+    written(house.later(days=3), relay)
+    assert [state for _, state, _ in letters(house)] == ["sent"] * 7
+
+
+def test_of_one_change_nobody_is_warned_without_end(house: House, relay: Relay) -> None:
+    """Seen failing without the bound: a proposal made again and again was as many letters."""
+    subject_id = house.person(email="avvisi@example.it")
+    made = house.asked(subject_id, "rectification", house.own(subject_id, 3), fields=["email"])
+    for _ in range(5):
+        propose_correction(house.vault, house.own(subject_id, 3), made.request.request_id, Wanted({"email": "c@example.it"}))
+        written(house, relay)
+    assert sum("24 ore" in one for one in texts(relay)) == 3
+
+
+def test_an_address_that_is_restricted_is_not_written_to(house: House, relay: Relay) -> None:
+    """Seen failing with it used: what a replay contests is where an impostor may read (GDPR 18(1)(a))."""
+    subject_id, whole = house.person(email="contesa@example.it"), house.person(email="tutto@example.it")
+    make_ticket(house.vault, house.controller_id, subject_id, "dpo", "TCK-D")
+    restrict(house.vault, house.dpo(), subject_id, "accuracy", ["email"])
+    restrict(house.vault, house.dpo(), whole, "claims")
+    for one in (subject_id, whole):
+        house.asked(one)
+    written(house, relay)
+    assert [to for to, _ in relay.taken] == ["tutto@example.it"]
+    assert sorted(code for _, _, code in letters(house) if code) == ["no-address"]
+
+
+def test_an_attempt_is_counted_before_it_is_made(house: House, relay: Relay) -> None:
+    """Seen failing with it counted after: who was killed once the relay had taken it sent it for ever."""
+    house.asked(house.person())
+    make_letters(house.vault, house.controller_id)
+    send = Mailer(f"smtp://127.0.0.1:{relay.port}", SENDER, None)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(mail: Mail) -> Mailed:
+        assert send(mail) == Mailed()
+        raise Killed
+
+    later = house
+    for _ in range(8):
+        with pytest.raises(Killed):
+            send_letters(later.vault, house.controller_id, killed)
+        later = later.later(minutes=6)
+    assert send_letters(later.vault, house.controller_id, killed) == 1
+    assert len(relay.taken) == 8
+    assert letters(house) == [("received", "failed", "interrupted")]
 
 
 def test_the_dead_are_not_written_to(house: House, relay: Relay) -> None:

@@ -41,12 +41,11 @@ class Mailer:
     def __call__(self, mail: Mail) -> Mailed:
         """Send one message; never raises for what the relay does."""
         try:
-            with self._connected() as relay:
-                if self._scheme == "smtp+starttls":
-                    relay.starttls(context=self._trust)
-                if self._signed_in_as is not None:
-                    relay.login(*self._signed_in_as)
-                relay.send_message(_message(self._sender, mail), self._sender, [mail.to])
+            relay = self._connected()
+            try:
+                self._hand_over(relay, mail)
+            finally:
+                _leave(relay)
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
             return Mailed("refused", final=all(code >= 500 for code in codes))
@@ -59,6 +58,13 @@ class Mailer:
         except (UnicodeError, ValueError):
             return Mailed("address", final=True)
         return Mailed()
+
+    def _hand_over(self, relay: smtplib.SMTP, mail: Mail) -> None:
+        if self._scheme == "smtp+starttls":
+            relay.starttls(context=self._trust)
+        if self._signed_in_as is not None:
+            relay.login(*self._signed_in_as)
+        relay.send_message(_message(self._sender, mail), self._sender, [mail.to])
 
     def _connected(self) -> smtplib.SMTP:
         if self._scheme == "smtps":
@@ -98,6 +104,13 @@ class _BoundedTls(smtplib.SMTP_SSL, _Bounded):
             self.close()
             raise
         return made
+
+
+def _leave(relay: smtplib.SMTP) -> None:
+    """Say goodbye. Whatever is answered changes nothing of what was taken before."""
+    with suppress(OSError, smtplib.SMTPException):
+        relay.quit()
+    relay.close()
 
 
 def _end(made: socket.socket) -> None:

@@ -77,11 +77,12 @@ _SHRED_AFTER = (
     .where(_A.controller_id == _CONTROLLER, _A.subject_id == _SUBJECT)
     .values(shred_after=sa.bindparam("needed_until"))
 )
+_EVENT = tables.event.c
 _WROTE = sa.select(
-    sa.or_(*(
-        sa.exists().where(one.controller_id == _CONTROLLER, one.subject_id == _SUBJECT, one.entry_id == sa.bindparam("of_entry"))
-        for one in (_F, _H)
-    ))
+    sa.exists().where(
+        _EVENT.controller_id == _CONTROLLER, _EVENT.name == sa.literal_column("'subject:amended'"),
+        _EVENT.data["subject_id"].astext == _SUBJECT, _EVENT.entry_id == sa.bindparam("of_entry"),
+    )
 )  # fmt: skip
 _OWNERS = sa.select(_K.subject_id).distinct().where(
     _K.controller_id == _CONTROLLER, _K.data_key_id.in_(sa.bindparam("key_ids", expanding=True))
@@ -250,7 +251,7 @@ def owners(rows: sa.Connection, controller_id: str, key_ids: Sequence[str]) -> l
 
 
 def wrote(rows: sa.Connection, controller_id: str, subject_id: str, entry_id: str) -> bool:
-    """Whether what a person has, or had before, was written by the act of this entry."""
+    """Whether the act of this entry changed values of a person here: it said so in its own transaction."""
     return bool(rows.execute(_WROTE, {**_of(controller_id, subject_id), "of_entry": entry_id}).scalar_one())
 
 

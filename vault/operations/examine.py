@@ -11,7 +11,7 @@ from vault.assembly import Vault
 from vault.database import EVERY_CONTROLLER
 from vault.errors import VaultError
 
-HEAD = "0036"
+HEAD = "0037"
 WANTED = {
     "fsync": {"on"},
     "full_page_writes": {"on"},

@@ -85,7 +85,7 @@ def lift_recorded(
         since = now.restricted_at if left else None
         states.change(kept.rows, controller_id, subject_id, restricted=sorted(left), restricted_at=since)
         announce(kept.rows, vault, controller_id, "subject:unrestricted", acting.entry_id, acting.at,
-                 subject_id=subject_id, fields=_hers(vault, named - wrong))  # fmt: skip
+                 subject_id=subject_id, fields=_hers(vault, _lifted(vault, before, left)))  # fmt: skip
         kept.tell(said_of(vault, "lift", controller_id, subject_id, fields=tuple(sorted(named)), request=acting.entry_id))
     close(vault, kept.line)
     return Changed(version, acting.entry_id)
@@ -127,6 +127,13 @@ def _require_told(vault: Vault, acting: Acting, notified_at: datetime | None) ->
 
 def _all_or(restricted: frozenset[str]) -> frozenset[str]:
     return ALL if EVERYTHING in restricted else restricted
+
+
+def _lifted(vault: Vault, before: frozenset[str], left: frozenset[str]) -> frozenset[str]:
+    """Return what is restricted no more."""
+    if EVERYTHING in before and not left:
+        return ALL
+    return (frozenset(vault.catalogue.fields) if EVERYTHING in before else before) - left
 
 
 def _left(vault: Vault, restricted: frozenset[str], named: frozenset[str]) -> frozenset[str]:

@@ -78,12 +78,12 @@ def _sent(vault: Vault, controller_id: str, one: CodeRow, send: Send) -> int:
 
 
 def _is_settled(vault: Vault, acting: Acting, row: RequestRow, one: CodeRow) -> bool:
-    """Say whether there is such a contact, and it stood as it is before the request and for a day."""
+    """Say whether there is such a contact, and it stood as it is before the request, and for a day where it was changed."""
     controller_id = acting.context.controller_id
     held = versions(as_known(acting.context, one.subject_id, acting.person)[1])
     since = settled_since(row.received_at, acting.at)
     with vault.database.snapshot(controller_id) as rows:
-        return one.through in held and codes.is_settled(rows, controller_id, one.subject_id, one.through, since)
+        return one.through in held and codes.is_settled(rows, controller_id, one.subject_id, one.through, since, row.received_at)
 
 
 def _failed(vault: Vault, acting: Acting, one: CodeRow) -> int:

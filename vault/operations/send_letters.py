@@ -32,7 +32,9 @@ VERB: Final = "send_letter"
 CLAIM: Final = timedelta(minutes=5)
 STALE_AFTER: Final = timedelta(days=2)  # of a fact from before letters were sent nobody is written now
 PAUSES: Final = tuple(timedelta(minutes=one) for one in (1, 5, 30, 120, 360, 720, 1440))
-MOST_A_DAY: Final = 20  # letters to one person; of what is beyond, a person has to tell
+MOST_A_DAY: Final = 20  # letters to one person; what is beyond waits, and if it waits too long a person has to tell
+MOST_WARNINGS: Final = 3  # a day and request, beside those
+WARNS: Final = "contact-changing"
 ADDRESS: Final = "email"
 SPOKEN: Final = "preferred_language"
 _CALLER: Final = Caller(id="job:letters", kind="job", roles=frozenset(), client_id="riserbo")
@@ -58,7 +60,10 @@ def make_letters(vault: Vault, controller_id: str) -> int:
 
 
 def send_letters(vault: Vault, controller_id: str, send: Send) -> int:
-    """Make each attempt that is due; return how many were made. One that cannot be made waits, and keeps nobody else waiting."""
+    """Make each attempt that is due; return how many were made. One that cannot be made waits, and keeps nobody else waiting.
+
+    An attempt is counted before it is made, so that who is killed once a relay took a letter sends it eight times at the most.
+    """
     with vault.database.snapshot(controller_id) as rows:
         due = letters.due(rows, controller_id, vault.now())
     made = 0
@@ -105,8 +110,8 @@ def _attempted(vault: Vault, controller_id: str, one: LetterRow, send: Send) -> 
     if row is None or through is None:
         _end(vault, acting, one, Mailed("no-address", final=True))
         return 1
-    if one.about != "contact-changing" and _has_had_enough(vault, acting):  # a flood must not hide the one that warns
-        _end(vault, acting, one, Mailed("too-many", final=True))
+    if one.attempts > len(PAUSES) or _has_had_enough(vault, acting, one):
+        _end(vault, acting, one, Mailed("interrupted" if one.attempts > len(PAUSES) else "too-many"))
         return 1
     permit = record(vault, acting, opens=dict.fromkeys(fields, through), details={"result": "sent", "request": one.request_id})
     with telling(vault, acting):
@@ -119,24 +124,32 @@ def _attempted(vault: Vault, controller_id: str, one: LetterRow, send: Send) -> 
     subject, text = letter(one.about, language, facts_about(vault, controller_id, row, language))
     came = send(Mail(one.letter_id, str(opened[ADDRESS]), language, subject, text))
     _end(vault, acting, one, came)
-    if came.code is None and one.about == "contact-changing":
+    if came.code is None and one.about == WARNS:
         _told(vault, acting, one.request_id)
     return 1
 
 
-def _has_had_enough(vault: Vault, acting: Acting) -> bool:
-    """Say whether somebody was sent as many letters in a day as anybody needs: who opens requests may want to flood them."""
-    with vault.database.snapshot(acting.context.controller_id) as rows:
-        sent = letters.sent_since(rows, acting.context.controller_id, acting.subject_id, acting.at - timedelta(days=1))
-    return sent >= MOST_A_DAY
+def _has_had_enough(vault: Vault, acting: Acting, one: LetterRow) -> bool:
+    """Say whether somebody was sent as many letters in a day as anybody needs: who opens requests may want to flood them.
+
+    A flood must not hide the letters that warn of a change of contact: they are counted by themselves, for each request.
+    """
+    since, place = acting.at - timedelta(days=1), acting.context.controller_id
+    with vault.database.snapshot(place) as rows:
+        if one.about == WARNS:
+            warned = [other for other in letters.of_request(rows, place, one.request_id) if other.about == WARNS]
+            return sum(other.sent_at is not None and other.sent_at > since for other in warned) >= MOST_WARNINGS
+        return letters.sent_since(rows, place, acting.subject_id, since) >= MOST_A_DAY
 
 
 def through_of(vault: Vault, acting: Acting) -> str | None:
     """Return an agreement in force that covers the address, None where there is none: then nobody is written to.
 
-    Nor where the person is dead: whoever reads their letters now need not be who asked.
+    Nor where the person is dead: whoever reads their letters now need not be who asked. Nor where the address itself is restricted,
+    for it may be contested (GDPR 18(1)(a)); that everything is restricted keeps no right from being carried out.
     """
-    if acting.person.subject is None or acting.person.subject.deceased or is_gone(acting.person):
+    row = acting.person.subject
+    if row is None or row.deceased or is_gone(acting.person) or ADDRESS in row.restricted:
         return None
     facts = subject_facts(acting.subject_id, acting.person, acting.at)
     return next(

@@ -16,6 +16,7 @@ from vault.rights.codes import TRIES
 AT_ONCE: Final = 100
 
 _C, _E = tables.one_time_code.c, tables.event.c
+_WRITING: Final = ("subject:amended", "subject:enrolled")  # facts of the outbox, by which an index finds them
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,13 @@ def end(rows: sa.Connection, controller_id: str, at: datetime) -> int:
     return rows.execute(sa.update(tables.one_time_code).where(*over).values(state="void", kept=None)).rowcount
 
 
-def is_settled(rows: sa.Connection, controller_id: str, subject_id: str, name: str, since: datetime) -> bool:
-    """Say whether nobody has written this field of a person since then."""
+def is_settled(rows: sa.Connection, controller_id: str, subject_id: str, name: str, since: datetime, enrolled_by: datetime) -> bool:
+    """Say whether nobody has changed this field of a person since then, and they were there by another instant."""
     written = (
-        _E.controller_id == controller_id, _E.name == "subject:amended", _E.at > since,
-        _E.data["subject_id"].astext == subject_id, _E.data["fields"].contains([name]),
+        _E.controller_id == controller_id, _E.name.in_([sa.literal_column(f"'{one}'") for one in _WRITING]),
+        _E.data["subject_id"].astext == subject_id,
+        sa.case(
+            (_E.name == "subject:amended", sa.and_(_E.at > since, _E.data["fields"].contains([name]))), else_=_E.at > enrolled_by
+        ),
     )  # fmt: skip
     return rows.execute(sa.select(_E.event_id).where(*written).limit(1)).first() is None

@@ -101,9 +101,9 @@ def sent_since(rows: sa.Connection, controller_id: str, subject_id: str, since: 
 
 
 def claim(rows: sa.Connection, controller_id: str, one: LetterRow, until: datetime) -> bool:
-    """Say that an attempt is being made; False where another process makes it."""
+    """Say that an attempt is being made, and count it, whatever becomes of it; False where another process makes it."""
     these = (_L.controller_id == controller_id, _L.letter_id == one.letter_id, _L.next_at == one.next_at)
-    return rows.execute(sa.update(tables.letter).where(*these).values(next_at=until)).rowcount == 1
+    return rows.execute(sa.update(tables.letter).where(*these).values(next_at=until, attempts=one.attempts + 1)).rowcount == 1
 
 
 def change(rows: sa.Connection, controller_id: str, one: LetterRow, **to: Any) -> None:
