@@ -10,13 +10,16 @@ from tests.conftest import Controllers
 from tests.makers import EVERYTHING, HEALTH, make_context, make_ticket, register, terms
 from tests.operations.test_requests import House
 from vault.errors import AccessDenied, Conflict, Held, InvalidValue
+from vault.keys import frame
 from vault.opening import Opened
 from vault.operations.amend import amend
 from vault.operations.callers import Registration, register_caller
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.operations.enroll import enroll
+from vault.operations.forget_barred import forget_barred
 from vault.operations.hold import Wish, approve_hold, place_hold, release_hold
+from vault.operations.narrow import narrow
 from vault.operations.project_disclosures import project_disclosures
 from vault.operations.rectify import Wanted, propose_correction
 from vault.policy.model import Treatment
@@ -180,3 +183,30 @@ def former(house: House, subject_id: str) -> int:
         left = "SELECT count(*) FROM vault.field_history WHERE subject_id = %s AND field = %s"
         (found,) = owner.execute(left, (subject_id, FIELD)).fetchone() or (-1,)
     return int(found)
+
+
+def test_what_was_proposed_before_goes_with_the_bar(house: House) -> None:
+    """Seen failing with it left: what nobody may use any more lay sealed in a proposal until its request ended."""
+    subject_id, _ = enrolled(house, Treatment(None))
+    before = house.asked(subject_id, "rectification")
+    propose_correction(house.vault, house.own(subject_id), before.request.request_id, Wanted({FIELD: "guarita"}))
+    assert house.ledger.rows("vault.rectification_draft", f"subject_id = '{subject_id}'", "class") == [("special",)]
+    made = house.asked(subject_id, "onco-oblivion")
+    today = house.vault.now().date().isoformat()
+    house.moved(made, house.dpo(), "accept", certificate="specialist", certified_on=today)
+    assert house.ledger.rows("vault.rectification_draft", f"subject_id = '{subject_id}'", "class") == []
+
+
+def test_what_no_agreement_covers_any_more_is_forgotten_too(house: House) -> None:
+    """Seen failing with an agreement asked for that covers it: the value stayed, sealed, in its frame."""
+    subject_id, agreement_id = enrolled(house, None, allergies=HEALTH["allergies"])
+    narrow(house.vault, house.own(subject_id), agreement_id, [FIELD], {"call_id": "C-1"})
+    assert FIELD in names(house, subject_id)
+    assert forget_barred(house.vault, house.controller_id, subject_id, "req_onco")
+    assert FIELD not in names(house, subject_id)
+    assert "allergies" in names(house, subject_id)
+
+
+def names(house: House, subject_id: str) -> set[str]:
+    found = house.ledger.rows("vault.profile_frame", f"subject_id = '{subject_id}'", "frame")
+    return {name for (octets,) in found for name in frame.read(bytes(octets)).entries}

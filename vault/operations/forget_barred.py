@@ -20,7 +20,7 @@ from vault.keys import records as keys
 from vault.keys.data_keys import Changes, amend_classes
 from vault.operations.acting import HOUSE, Acting, prepare, record, refuse, telling
 from vault.operations.amend import write_changes
-from vault.operations.facts import sealed_classes, subject_facts
+from vault.operations.facts import sealed_classes
 from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.outbox import announce
 from vault.permit import ReadPermit
@@ -46,11 +46,11 @@ def forget_barred(
     gone = _to_forget(vault, acting, barred.keys(), present)
     if not gone:
         return False
-    through = _covering(vault, acting, present)
-    permit = record(
-        vault, acting, opens=dict.fromkeys(present, through), count=len(gone), details={"result": "erased", "request": request_id}
-    )
-    _forget(vault, acting, permit, gone, dict.fromkeys(present, through), None, also)
+    through = _through(vault, acting, present)
+    if through.keys() != set(present):
+        raise refuse(vault, acting, Conflict("no-agreement-covers"))
+    permit = record(vault, acting, opens=through, count=len(gone), details={"result": "erased", "request": request_id})
+    _forget(vault, acting, permit, gone, through, None, also)
     return True
 
 
@@ -59,9 +59,8 @@ def forget_again(vault: Vault, acting: Acting, line: Line) -> None:
     named = set(line.said.fields)
     present = sorted(named & {name for row in acting.person.frames.values() for name in frame.read(row.frame).entries})
     through = _through(vault, acting, present)
-    opens = dict.fromkeys(present, through) if through is not None else {}
-    permit = record(vault, acting, opens=opens, count=len(named), details={"result": "erased"})
-    _forget(vault, acting, permit, sorted(named), opens, line)
+    permit = record(vault, acting, opens=through, count=len(named), details={"result": "erased"})
+    _forget(vault, acting, permit, sorted(named), through, line)
 
 
 def _forget(
@@ -109,17 +108,11 @@ def _to_forget(vault: Vault, acting: Acting, barred: Collection[str], present: C
     return gone
 
 
-def _covering(vault: Vault, acting: Acting, present: Collection[str]) -> str:
-    """Return the agreement through which what is there is opened; of nothing there, none is asked for."""
-    found = _through(vault, acting, present)
-    if found is None and present:
-        raise refuse(vault, acting, Conflict("no-agreement-covers"))
-    return found or ""
+def _through(vault: Vault, acting: Acting, present: Collection[str]) -> dict[str, str]:
+    """Return for each field that can be taken out the agreement through whose wrap that is done.
 
-
-def _through(vault: Vault, acting: Acting, present: Collection[str]) -> str | None:
-    for one in sorted(subject_facts(acting.subject_id, acting.person, acting.at).agreements, key=lambda one: one.agreement_id):
-        holds_key = one.phase == "in" and one.consent not in ("withdrawn", "expired")
-        if holds_key and set(present) <= vault.policy.granted_fields(one.template) - one.excluded:
-            return one.agreement_id
-    return None
+    No value is opened and none is shown, so whoever holds the key of its class will do, also one that covers the field no more.
+    """
+    theirs = {one.agreement_id for one in acting.person.agreements}
+    held = {name: sorted(theirs & acting.person.wraps_of(vault.catalogue.fields[name].class_name).keys()) for name in present}
+    return {name: holders[0] for name, holders in held.items() if holders}

@@ -102,6 +102,8 @@ def move_request(vault: Vault, context: Context, request_id: str, step: Step) ->
         _assign(transaction, acting, row, to, move)
         if step.verb == "accept" and row.kind == "onco-oblivion":
             ages.set_barred(transaction, context.controller_id, row.subject_id, acting.at)
+            barred = {one.class_name for one in vault.catalogue.fields.values() if one.time_barred}
+            corrections.end_drafts_of(transaction, context.controller_id, row.subject_id, barred)
         if to.state not in OPEN:
             corrections.end_drafts(transaction, context.controller_id, request_id)
         if after.state != row.state:

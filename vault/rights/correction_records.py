@@ -1,6 +1,6 @@
 """Rows of corrections: who proposed what, what was told, what came of it; and what is proposed, sealed, until it ends."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -105,6 +105,12 @@ def drafts(rows: sa.Connection, controller_id: str, request_id: str) -> list[Dra
 def end_drafts(rows: sa.Connection, controller_id: str, request_id: str) -> int:
     """Take away what was proposed; return of how many classes there was something."""
     return rows.execute(_END, {"of_controller": controller_id, "of_request": request_id}).rowcount
+
+
+def end_drafts_of(rows: sa.Connection, controller_id: str, subject_id: str, classes: Collection[str]) -> None:
+    """Take away what is proposed of these classes in any request of a person: it is to be proposed anew."""
+    place = (_D.controller_id == controller_id, _D.subject_id == subject_id, _D["class"].in_(sorted(classes)))
+    rows.execute(sa.delete(tables.rectification_draft).where(*place))
 
 
 def change(rows: sa.Connection, controller_id: str, one: CorrectionRow, **to: Any) -> None:
