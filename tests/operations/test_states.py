@@ -11,6 +11,7 @@ from tests.operations.conftest import Ledger
 from vault.assembly import Vault
 from vault.errors import AccessDenied, Conflict, InvalidValue, NotFound, Restricted, VaultError
 from vault.opening import Addresses, Opened, assembled, open_keyring
+from vault.operations.acting import prepare, record
 from vault.operations.agree import agree
 from vault.operations.break_glass import Plea, break_glass
 from vault.operations.callers import Registration, register_caller
@@ -21,7 +22,7 @@ from vault.operations.find import find
 from vault.operations.object_to import object_to, overrule_objection, withdraw_objection
 from vault.operations.oversee import approve_break_glass
 from vault.operations.record_death import record_death
-from vault.operations.restrict import lift_restriction, restrict
+from vault.operations.restrict import lift_recorded, lift_restriction, restrict
 from vault.operations.reveal import Wish, reveal
 from vault.operations.show_agreements import show_agreements
 from vault.operations.verify import verify
@@ -174,6 +175,20 @@ def test_of_everything_some_is_lifted(house: House) -> None:
     assert house.shown("t1") == {"given_name": "clear", "email": "restricted", "contact_hours": "restricted"}
     restrict(house.vault, house.as_("dpo"), house.subject_id, "unlawful")
     assert house.shown("t1") == {"refused": "restricted"}
+
+
+def test_what_is_told_of_a_lift_is_what_was_lifted(house: House, ledger: Ledger) -> None:
+    """Seen failing with what was asked for told: recipients heard that fields were free which a replay had left restricted."""
+    restrict(house.vault, house.as_("dpo"), house.subject_id, "unlawful", ["email", "mobile"])
+    acting = prepare(house.vault, "lift_restriction", house.as_("dpo"), house.subject_id)
+    record(house.vault, acting, details={"result": "unrestricted"})
+    lift_recorded(house.vault, acting, frozenset({"*"}), wrong=frozenset({"email"}))
+    assert events(ledger)[-1] == ("subject:unrestricted", {"fields": ["mobile"]})
+    lift_restriction(house.vault, house.as_("dpo"), house.subject_id, before_now(house), ["email", "given_name"])
+    assert events(ledger)[-1] == ("subject:unrestricted", {"fields": ["email"]})
+    restrict(house.vault, house.as_("dpo"), house.subject_id, "unlawful")
+    lift_restriction(house.vault, house.as_("dpo"), house.subject_id, before_now(house))
+    assert events(ledger)[-1] == ("subject:unrestricted", {"fields": ["*"]})
 
 
 def test_a_consent_given_after_a_restriction_passes(house: House) -> None:
