@@ -1,4 +1,4 @@
-"""Certificates of erasures. The officers'."""
+"""Erasures before and after: the plan that is accepted, and the certificates. The officers'."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,8 @@ from api.call import call_of
 from api.context import AccessContext, Guarded, RunningVault
 from api.described import answers, documents, headers
 from api.routes.agreements import NOTE
-from api.routes.requests import Skip
+from api.routes.requests import RequestId, Skip
+from vault.operations.plan_request import plan_request
 from vault.operations.show_certificates import show_certificate, show_certificates
 
 router = APIRouter(prefix="/v1", tags=["certificates"], route_class=Guarded)
@@ -27,12 +28,58 @@ class CertificateOut(BaseModel):
     issued_at: str
 
 
+class LeavingOut(BaseModel):
+    """What goes of one category: names of fields, how many values, by what, ids of data keys that are destroyed."""
+
+    category: str
+    fields: list[str]
+    values: int
+    method: list[str]
+    data_keys: list[str]
+
+
+class StayingOut(BaseModel):
+    """What a duty keeps of one category, by what law and until when; null where no day is known."""
+
+    category: str
+    fields: list[str]
+    code: str
+    law: list[str]
+    agreement_id: str
+    until: str | None
+
+
+class PlanOut(BaseModel):
+    """What an erasure would come to. `digest`: `plan` of whoever accepts it."""
+
+    digest: str
+    outcome: Literal["complete", "partial", "nothing-held"]
+    state: Literal["erased-live", "archived"]
+    erased: list[LeavingOut]
+    archived: list[StayingOut]
+    entry_id: str
+
+
 class CertificatesOut(BaseModel):
     """Certificates, and whether there are more."""
 
     certificates: list[CertificateOut]
     more: bool
     entry_id: str
+
+
+@router.get(
+    "/requests/{request_id}/plan",
+    operation_id="readPlan",
+    responses=answers(PlanOut, "What the erasure would come to.", 403, 409, 410),
+    openapi_extra=headers(),
+)
+def read_plan(request_id: RequestId, context: AccessContext, vault: RunningVault, request: Request, response: Response) -> PlanOut:
+    """Read what carrying an erasure out would come to, as of now; nothing is opened."""
+    planned = plan_request(vault, context, request_id)
+    call_of(request).entry_id = response.headers["Vault-Entry"] = planned.entry_id
+    response.headers["Cache-Control"] = "no-store"
+    return PlanOut.model_validate({**planned.account, "digest": planned.digest, "entry_id": planned.entry_id})
 
 
 @router.get(

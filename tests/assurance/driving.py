@@ -401,6 +401,23 @@ def ask_for_rights(outside: Outside, person: Person, put_back: Callable[[str], N
         outside.call(422, "POST", f"{third}:{verb}", "dsr-officer", {STRAYS["unknown member"]: stray}, **officer)
 
 
+def look_at_a_plan(outside: Outside, person: Person) -> None:
+    """Ask for erasure, look at what it would come to, and take it back; rightly, wrongly, and as others."""
+    own, why = {"subject_id": person.subject_id}, {"Vault_Purpose": "rights-fulfilment"}
+    made = {
+        kind: outside.call(201, "POST", "/v1/me/requests", "customer", {"kind": kind}, **own)["request_id"]
+        for kind in ("erasure", "dispute")
+    }
+    path = f"/v1/requests/{made['erasure']}"
+    outside.call(200, "GET", f"{path}/plan", "dpo", **why)
+    outside.call(409, "GET", f"/v1/requests/{made['dispute']}/plan", "dpo", **why)
+    outside.call(404, "GET", f"/v1/requests/req_{'a' * 26}/plan", "dpo", **why)
+    outside.call(403, "GET", f"{path}/plan", "t1", Vault_Ticket=person.tickets["t1"])
+    outside.call(403, "GET", f"{path}/plan", "customer", **own)
+    for one in made.values():
+        outside.call(200, "POST", f"/v1/requests/{one}:withdraw", "customer", {}, **own)
+
+
 def correct(outside: Outside, person: Person) -> None:
     """Propose what is right, tell where somebody is reached, look at it, carry it out; rightly, wrongly, and as others."""
     stray, own, why = STRAYS["short words"], {"subject_id": person.subject_id}, {"Vault_Purpose": "rights-fulfilment"}

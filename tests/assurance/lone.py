@@ -236,6 +236,7 @@ class Lone:
             "sendCode": lambda: desk.call("POST", f"{request}:send-code", "dsr-officer", {"through": "email"}),
             "answerCode": lambda: desk.call("POST", f"{request}:answer-code", "dsr-officer", {"code": "123456"}),
             "readProposal": lambda: desk.call("GET", f"{request}/proposal", "dsr-officer"),
+            "readPlan": lambda: desk.call("GET", f"{request}/plan", "dpo"),
             "readRequest": lambda: desk.call("GET", request, "dsr-officer"),
             **{f"{verb}Request": moving(verb) for verb in bodies},
         }

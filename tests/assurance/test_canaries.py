@@ -123,6 +123,7 @@ def drive(house: House) -> None:
     driving.fail_in_the_database(outside, person, house.alone.url, version)
     fail_to_import(house)
     crash(house)
+    driving.look_at_a_plan(outside, person)
     driving.correct(outside, person)
     driving.read_as_everybody(outside, person)
     driving.end(outside, person, made["agreement_id"])

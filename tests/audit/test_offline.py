@@ -260,11 +260,25 @@ def test_a_checkpoint_of_other_lines_is_none(files: LogFiles, capsys: Capsys) ->
         (KEY.text.replace("+3d", "+3e"), "does not fit"),
         (f"{KEY.text}+more", "not base64"),
         (KEY.text.replace(ORIGIN, ""), "does not fit"),
+        (f"{ORIGIN} AAAA", "not a name and a key"),
+        (f"{ORIGIN} +", "not base64"),
     ],
 )
 def test_a_key_that_is_none_is_refused(files: LogFiles, capsys: Capsys, key: str, told: str) -> None:
     status, said = run(capsys, "log", *files(LINES, NOTE), "--key", key)
     assert (status, told in said) == (1, True), said
+
+
+def test_a_key_is_given_as_the_vault_tells_it_or_as_a_file(files: LogFiles, capsys: Capsys, tmp_path: Path) -> None:
+    told = f"{ORIGIN} {b64encode(KEY.public).decode()}"
+    (tmp_path / "a key").write_text(f"{told}\n")
+    for key in (told, str(tmp_path / "a key")):
+        assert run(capsys, "log", *files(LINES, NOTE), "--key", key)[0] == 0
+    other = f"{ORIGIN} {b64encode(bytes(32)).decode()}"
+    assert run(capsys, "log", *files(LINES, NOTE), "--key", other)[0] == 1
+    (tmp_path / "neither").write_text("anything\n")
+    status, said = run(capsys, "log", *files(LINES, NOTE), "--key", str(tmp_path / "neither"))
+    assert (status, "neither name+id+base64" in said) == (1, True), said
 
 
 def test_what_cannot_be_read_is_told_apart_from_what_is_false(files: LogFiles, capsys: Capsys, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What an operator types: each command says what it did, in words or as one JSON document, and ends 1 when it could not."""
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,17 @@ def test_settings_are_shown_without_addresses_and_wrong_ones_by_name(monkeypatch
     assert wrong.exit_code == 1
     assert json.loads(wrong.stdout)["errors"][0]["pointer"] == "RISERBO_LANES"
     assert "many" not in wrong.output
+
+
+def test_a_demo_is_not_shown_by_another_s_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Seen failing with the port not looked at: whoever served there was asked, and answered 401."""
+    monkeypatch.setenv("RISERBO_HOME", str(tmp_path))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        found = runner.invoke(app, ["demo", "--port", str(port)])
+    assert (found.exit_code, "port-taken" in found.stderr, str(port) in found.stderr) == (1, True, True), found.stderr
 
 
 def test_tokens_are_signed_only_while_the_demo_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from vault.operations.export_subject import export_subject
 from vault.operations.move_request import Step, move_request
 from vault.operations.object_to import object_to
 from vault.operations.open_request import Asked, Stands, open_request
+from vault.operations.plan_request import plan_request
 from vault.operations.restrict import restrict
 from vault.operations.show_requests import show_own_requests, show_request, show_requests
 from vault.operations.tell_deadlines import tell_deadlines
@@ -576,6 +577,21 @@ def test_what_was_written_lies_nowhere_in_clear(house: House, database_url: str)
             for row in owner.execute(f"SELECT t::text FROM {table} t".encode()).fetchall()
         )
     assert "Zanzibar" not in kept
+
+
+def test_the_plan_of_an_erasure_is_shown_to_who_accepts_it(house: House) -> None:
+    """Seen failing without it: over HTTP nobody learnt the digest, so nobody could accept an erasure."""
+    subject_id = house.person()
+    made = house.asked(subject_id, "erasure")
+    planned = plan_request(house.vault, house.dpo(), made.request.request_id)
+    assert planned.digest == plan_erasure(house.vault, house.dpo(), subject_id).digest
+    assert [name for one in planned.account["archived"] for name in one["fields"]]
+    for other in (house.officer(), house.own(subject_id)):
+        with pytest.raises((NotFound, AccessDenied)):
+            plan_request(house.vault, other, made.request.request_id)
+    with pytest.raises(Conflict, match="not-an-erasure"):
+        plan_request(house.vault, house.dpo(), house.asked(subject_id, "access").request.request_id)
+    assert house.moved(made, house.dpo(), "accept", plan=planned.digest).request.state == "accepted"
 
 
 def test_a_patron_saint_s_day_lengthens(house: House) -> None:

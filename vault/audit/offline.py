@@ -1,8 +1,8 @@
 """Check what a Riserbo vault gave you, without the vault: one file, only Python's standard library and `cryptography`.
 
 `python offline.py --help` lists the commands. Exit status 0: it holds. 1: it does not. 2: wrong usage, or a file that cannot be
-read. Take the verifier key (one line, `name+id+base64`) from somebody you trust, never from what you check: whoever changed the
-log could sign the change with a key of their own. Nothing is sent anywhere and nothing is written.
+read. Take the key (`name+id+base64`, or `NAME KEY`) from somebody you trust, never from what you check: whoever changed the log
+could sign the change with a key of their own. Nothing is sent anywhere and nothing is written.
 
 What is checked, and by which rule:
 
@@ -132,7 +132,8 @@ def leaf_of(octets: bytes, what: str) -> Json:
 def key_of(text: str, kind: int) -> Key:
     """Return name, id and public key of a verifier key. `kind` 1: of a log; 4: of a witness."""
     name, _, rest = text.strip().partition("+")
-    identity, _, encoded = rest.partition("+")
+    identity, plus, encoded = rest.partition("+")
+    expect(plus, "verifier key: neither name+id+base64 nor a name, a blank and a key")
     octets = unbase64(encoded, "verifier key")
     expect(len(octets) == 33 and octets[0] == kind, "verifier key: of another kind")
     made = hashlib.sha256(name.encode() + b"\n" + octets).digest()[:4]
@@ -524,28 +525,29 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=command)
         for name, meaning in arguments.items():
             sub.add_argument(name, type=Path, help=meaning)
-        sub.add_argument("--key", required=True, help="the log's verifier key, or a file with it, from somebody you trust")
+        sub.add_argument(
+            "--key",
+            required=True,
+            help="the log's verifier key, NAME and PUBLIC KEY, or a file with either, from somebody you trust",
+        )
         if command is report:
             sub.add_argument("--first", default="1", help="the number it may begin with, where older details are kept no longer")
-            sub.add_argument("--document-key", help="the key of the company's documents: NAME and PUBLIC KEY, or a verifier key")
+            sub.add_argument("--document-key", help="the key of the company's documents, given likewise")
         if command is witness:
             sub.add_argument("--witness", required=True, help="the witness's verifier key, or a file with it")
     return made
 
 
 def key_given(text: str, kind: int) -> Key:
-    """Return a verifier key that was given as it is, or as a file."""
-    return key_of(text if text.count("+") >= 2 and not Path(text).exists() else text_of(Path(text)), kind)
-
-
-def document_key_given(text: str) -> Key:
-    """Return the key of documents: a verifier key, or name and public key as `/.well-known/riserbo` has them."""
-    name, blank, encoded = text.strip().partition(" ")
+    """Return a key given as it is, or as a file: a verifier key, or name and public key as `/.well-known/riserbo` has them."""
+    as_is = (" " in text.strip() or text.count("+") >= 2) and not Path(text).exists()
+    said = (text if as_is else text_of(Path(text))).strip()
+    name, blank, encoded = said.partition(" ")
     if not blank:
-        return key_given(text, 1)
-    public = unbase64(encoded, "document key")
-    expect(name and len(public) == 32, "document key: not a name and a key")
-    return name, hashlib.sha256(name.encode() + b"\n\x01" + public).digest()[:4], public
+        return key_of(said, kind)
+    public = unbase64(encoded, "key")
+    expect(name and len(public) == 32, "key: not a name and a key")
+    return name, hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:4], public
 
 
 def plain(text: str) -> str:
@@ -561,7 +563,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.run is witness:
             given.witness = key_given(given.witness, 4)
         if given.run is report and given.document_key is not None:
-            given.document_key = document_key_given(given.document_key)
+            given.document_key = key_given(given.document_key, 1)
         said = given.run(given)
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         sys.stderr.write(f"CANNOT READ: {plain(str(error))}\n")

@@ -51,6 +51,7 @@ class _Stage:
     issuer: DemoIssuer
     url: str
     home: Path
+    settings: Settings
 
     def token(self, role: str, subject_id: str | None = None) -> str:
         return self.issuer.sign(role, CONTROLLER, now(), new_id("jti"), subject_id)
@@ -62,7 +63,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Set everything up, import invented customers, read one masked profile as an agent, and verify the audit trail."""
-    with said(as_json=as_json), _stage(0 if once else port) as stage:
+    with said(as_json=as_json), _stage(_free_port(0 if once else port)) as stage:
         imported = _import(stage)
         subject_id = _customer(stage)
         reply = ask_profile(stage.url, stage.token("t1"), subject_id, None, Why("customer-care", TICKETS["t1"], "phone"))
@@ -86,8 +87,9 @@ def demo(
         if reply.status != 200 or not verified.ok:
             raise typer.Exit(1)
         if not once:
-            _invite(stage, subject_id)
-            until_stopped()
+            with _beside(stage.settings, "worker"):  # makes exports, tells recipients, keeps time
+                _invite(stage, subject_id)
+                until_stopped()
 
 
 @contextmanager
@@ -103,14 +105,15 @@ def _stage(port: int) -> Iterator[_Stage]:
             _require_ours(opened, home)
             with run_demo_issuer(home / ISSUER, settings.token_audience) as issuer:
                 known = {"token_issuer": issuer.issuer, "jwks_url": issuer.jwks_url}
-                with _server(settings.model_copy(update=known), port) as url:
+                served = settings.model_copy(update=known)
+                with _server(served, port) as url:
                     with suppress(Conflict):  # it is there at a second run
                         opened.add_controller(CONTROLLER)
                     _describe(settings)
                     _decide(settings)
                     _register(opened)
                     _await(url)
-                    yield _Stage(opened, issuer, url, home)
+                    yield _Stage(opened, issuer, url, home, served)
 
 
 def _require_ours(opened: Opened, home: Path) -> None:
@@ -125,14 +128,24 @@ def _require_ours(opened: Opened, home: Path) -> None:
 @contextmanager
 def _server(settings: Settings, port: int) -> Iterator[str]:
     """Serve the API in a process of its own, as in production, until the block ends."""
-    port = port or _free_port()
-    command = [sys.executable, "-m", "vault", "serve", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment_with(settings), stdout=sys.stderr)  # noqa: S603 - our own command
-    try:
+    with _beside(settings, "serve", "--port", str(port)):
         yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _beside(settings: Settings, *command: str) -> Iterator[None]:
+    """Run one of our commands in a process of its own until the block ends."""
+    arguments = [sys.executable, "-m", "vault", *command]
+    process = subprocess.Popen(arguments, env=environment_with(settings), stdout=sys.stderr)  # noqa: S603 - our own command
+    try:
+        yield
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:  # a job that takes long: what is half made is made anew
+            process.kill()
+            process.wait()
 
 
 def _describe(settings: Settings) -> None:
@@ -252,7 +265,13 @@ def riserbo() -> str:
     return "riserbo" if shutil.which("riserbo") == str(beside) else shlex.quote(str(beside))
 
 
-def _free_port() -> int:
+def _free_port(asked: int) -> int:
+    """Return this port, or one that is free for 0. Raises Conflict where another serves there: that one would be shown."""
     with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            listening.bind(("127.0.0.1", asked))
+        except OSError:
+            advice = f"{asked} is taken: end what serves there, or name another"
+            raise Conflict("port-taken", faults=[Fault("--port", advice)]) from None
         return int(listening.getsockname()[1])
