@@ -22,7 +22,7 @@ import typer
 from vault.commands.data import import_document
 from vault.commands.running import until_stopped
 from vault.commands.say import AsJson, people, said
-from vault.connectors.demo_issuer import IDENTITIES, ISSUER, DemoIssuer, demo_home, run_demo_issuer
+from vault.connectors.demo_issuer import COLLEAGUE, EVERYBODY, IDENTITIES, ISSUER, DemoIssuer, demo_home, run_demo_issuer
 from vault.connectors.policy_keys import make_key
 from vault.connectors.vault_client import Reply, Why, ask, ask_profile, is_serving
 from vault.errors import Conflict, DatabaseUnavailable, Fault, VaultError
@@ -169,7 +169,7 @@ def _samples() -> Path:
 
 
 def _register(opened: Opened) -> None:
-    for one in IDENTITIES.values():
+    for one in EVERYBODY.values():
         if one.caller_id:
             registration = Registration(one.caller_id, one.roles, one.team, one.training, one.recipient)
             register_caller(opened.vault.governed(CONTROLLER), CONTROLLER, registration)
@@ -254,6 +254,9 @@ def invitation(command: str, home: Path, url: str, subject_id: str) -> list[str]
             f"{command} token --role {role}{subject} | {command} profile {subject_id} --purpose {who.purpose}{ticket}"
             f" --channel {who.channel} --url {url}"
         )
+    lines.append(
+        f"# What takes two people (an erasure, a legal hold) a colleague carries out: {command} token --role {COLLEAGUE.name}"
+    )
     return lines
 
 

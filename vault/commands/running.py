@@ -8,7 +8,7 @@ import typer
 import uvicorn
 
 from vault.commands.say import AsJson, answer, people, said
-from vault.connectors.demo_issuer import IDENTITIES, ISSUER, demo_home, running_demo_issuer
+from vault.connectors.demo_issuer import EVERYBODY, ISSUER, demo_home, running_demo_issuer
 from vault.jobs import job_app
 from vault.opening import new_id, now, open_vault
 from vault.settings import read_settings
@@ -50,7 +50,7 @@ def worker() -> None:
 
 
 def token(
-    role: Annotated[str, typer.Option(help="Who: " + " ".join(IDENTITIES))],
+    role: Annotated[str, typer.Option(help="Who: " + " ".join(EVERYBODY))],
     subject: Annotated[str | None, typer.Option(help="For the customer: their sub_…")] = None,
     controller: Annotated[str, typer.Option("--controller", "-c", help="The controller.")] = "demo",
     as_json: AsJson = False,

@@ -60,6 +60,8 @@ IDENTITIES: Mapping[str, Identity] = {
         Identity("operator", "demo-operator", ("operator",), "customer-care", "api", recipient="controller"),
     )
 }
+COLLEAGUE = Identity("dpo-2", "demo-dpo-2", ("dpo",), "rights-fulfilment", recipient="controller")  # for what takes two people
+EVERYBODY: Mapping[str, Identity] = {**IDENTITIES, COLLEAGUE.name: COLLEAGUE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class DemoIssuer:
 
         Raises InvalidValue for a name that is nobody's, or a customer without a `subject_id`.
         """
-        identity = IDENTITIES.get(name)
+        identity = EVERYBODY.get(name)
         if identity is None:
             raise InvalidValue("unknown-identity", faults=[Fault("role", "unknown")])
         caller_id = subject_id if name == "customer" else identity.caller_id
