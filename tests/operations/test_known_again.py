@@ -11,7 +11,7 @@ import yaml
 from tests.conftest import Controllers
 from tests.importing.makers import GOOD, HEADER, LAYOUT
 from tests.makers import evidence, make_context, register
-from tests.operations.test_erase import House
+from tests.operations.test_erase import WHOLE, House
 from vault.errors import AccessDenied, Conflict, NotFound
 from vault.opening import Opened
 from vault.operations.disclose import disclose
@@ -19,6 +19,7 @@ from vault.operations.disclosure import Ask
 from vault.operations.enroll import AgreementTerms, enroll
 from vault.operations.import_subjects import ImportResult, run_import
 from vault.operations.object_to import object_to
+from vault.operations.withdraw import withdraw
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +29,9 @@ def house(opened: Opened, shared_controllers: Controllers) -> House:
     return found
 
 
-def enrolled(house: House, *, signed_at: datetime | None = None, **values: Any) -> str:
+def enrolled(house: House, *, signed_at: datetime | None = None, to: str = "marketing", **values: Any) -> str:
     said = {} if signed_at is None else {"indicated_at": signed_at.isoformat()}
-    agreed = AgreementTerms("marketing", None, "it", {**evidence("marketing"), **said})
+    agreed = AgreementTerms(to, None, "it", {**evidence(to), **said})
     system = make_context(house.controller_id, "system", channel="phone")
     return enroll(house.vault, system, {"given_name": "Ada", **values}, (agreed,)).subject_id
 
@@ -108,3 +109,40 @@ def test_an_objection_to_marketing_survives_erasure_and_return(house: House) -> 
     context = make_context(house.controller_id, "system", purpose="marketing")
     with pytest.raises((NotFound, AccessDenied)):
         disclose(house.vault, Ask(context, after, ("email",)))
+
+
+@pytest.mark.parametrize("erased", [False, True], ids=["withdrawn", "and erased"])
+def test_what_somebody_took_back_does_not_return_by_an_old_list(house: House, erased: bool) -> None:
+    """Seen failing with hashes left by an erasure alone that opened the values: whoever had withdrawn first was known to nobody."""
+    email = f"ritirata{int(erased)}@example.it"
+    before = enrolled(house, email=email)
+    own = make_context(house.controller_id, "customer", subject_id=before)
+    object_to(house.vault, own, before, "marketing")
+    withdraw(house.vault, own, house.agreement(before, "in_force"), {"call_id": "C-1"})
+    if erased:
+        house.erased(before)
+    with pytest.raises(Conflict) as refusal:
+        enrolled(house, email=email)
+    assert refusal.value.code == "previously-erased"
+    after = enrolled(house, signed_at=datetime.now(UTC), email=email)
+    assert house.ledger.rows("vault.subject", f"subject_id = '{after}'", "objected_marketing") == [(True,)]
+    kept = repr(house.ledger.rows("vault.tombstone")) + repr(house.ledger.rows("vault.suppression"))
+    assert email not in kept
+
+
+def test_whose_contract_had_ended_is_known_again_once_erased(house: House) -> None:
+    """Seen failing with what could be opened alone: of a customer whose contract had ended nothing opened, and nothing was left."""
+    values = {**WHOLE, "email": "cliente.di.ieri@example.it", "customer_number": "K-777"}
+    before = house.person(values, ("retail",))
+    own = make_context(house.controller_id, "customer", subject_id=before)
+    object_to(house.vault, own, before, "marketing")
+    withdraw(house.vault, own, house.agreement(before, "in_force"), {"call_id": "C-2"})
+    done = house.erased(before)
+    assert done.result["outcome"] == "partial"
+    assert "tombstones" in [one["what"] for one in done.result["kept"]]
+    for same in ({"email": values["email"]}, {"customer_number": "K-777", "email": "altra.ancora@example.it"}):
+        with pytest.raises(Conflict) as refusal:
+            enrolled(house, to="retail", **same)
+        assert refusal.value.code == "previously-erased"
+    after = enrolled(house, signed_at=datetime.now(UTC), email=values["email"])
+    assert house.ledger.rows("vault.subject", f"subject_id = '{after}'", "objected_marketing") == [(True,)]

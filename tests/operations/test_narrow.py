@@ -150,7 +150,7 @@ def test_what_nothing_holds_any_more_is_gone_and_what_a_duty_keeps_is_archived(
     alone = make_subject(vault, controller_id, CONTACT, ("marketing",))
     assert narrow(vault, system, alone.agreements[0], all_of(vault, "marketing@1", "contact"), SAID).emptied == ("contact",)
     assert [ledger.rows(table) for table in ("vault.profile_frame", "keys.data_key", "keys.blind_index")] == [[], [], []]
-    customer = make_subject(vault, controller_id, VALUES)
+    customer = make_subject(vault, controller_id, {**VALUES, "email": "altra@example.it"})
     assert narrow(vault, system, customer.agreements[0], all_of(vault, "retail@1", "financial"), SAID).emptied == ()
     states = ledger.rows("keys.data_key", "true ORDER BY class", "class, state")
     assert states == [("contact", "current"), ("financial", "archived")]

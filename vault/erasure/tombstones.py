@@ -10,6 +10,7 @@ from typing import Final
 from vault.octets import lp, mac, u16
 
 NORMALISER: Final = 1
+BY_INDEX: Final = 2  # in the place of a text: the version of a blind index, a colon, its bytes in hex
 CHANNELS: Final[Mapping[str, str]] = {"email": "email", "phone": "phone"}  # by blind index: what marketing reaches people by
 
 

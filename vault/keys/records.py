@@ -176,6 +176,11 @@ _DELETE_INDEXES = delete(blind_index).where(
     blind_index.c.subject_id == _SUBJECT,
     blind_index.c.index_name.in_(bindparam("index_names", expanding=True)),
 )
+_INDEXES_OF = select(blind_index.c.index_name, blind_index.c.version, blind_index.c.bidx).where(
+    blind_index.c.controller_id == _WHO,
+    blind_index.c.subject_id == _SUBJECT,
+    blind_index.c.index_name.in_(bindparam("index_names", expanding=True)),
+)
 _LOCK_VALUE = select(func.pg_advisory_xact_lock(bindparam("value")))
 _INSERT_INDEX = upsert(blind_index).on_conflict_do_nothing()
 _KEEP_TOKEN = upsert(token).on_conflict_do_nothing()
@@ -396,6 +401,12 @@ def delete_indexes(rows: Connection, controller_id: str, subject_id: str, index_
     """Delete a subject's blind indexes of these names, in every version."""
     parameters = {"controller": controller_id, "subject": subject_id, "index_names": list(index_names)}
     rows.execute(_DELETE_INDEXES, parameters)
+
+
+def indexes_of(rows: Connection, controller_id: str, subject_id: str, index_names: Collection[str]) -> list[tuple[str, int, bytes]]:
+    """Return (index name, version, blind index) of a subject's indexes of these names."""
+    parameters = {"controller": controller_id, "subject": subject_id, "index_names": list(index_names)}
+    return [(name, int(version), bytes(octets)) for name, version, octets in rows.execute(_INDEXES_OF, parameters)]
 
 
 def look_up(rows: Connection, controller_id: str, index_name: str, values: Mapping[int, bytes]) -> list[str]:

@@ -18,6 +18,7 @@ from vault.keys import frame
 from vault.keys import records as keys
 from vault.keys.data_keys import seal_bytes, unwrap_audit_key
 from vault.operations.acting import Acting, refuse
+from vault.operations.burying import bury_indexes
 from vault.operations.enrolment import evidence_place
 from vault.operations.facts import is_self
 from vault.outbox import announce
@@ -99,7 +100,9 @@ def close_classes(vault: Vault, transaction: sa.Connection, acting: Acting) -> t
     left = keys.lock_data_keys(transaction, *place)
     emptied = {class_name for class_name, _ in gone} - {key.class_name for key in left}
     unread = {class_name for class_name, _ in gone | archived} - {key.class_name for key in left if key.state == "current"}
-    keys.delete_indexes(transaction, *place, _indexes(vault, emptied, unread))
+    unfound = _indexes(vault, emptied, unread)
+    bury_indexes(vault, transaction, acting, unfound)
+    keys.delete_indexes(transaction, *place, unfound)
     if emptied:
         sources.forget(transaction, *place, [name for name, one in vault.catalogue.fields.items() if one.class_name in emptied])
     if vault.catalogue.fields["date_of_birth"].class_name in emptied | unread:

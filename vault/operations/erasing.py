@@ -19,7 +19,7 @@ from vault.erasure import records as erasures
 from vault.erasure.holds import HoldRow
 from vault.erasure.plan import Duty, HeldClass, Plan, account, planned
 from vault.erasure.records import Generation, Identifier
-from vault.erasure.tombstones import CHANNELS, NORMALISER, suppression, tombstone
+from vault.erasure.tombstones import BY_INDEX, NORMALISER
 from vault.errors import Unreadable
 from vault.exports import records as exports
 from vault.exports.manifest import SETS
@@ -27,11 +27,11 @@ from vault.keys import epochs, frame
 from vault.keys import records as keys
 from vault.keys.data_keys import NewClass, NewValue, seal_class
 from vault.operations.acting import Acting
+from vault.operations.burying import KEPT, identifiers, indexed, objected_at, stones, suppressions, until_when
 from vault.operations.ending import event_row
 from vault.operations.open_request import local_day
 from vault.operations.retaining import all_ended, duties_of
 from vault.permit import Clear
-from vault.profiles.normalise import index_text
 from vault.profiles.records import AgreementRow
 
 
@@ -65,7 +65,7 @@ class Left:
         """Store them in the erasure's transaction."""
         controller_id = acting.context.controller_id
         erasures.keep_tombstones(rows, controller_id, self.tombstones, acting.at, self.until, acting.entry_id)
-        erasures.keep_suppressions(rows, controller_id, self.suppressions, _objected_at(acting), acting.entry_id)
+        erasures.keep_suppressions(rows, controller_id, self.suppressions, objected_at(acting), acting.entry_id)
         erasures.shred_audit_key_after(rows, controller_id, acting.subject_id, self.details_until)
 
 
@@ -225,43 +225,18 @@ def end_exports(rows: sa.Connection, acting: Acting) -> None:
 
 
 def left_of(vault: Vault, acting: Acting, case: Case, opened: Mapping[str, Clear]) -> Left:
-    """Return what is left of the identifiers that opened: tombstones, and where they objected to marketing, suppressions."""
-    controller_id = acting.context.controller_id
+    """Return what is left of identifiers: tombstones, and where they objected to marketing, suppressions.
+
+    Of those nothing opens any more, for their contract ended before, of the blind indexes there are.
+    """
+    place = (acting.context.controller_id, acting.subject_id)
     texts = identifiers(vault, {name: one.value for name, one in opened.items() if name in case.opens})
-    secret = vault.keys.secret(controller_id, "tombstone")
-    stones = [Identifier(index, secret.version, NORMALISER, tombstone(secret.key, index, text)) for index, text in texts]
+    unopened = {one.index for one in vault.catalogue.fields.values() if one.index is not None} - {index for index, _ in texts}
+    with vault.database.snapshot(place[0]) as rows:
+        unread = indexed(keys.indexes_of(rows, *place, unopened))
     row = acting.person.subject
-    objected = row is not None and row.objected_marketing
-    quiet = suppressions(vault, controller_id, texts) if objected else []
-    zone, keeping = vault.controller(controller_id).zone, vault.policy.keeping
-    ends = (valid_until(acting.at, keeping[name].period, zone) or acting.at for name in ("tombstones", "audit-details"))
-    return Left(stones, quiet, *ends)
-
-
-def identifiers(vault: Vault, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (index name, normalised text) of every value somebody is found by, each once."""
-    fields = vault.catalogue.fields
-    found = {
-        (index, index_text(fields[name].type, value)) for name, value in values.items() if (index := fields[name].index) is not None
-    }
-    return sorted(found)
-
-
-def suppressions(
-    vault: Vault, controller_id: str, texts: Sequence[tuple[str, str]], version: int | None = None, normaliser: int = NORMALISER
-) -> list[tuple[str, Identifier]]:
-    """Return (channel, keyed hash) of the identifiers marketing reaches people by."""
-    secret = vault.keys.secret(controller_id, "suppress", version)
-    return [
-        (
-            CHANNELS[index],
-            Identifier(index, secret.version, normaliser, suppression(secret.key, CHANNELS[index], index, text, normaliser)),
-        )
-        for index, text in texts
-        if index in CHANNELS
-    ]
-
-
-def _objected_at(acting: Acting) -> datetime:
-    row = acting.person.subject
-    return row.objected_at if row is not None and row.objected_at is not None else acting.at
+    hashed = ((texts, NORMALISER), (unread, BY_INDEX))
+    left = [one for these, how in hashed for one in stones(vault, place[0], these, None, how)]
+    quiet = [one for these, how in hashed for one in suppressions(vault, place[0], these, None, how)]
+    ends = (until_when(vault, acting, name) for name in (KEPT, "audit-details"))
+    return Left(left, quiet if row is not None and row.objected_marketing else [], *ends)

@@ -4,7 +4,7 @@ Who was erased does not come back by an old list: only an agreement evidenced af
 somebody new of them. That they objected to marketing stays, whoever takes them in (GDPR 21(3)).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,8 +15,7 @@ from vault import tables
 from vault.assembly import Vault
 from vault.erasure import records as erasures
 from vault.erasure.records import Identifier
-from vault.erasure.tombstones import tombstone
-from vault.operations.erasing import identifiers, suppressions
+from vault.operations.burying import by_normaliser, stones, suppressions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +43,20 @@ def known_again(
     quiet = erasures.versions_in_use(rows, controller_id, tables.suppression)
     if not buried and not quiet:
         return [NEVER_SEEN] * len(newcomers)
-    texts = [identifiers(vault, values) for values in newcomers]
-    asked = [_stones(vault, controller_id, one, buried) for one in texts]
-    stones = erasures.tombstones(rows, controller_id, {one for ours in asked for one in ours}, at)
-    objections = [[one for version in quiet for one in suppressions(vault, controller_id, ours, *version)] for ours in texts]
+    texts = [by_normaliser(vault, controller_id, values) for values in newcomers]
+    asked = [[one for version in buried for one in stones(vault, controller_id, ours[version[1]], *version)] for ours in texts]
+    standing = erasures.tombstones(rows, controller_id, {one for ours in asked for one in ours}, at)
+    objections = [
+        [one for version in quiet for one in suppressions(vault, controller_id, ours[version[1]], *version)] for ours in texts
+    ]
     silent = erasures.suppressions(rows, controller_id, {one for ours in objections for one in ours})
-    return [_known(ours, theirs, stones, silent) for ours, theirs in zip(asked, objections, strict=True)]
-
-
-def _stones(
-    vault: Vault, controller_id: str, texts: Sequence[tuple[str, str]], versions: Collection[tuple[int, int]]
-) -> list[Identifier]:
-    made = []
-    for version, normaliser in versions:
-        key = vault.keys.secret(controller_id, "tombstone", version).key
-        made += [Identifier(index, version, normaliser, tombstone(key, index, text, normaliser)) for index, text in texts]
-    return made
+    return [_known(ours, theirs, standing, silent) for ours, theirs in zip(asked, objections, strict=True)]
 
 
 def _known(
     asked: Sequence[Identifier], objections: Sequence[tuple[str, Identifier]],
-    stones: Mapping[Identifier, datetime], silent: Mapping[tuple[str, Identifier], datetime],
+    standing: Mapping[Identifier, datetime], silent: Mapping[tuple[str, Identifier], datetime],
 ) -> KnownAgain:  # fmt: skip
-    found = [one for one in asked if one in stones]
-    erased_at = max((stones[one] for one in found), default=None)
+    found = [one for one in asked if one in standing]
+    erased_at = max((standing[one] for one in found), default=None)
     return KnownAgain(found, erased_at, max((silent[one] for one in objections if one in silent), default=None))
