@@ -14,11 +14,12 @@ from tests.makers import evidence, make_context, register
 from tests.operations.test_erase import WHOLE, House
 from vault.errors import AccessDenied, Conflict, NotFound
 from vault.opening import Opened
+from vault.operations.amend import amend
 from vault.operations.disclose import disclose
 from vault.operations.disclosure import Ask
 from vault.operations.enroll import AgreementTerms, enroll
 from vault.operations.import_subjects import ImportResult, run_import
-from vault.operations.object_to import object_to
+from vault.operations.object_to import object_to, withdraw_objection
 from vault.operations.withdraw import withdraw
 
 
@@ -146,3 +147,38 @@ def test_whose_contract_had_ended_is_known_again_once_erased(house: House) -> No
         assert refusal.value.code == "previously-erased"
     after = enrolled(house, signed_at=datetime.now(UTC), email=values["email"])
     assert house.ledger.rows("vault.subject", f"subject_id = '{after}'", "objected_marketing") == [(True,)]
+
+
+def test_an_address_somebody_objected_with_is_quiet_also_once_it_is_theirs_no_more(house: House) -> None:
+    """Seen failing with the list written by erasures alone: an old list with the old address was marketed to."""
+    subject_id = enrolled(house, to="retail", email="prima@example.it", mobile="+39 347 2222222")
+    own = make_context(house.controller_id, "customer", subject_id=subject_id)
+    object_to(house.vault, own, subject_id, "marketing")
+    system, agreement_id = make_context(house.controller_id, "system", channel="api"), house.agreement(subject_id, "in_force")
+    for version, email in ((2, "dopo@example.it"), (3, "infine@example.it")):
+        amend(house.vault, system, subject_id, agreement_id, {"email": email}, version)
+    for email in ("prima@example.it", "dopo@example.it"):
+        assert quiet(house, enrolled(house, email=email))
+    assert not quiet(house, enrolled(house, email="chiunque@example.it"))
+
+
+def test_whoever_takes_an_objection_back_is_quiet_no_more(house: House) -> None:
+    subject_id = enrolled(house, mobile="+39 347 3333333")
+    own = make_context(house.controller_id, "customer", subject_id=subject_id)
+    object_to(house.vault, own, subject_id, "marketing")
+    assert quiet(house, enrolled(house, mobile="+39 347 3333333", email="figlia@example.it"))  # the same telephone
+    withdraw_objection(house.vault, own, subject_id, "marketing")
+    assert not quiet(house, enrolled(house, mobile="+39 347 3333333", email="figlio@example.it"))
+
+
+def test_whoever_is_reached_by_nothing_takes_an_objection_back_as_others_do(house: House) -> None:
+    subject_id = enrolled(house)
+    own = make_context(house.controller_id, "customer", subject_id=subject_id)
+    object_to(house.vault, own, subject_id, "marketing")
+    withdraw_objection(house.vault, own, subject_id, "marketing")
+    assert not quiet(house, subject_id)
+
+
+def quiet(house: House, subject_id: str) -> bool:
+    ((stands,),) = house.ledger.rows("vault.subject", f"subject_id = '{subject_id}'", "objected_marketing")
+    return bool(stands)

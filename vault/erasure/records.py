@@ -334,6 +334,13 @@ def keep_suppressions(
         rows.execute(statement, [{"channel": channel, **one._asdict(), **common} for channel, one in sorted(left)])
 
 
+def end_suppressions(rows: sa.Connection, controller_id: str, left: Collection[tuple[str, Identifier]]) -> None:
+    """Take (channel, identifier) away: whoever objected has taken that back."""
+    columns = (_P.channel, _P.index_name, _P.secret_version, _P.normaliser, _P.mac)
+    these = sa.tuple_(*columns).in_([(channel, *one) for channel, one in sorted(left)])
+    rows.execute(sa.delete(tables.suppression).where(_P.controller_id == controller_id, these))
+
+
 def versions_in_use(rows: sa.Connection, controller_id: str, table: sa.Table) -> list[tuple[int, int]]:
     """Return (secret version, normaliser) of the rows of `tombstone` or `suppression` there are: by these it is asked."""
     columns = (table.c.secret_version, table.c.normaliser)

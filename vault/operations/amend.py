@@ -18,6 +18,7 @@ from vault.keys import frame
 from vault.keys import records as keys
 from vault.keys.data_keys import AmendedClass, Changes, NewClass, NewValue, amend_classes, seal_class
 from vault.operations.acting import Acting, prepare, record, refuse, require_permission, require_person, telling
+from vault.operations.burying import objected_at, silence
 from vault.operations.enrolment import age, birth, index_entries, normalised, time_barred_at
 from vault.operations.facts import as_known, is_self, sealed_classes, subject_facts
 from vault.operations.on_ledger import carrying_out_on_ledger, close
@@ -251,6 +252,8 @@ def _reindex(vault: Vault, transaction: sa.Connection, acting: Acting, values: M
     keys.delete_indexes(transaction, acting.context.controller_id, acting.subject_id, sorted(touched - shared))
     entries = [keys.IndexEntry(*one) for one in index_entries(vault, acting.context.controller_id, values)]
     keys.insert_indexes(transaction, acting.context.controller_id, acting.subject_id, entries)
+    if acting.person.subject is not None and acting.person.subject.objected_marketing:
+        silence(vault, transaction, acting, quiet=True, at=objected_at(acting))
 
 
 def _set_age(vault: Vault, transaction: sa.Connection, acting: Acting, values: Mapping[str, Any]) -> None:

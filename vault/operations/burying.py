@@ -78,6 +78,16 @@ def objected_at(acting: Acting) -> datetime:
     return row.objected_at if row is not None and row.objected_at is not None else acting.at
 
 
+def silence(vault: Vault, rows: sa.Connection, acting: Acting, *, quiet: bool, at: datetime) -> None:
+    """Keep what marketing reaches somebody by now from being used again, by any list and for anybody; or end that (GDPR 21(3))."""
+    place = (acting.context.controller_id, acting.subject_id)
+    found = suppressions(vault, place[0], indexed(keys.indexes_of(rows, *place, CHANNELS)), None, BY_INDEX)
+    if quiet:
+        erasures.keep_suppressions(rows, place[0], found, at, acting.entry_id)
+    else:
+        erasures.end_suppressions(rows, place[0], found)
+
+
 def bury_indexes(vault: Vault, rows: sa.Connection, acting: Acting, names: Collection[str]) -> None:
     """Leave hashes of the blind indexes of these names: what an old list would bring back, and where no marketing goes any more."""
     place = (acting.context.controller_id, acting.subject_id)

@@ -13,6 +13,7 @@ from vault.assembly import Vault
 from vault.erasure.ledger import Line, Op
 from vault.errors import Conflict, Fault, InvalidValue
 from vault.operations.acting import Acting, carrying_out, prepare, record, refuse, require_permission, require_person
+from vault.operations.burying import silence
 from vault.operations.leave_request import leave_request
 from vault.operations.on_ledger import carrying_out_on_ledger, close, said_of
 from vault.operations.restrict import Changed
@@ -91,5 +92,7 @@ def _changed(vault: Vault, rows: sa.Connection, acting: Acting, what: What, *, o
     name = "subject:objected" if objects else "subject:objection-ended"
     version, _ = states.locked(rows, controller_id, subject_id)
     states.change(rows, controller_id, subject_id, **stored)
+    if what == "marketing":
+        silence(vault, rows, acting, quiet=objects, at=acting.at)
     announce(rows, vault, controller_id, name, acting.entry_id, acting.at, subject_id=subject_id, to=what)
     return version
